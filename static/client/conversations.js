@@ -15,6 +15,12 @@ class Progress {
     this.revision = revision;
   }
 
+  /** Go back to before this message, so that it is new or changed again. */
+  goBack({ seq, revision }) {
+    if (revision) this.revision = Math.min(this.revision, revision - 1);
+    else this.seq = Math.min(this.seq, seq - 1);
+  }
+
   /** Whether something lies between what was delivered and this message. */
   misses({ seq, revision }) {
     return seq > this.seq + 1 || revision > this.revision + 1;
@@ -42,7 +48,7 @@ export class Conversations {
   #known = new Map(); // conversation id -> its Progress
   #began = false;
   #all = false; // whether every conversation is known
-  #early = []; // pushes that came before the conversations were read for the first time
+  #early = new Map(); // the first new and the first changed message of each, pushed before that
   #looked = 0; // when the latest conversation was active, at the last look at the list
   #behind = new Set();
   #wanted = false;
@@ -54,9 +60,14 @@ export class Conversations {
     this.deliver = deliver;
   }
 
+  /** Resolves when all conversations are followed: nothing is missed from then on. */
+  async begun() {
+    if (!this.#began) await (this.#running ?? this.catchUp());
+  }
+
   /** A pushed message: a new one, or a changed one under its old number. */
   take(message) {
-    if (!this.#began) return void this.#early.push(message);
+    if (!this.#began) return this.#takeEarly(message);
     const id = message.conversation_id;
     const progress = this.#of(id, message);
     if (progress.misses(message)) {
@@ -69,6 +80,13 @@ export class Conversations {
   catchUp() {
     this.#wanted = true;
     return this.#start();
+  }
+
+  #takeEarly(message) {
+    const { conversation_id, seq, revision } = message;
+    const key = `${conversation_id} ${revision > 0}`;
+    const first = this.#early.get(key);
+    if (!first || (revision - first.revision || seq - first.seq) < 0) this.#early.set(key, message);
   }
 
   /** A conversation that is not known is new, or was not active for long. */
@@ -118,9 +136,11 @@ export class Conversations {
     }
     this.#all = this.#known.size < MOST;
     this.#began = true;
-    const early = this.#early;
-    this.#early = [];
-    early.forEach((message) => this.take(message));
+    for (const message of this.#early.values()) {
+      this.#of(message.conversation_id, message).goBack(message);
+      this.#behind.add(message.conversation_id);
+    }
+    this.#early.clear();
   }
 
   /** All conversations may be behind. Those that began since the last look come first. */

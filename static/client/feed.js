@@ -4,6 +4,7 @@ const PAGE = 200;
 
 export class Feed {
   #seq; // null until it is known
+  #first = Infinity; // the lowest number that was pushed before that
   #running = null;
   #wanted = false;
 
@@ -23,8 +24,14 @@ export class Feed {
     return this.#seq;
   }
 
+  /** Resolves when the feed has begun: nothing is missed from then on. */
+  async begun() {
+    if (this.#seq === null) await (this.#running ?? this.catchUp());
+  }
+
   /** A push with a number of this feed. One that was delivered before is dropped. */
   take(namespace, name, envelope) {
+    if (this.#seq === null) this.#first = Math.min(this.#first, envelope.seq);
     if (this.#seq === null || envelope.seq > this.#seq + 1) this.#missed();
     else if (envelope.seq === this.#seq + 1) this.#next(namespace, name, envelope);
   }
@@ -65,23 +72,30 @@ export class Feed {
 
   async #read() {
     try {
-      if (this.#seq === null) this.#seq = (await this.sync(0, 1)).head;
+      if (this.#seq === null) this.#begin((await this.sync(0, 1)).head);
       else await this.#fill();
     } catch (refused) {
       if (refused.code !== "too_old") throw refused;
-      const began = this.#seq !== null;
+      if (this.#seq === null) return this.#begin(refused.details.head);
       this.#seq = refused.details.head;
-      if (began) this.tooOld(refused.details);
+      this.tooOld(refused.details);
     }
   }
 
+  /** The feed begins at its head, but before a push that was made since it was connected. */
+  #begin(head) {
+    this.#seq = Math.min(head, this.#first - 1);
+    this.head(head);
+  }
+
   async #fill() {
-    for (;;) {
+    for (let before = null; before !== this.#seq;) {
+      before = this.#seq;
       const { items, head } = await this.sync(this.#seq, PAGE);
       for (const { namespace, name, ...envelope } of items) {
         if (envelope.seq === this.#seq + 1) this.#next(namespace, name, envelope);
       }
-      if (this.#seq >= head || !items.length) return;
+      if (this.#seq >= head) return;
     }
   }
 }

@@ -92,7 +92,10 @@ export declare class JobSphere {
   command(
     namespace: string, name: string, fields?: object, options?: CallOptions,
   ): Promise<unknown>;
-  /** Connect, and stay connected until `close()`; resolves when everything is live. */
+  /**
+   * Connect, and stay connected until `close()`. Resolves when everything is live, and of what
+   * happens from then on nothing is missed.
+   */
   connect(options?: { namespaces?: string[]; patience?: number }): Promise<void>;
   /** Disconnect; commands that wait fail. The session stays where it is kept. */
   close(): void;

@@ -12,7 +12,7 @@ import { Listeners } from "./listeners.js";
 import { Refusal, unanswered } from "./refusal.js";
 import { REFRESH, Session } from "./session.js";
 import { Subscriptions } from "./subscriptions.js";
-import { LONGEST_TIMER_MS } from "./waiting.js";
+import { LONGEST_TIMER_MS, within } from "./waiting.js";
 
 export { VERSION } from "./contract.js";
 export { Refusal };
@@ -85,14 +85,21 @@ export class JobSphere {
     throw new Refusal({ code: "unknown_command", message });
   }
 
-  /** Connect, and stay connected until `close()`; resolves when everything is live. */
+  /**
+   * Connect, and stay connected until `close()`. Resolves when everything is live, and of what
+   * happens from then on nothing is missed.
+   */
   async connect({ namespaces = this.#usual(), patience = this.commands.patience } = {}) {
     if (!this.session.current) {
       throw new Refusal({ code: "unauthenticated", message: "Sign in first." });
     }
     this.session.open();
     if (!this.connection.open) this.connection.connect(namespaces);
+    const until = Date.now() + patience;
     await this.connection.whenLive(patience);
+    const begun = Promise.all(this.#followed().map((each) => each.begun()));
+    const inTime = await within(begun, until - Date.now());
+    if (!inTime) throw unanswered("The server did not answer in time.", false);
   }
 
   /** Take over a session whose tokens came from elsewhere. */
@@ -238,10 +245,15 @@ export class JobSphere {
     return this[namespace][command](fields, OWN);
   }
 
-  /** If this fails, the session is over, or the next connection asks again. */
+  /** If this fails, the session is over, or the next push or connection asks again. */
   #catchUp() {
-    if (this.connection.has("/account")) this.feed.catchUp().catch(() => {});
-    if (this.connection.has("/chat")) this.conversations.catchUp().catch(() => {});
+    for (const each of this.#followed()) each.catchUp().catch(() => {});
+  }
+
+  #followed() {
+    const followed = [["/account", this.feed], ["/chat", this.conversations]];
+    const connected = followed.filter(([namespace]) => this.connection.has(namespace));
+    return connected.map(([, each]) => each);
   }
 
   #ended(reason) {

@@ -5,6 +5,8 @@
 // Fails with the problem.
 import assert from 'node:assert/strict';
 import { Commands } from '../../../static/client/commands.js';
+import { Conversations } from '../../../static/client/conversations.js';
+import { Feed } from '../../../static/client/feed.js';
 import { JobSphere } from '../../../static/client/jobsphere.js';
 import { Refusal, unanswered } from '../../../static/client/refusal.js';
 import { Session } from '../../../static/client/session.js';
@@ -35,6 +37,59 @@ function commands(answer) {
   const socket = { timeout: () => ({ emitWithAck: answer }) };
   const connection = { open: true, has: () => true, connected: () => true, ready: () => socket };
   return new Commands({}, { current: {} }, connection);
+}
+
+/** A chat server: `at` has the last number of each conversation, `changed` the changed messages. */
+class Chat {
+  at = { a: 5, b: 5 };
+  changed = { a: [], b: [] };
+  got = [];
+  before = async () => {};
+  client = new Conversations(
+    (name, fields) => this.#answer(name, fields),
+    ({ conversation_id: id, seq, revision }) => this.got.push(`${id}${seq}.${revision}`),
+  );
+
+  async #answer(name, fields) {
+    await this.before(name, fields);
+    if (name === 'list') return { items: Object.keys(this.at).map((id) => this.#listed(id)) };
+    const answer = { conversations: {}, changes: {} };
+    for (const [id, seq] of Object.entries(fields.conversations)) {
+      const known = fields.revisions[id];
+      const { head, revision } = this.#listed(id);
+      const numbers = Array.from({ length: head }, (_, index) => index + 1);
+      const items = numbers.filter((number) => number > seq).map((number) => this.message(id, number));
+      const changes = this.changed[id].filter((message) => message.revision > known);
+      answer.conversations[id] = { items, head };
+      answer.changes[id] = { items: changes, revision };
+    }
+    return answer;
+  }
+
+  #listed(id) {
+    const revision = Math.max(0, ...this.changed[id].map((message) => message.revision));
+    return { id, head: this.at[id], revision, active_at: '2026-01-01T00:00:00Z' };
+  }
+
+  message(id, seq) {
+    const changed = this.changed[id].find((message) => message.seq === seq);
+    return changed ?? { conversation_id: id, seq, revision: 0 };
+  }
+
+  /** The next message of a conversation. */
+  say(id) {
+    this.at[id] += 1;
+    return this.message(id, this.at[id]);
+  }
+
+  /** The next change of a conversation. */
+  change(id, seq) {
+    const revision = this.#listed(id).revision + 1;
+    const kept = this.changed[id].filter((message) => message.seq !== seq);
+    const message = { conversation_id: id, seq, revision };
+    this.changed[id] = [...kept, message];
+    return message;
+  }
 }
 
 const SEND = { event: 'send', namespace: '/chat', repeat: 'request_id' };
@@ -124,6 +179,42 @@ const cases = {
     assert.equal(kept(), 'b');
     two.end();
     assert.equal(kept(), 'b');
+  },
+
+  async pushes_before_the_first_answer_are_delivered() {
+    const waiting = [];
+    const got = [];
+    const feed = new Feed({
+      sync: (since, limit) => new Promise((done) => waiting.push({ since, limit, done })),
+      deliver: (namespace, name, { seq }) => got.push(seq),
+      tooOld: () => assert.fail('too old'),
+    });
+    const item = (seq) => ({ namespace: '/job', name: 'job.updated', seq });
+    const running = feed.catchUp();
+    while (!waiting.length) await turn();
+    [7, 6].forEach((seq) => feed.take('/job', 'job.updated', item(seq)));
+    waiting[0].done({ items: [], head: 7 });
+    while (waiting.length < 2) await turn();
+    assert.equal(waiting[1].since, 5);
+    waiting[1].done({ items: [item(6), item(7)], head: 7 });
+    await running;
+    feed.take('/job', 'job.updated', item(8));
+    assert.deepEqual(got, [6, 7, 8]);
+  },
+
+  async messages_before_the_first_list_are_delivered() {
+    const chat = new Chat();
+    chat.change('a', 1);
+    let pushed = false;
+    chat.before = async (name) => {
+      if (name !== 'list' || pushed) return;
+      pushed = true;
+      const [six, seven] = [chat.say('a'), chat.say('a')];
+      [seven, six, chat.change('a', 2), chat.change('b', 3), chat.say('b')].forEach((message) =>
+        chat.client.take(message));
+    };
+    await chat.client.catchUp();
+    assert.deepEqual(chat.got.sort(), ['a2.2', 'a6.0', 'a7.0', 'b3.1', 'b6.0']);
   },
 };
 

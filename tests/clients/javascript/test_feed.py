@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from domain.chat.conversation import Message
 from domain.kernel.rooms import user_room
 from domain.notifications.feed import FeedRow
 from server.realtime import packets
+from server.realtime.connection import Connection
 from tests.clients.javascript.node_clients import Node, NodeClient
 from tests.domain.chat.test_conversations import meet
 from tests.support.feed_rows import store_events
@@ -80,6 +83,32 @@ async def test_what_was_missed_comes_after_a_lost_connection(
     assert sorted(client.texts) == ["before", "one", "three", "two"]
     assert client.texts.index("one") < client.texts.index("two")
     assert client.seqs == list(range(head + 1, head + 1 + len(client.seqs)))
+
+
+@pytest.mark.parametrize("namespace", ["/account", "/chat"])
+async def test_nothing_is_missed_from_the_moment_of_connecting(
+    node: Node, server: Server, market: Market, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    """Guard: `begun` in jobsphere.js. The connection ends in place of the first answer, so the
+    second one counts what happens after `connect`."""
+    talk = await meet(market)
+    send, lost = Connection.send_packet, []
+
+    def lose_first(connection: Connection, packet: bytes) -> None:
+        if packet.startswith(f"3{namespace},".encode()) and not lost:
+            lost.append(packet)
+            connection.abort()
+        else:
+            send(connection, packet)
+
+    client = await node.client(server.url)
+    await client.adopt(talk.customer)
+    monkeypatch.setattr(Connection, "send_packet", lose_first)
+    await client.call("connect")
+    assert lost
+    await talk.say(talk.contractor, "Monday?")
+    await market.job(talk.customer)
+    await client.until(lambda: client.texts == ["Monday?"] and client.seqs)
 
 
 async def test_changed_messages_come_once(node: Node, server: Server, market: Market) -> None:

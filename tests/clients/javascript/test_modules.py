@@ -23,6 +23,19 @@ async def test_commands(case: str) -> None:
 @pytest.mark.parametrize(
     "case",
     [
+        "pushes_before_the_first_answer_are_delivered",
+        "messages_before_the_first_list_are_delivered",
+    ],
+)
+async def test_pushes(case: str) -> None:
+    """Guard: `#first` in feed.js, and `#early` in conversations.js. The first answer counts them
+    already, and they may come in any order."""
+    await play(case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
         "signing_out_does_not_wait_for_a_renewal",
         "a_command_does_not_go_out_for_the_next_user",
         "a_late_refusal_does_not_end_the_next_session",
