@@ -1,6 +1,6 @@
 // Commands: in order, repeated safely after a lost connection, and bounded while they wait.
 
-import { saved, form } from "./http.js";
+import { ANSWER_MS as HTTP_ANSWER_MS, form, saved } from "./http.js";
 import { Refusal, unanswered } from "./refusal.js";
 import { backoff, pause, unique, within } from "./waiting.js";
 
@@ -131,7 +131,7 @@ export class Commands {
     if (!command.http) throw new Refusal({ code: "conflict", message: "Connect first." });
     const token = command.signedIn ? await this.session.token() : undefined;
     this.#mayGoOn(call); // the token may be another user's, who signed in meanwhile
-    const sent = { token, requestId };
+    const sent = { token, requestId, within: Math.min(HTTP_ANSWER_MS, call.until - Date.now()) };
     if (command.upload) sent.form = form(fields.file, fields.name);
     if (command.upload || command.download) sent.within = Infinity;
     call.sent = true;

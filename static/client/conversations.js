@@ -72,7 +72,7 @@ export class Conversations {
     const progress = this.#of(id, message);
     if (progress.misses(message)) {
       this.#behind.add(id);
-      this.#start().catch(() => {}); // the next message or connection asks again
+      this.#start().catch(() => {}); // `retry` asks again
     } else this.#deliver(progress, [message], [message]);
   }
 
@@ -80,6 +80,11 @@ export class Conversations {
   catchUp() {
     this.#wanted = true;
     return this.#start();
+  }
+
+  /** Ask again for what could not be read. */
+  retry() {
+    if (this.#wanted || this.#behind.size) this.#start().catch(() => {});
   }
 
   #takeEarly(message) {
@@ -120,12 +125,14 @@ export class Conversations {
   async #round() {
     if (this.#wanted) {
       this.#wanted = false;
-      if (!this.#began) await this.#begin();
-      else await this.#findNew();
+      try {
+        await (this.#began ? this.#findNew() : this.#begin());
+      } catch (refused) {
+        this.#wanted = true;
+        throw refused;
+      }
     }
-    const behind = [...this.#behind];
-    this.#behind.clear();
-    await this.#fill(behind);
+    await this.#fill();
   }
 
   /** What has been said before is in the lists; messages are followed from here on. */
@@ -169,13 +176,18 @@ export class Conversations {
     } while (cursor);
   }
 
-  async #fill(behind) {
-    let ids = behind;
-    while (ids.length) {
-      const asked = ids.slice(0, PAGE);
-      const answer = await this.#sync(asked);
-      const more = asked.filter((id) => answer && this.#apply(id, answer));
-      ids = [...more, ...ids.slice(PAGE)];
+  /** Those behind are filled, some at a time; a message that comes meanwhile puts its own back. */
+  async #fill() {
+    while (this.#behind.size) {
+      const asked = [...this.#behind].slice(0, PAGE);
+      for (const id of asked) this.#behind.delete(id);
+      let more = asked; // unless they are filled
+      try {
+        const answer = await this.#sync(asked);
+        more = asked.filter((id) => (answer ? this.#apply(id, answer) : this.#known.has(id)));
+      } finally {
+        for (const id of more) this.#behind.add(id);
+      }
     }
   }
 

@@ -3,7 +3,7 @@
 import { Refusal } from "./refusal.js";
 
 const PLACE = /\{(\w+)\}/g; // of a field in a path
-const ANSWER_MS = 30_000;
+export const ANSWER_MS = 30_000;
 const FILE_NAME = /filename="([^"]+)"/;
 
 /** The path with its fields in place, and the other fields. */

@@ -46,7 +46,7 @@ export interface Pushed<Pushes> {
   on<Name extends keyof Pushes>(
     name: Name, listener: (data: Pushes[Name], push: Push<Pushes[Name]>) => void,
   ): () => void;
-  /** The data of the next such push that fits. */
+  /** The data of the next such push that fits; rejected when the session or the client ends. */
   next<Name extends keyof Pushes>(
     name: Name,
     fits?: (data: Pushes[Name], push: Push<Pushes[Name]>) => unknown,

@@ -30,6 +30,7 @@ export class JobSphere {
   #listeners = new Listeners();
   #subscriptions;
   #meta = null;
+  #waiting = new Set(); // what rejects each `next` that waits
 
   /**
    * `url` is the server's origin. `storage` and `devices` are Web Storages for the session and for
@@ -109,8 +110,7 @@ export class JobSphere {
 
   /** Disconnect; commands that wait fail. The session stays where it is kept. */
   close() {
-    this.commands.stop(unanswered("The client was closed.", false));
-    this.connection.close();
+    this.#stop(unanswered("The client was closed.", false));
     this.session.close();
   }
 
@@ -159,24 +159,44 @@ export class JobSphere {
     const namespace = {
       on,
       next: (name, fits = () => true, { patience = this.commands.patience } = {}) =>
-        new Promise((found, failed) => {
-          const stop = on(name, (data, push) => {
-            if (fits(data, push)) settle(found, data);
-          });
-          const late = () => settle(failed, unanswered(`No such ${name} came.`, false));
-          const timer = patience <= LONGEST_TIMER_MS ? setTimeout(late, patience) : 0;
-          const settle = (done, value) => {
-            clearTimeout(timer);
-            stop();
-            done(value);
-          };
-        }),
+        this.#next((take) => on(name, take), fits, patience, `No such ${name} came.`),
     };
     for (const [name, entry] of Object.entries(commands)) {
       const command = { ...entry, name, namespace: path };
       namespace[name] = (fields, options) => this.#run(command, fields, options);
     }
     return namespace;
+  }
+
+  /** The data of the next push that fits. Rejected at the end of the session or of patience. */
+  #next(listen, fits, patience, late) {
+    const waited = new Promise((found, failed) => {
+      const settle = (done, value) => {
+        clearTimeout(timer);
+        this.#waiting.delete(fail);
+        stop();
+        done(value);
+      };
+      const fail = (problem) => settle(failed, problem);
+      const stop = listen((data, push) => {
+        try {
+          if (fits(data, push)) settle(found, data);
+        } catch (error) {
+          fail(error);
+        }
+      });
+      const lateness = () => fail(unanswered(late, false));
+      const timer = patience <= LONGEST_TIMER_MS ? setTimeout(lateness, patience) : 0;
+      this.#waiting.add(fail);
+    });
+    waited.catch(() => {}); // whoever waits for it hears of it; one that nobody awaits is no error
+    return waited;
+  }
+
+  #stop(problem) {
+    this.commands.stop(problem);
+    this.connection.close(problem);
+    for (const fail of [...this.#waiting]) fail(problem);
   }
 
   async #run(command, fields = {}, options = {}) {
@@ -212,7 +232,10 @@ export class JobSphere {
     if (name === "message" && namespace === "/chat") this.conversations.take(data);
     else if (seq !== null) this.feed.take(namespace, name, envelope);
     else {
-      if (name === "head") this.feed.head(data.head);
+      if (name === "head") {
+        this.feed.head(data.head);
+        this.conversations.retry();
+      }
       if (name === "resync") this.#catchUp();
       if (name === "session.revoked" && data.reason === "revoked") {
         this.session.end("You were signed out on another device.");
@@ -245,7 +268,7 @@ export class JobSphere {
     return this[namespace][command](fields, OWN);
   }
 
-  /** If this fails, the session is over, or the next push or connection asks again. */
+  /** If this fails, the session is over, or the next `head` or connection asks again. */
   #catchUp() {
     for (const each of this.#followed()) each.catchUp().catch(() => {});
   }
@@ -261,8 +284,7 @@ export class JobSphere {
     const problem = new Refusal({
       code: "unauthenticated", message: over, details: { sent: false },
     });
-    this.commands.stop(problem);
-    this.connection.close(problem);
+    this.#stop(problem);
     this.#begin();
     this.#listeners.tell("end", reason);
   }

@@ -1,4 +1,7 @@
-// Listeners by name. One that throws disturbs neither the others nor the client.
+// Listeners by name. One that throws disturbs neither the others nor the client: its error is
+// reported, in a browser as uncaught ones are, in Node on the console.
+
+const report = globalThis.reportError ?? ((error) => console.error(error));
 
 export class Listeners {
   #named = new Map();
@@ -15,9 +18,7 @@ export class Listeners {
       try {
         listener(...values);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error; // as uncaught as it would be in any other callback
-        });
+        report(error);
       }
     }
   }

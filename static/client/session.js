@@ -11,6 +11,7 @@ const LEAST_MS = 10_000;
 const AGAIN_MS = 15_000;
 const REPEATED_MS = 25_000; // the server repeats its answer for 30 s, then it ends the session
 const ANSWER_MS = 5_000;
+const TOLD_MS = 300; // how long another tab may take to tell its tokens
 const SKEW_MS = 30_000; // less is the way of the answer
 const ENDED = new Set(["unauthenticated", "forbidden", "invalid", "banned"]);
 const OVER = "Your session has ended. Please sign in again.";
@@ -21,6 +22,8 @@ const inBrowser = typeof document !== "undefined";
 const idOf = (tokens) => tokens?.refresh_token.split(".", 1)[0];
 
 const left = ({ expires_at, skew = 0 }) => Date.parse(expires_at) - Date.now() - skew;
+
+const isLater = (one, other) => Date.parse(one.expires_at) > Date.parse(other.expires_at);
 
 /** The server's clock minus ours: a token that came just now tells when it was made. */
 function skewOf(token) {
@@ -38,6 +41,7 @@ export class Session {
   #renewing = null;
   #timer = 0;
   #channel = null;
+  #asked = 0; // when the other tabs were asked whether they have newer tokens
 
   /**
    * `storage` and `devices` are Web Storages, or null to keep nothing beyond this object. `ended`
@@ -124,7 +128,10 @@ export class Session {
   async #renewOnce() {
     if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: "Sign in first." });
     const before = this.#kept.refresh_token;
-    const ask = () => (this.#latest() === before ? this.#exchange(before) : undefined);
+    const ask = async () => {
+      await pause(this.#asked + TOLD_MS - Date.now());
+      return this.#latest() === before ? this.#exchange(before) : undefined;
+    };
     await this.#alone(ask);
     if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: OVER });
   }
@@ -166,8 +173,7 @@ export class Session {
     try {
       await this.#ask(refresh_token);
       if (!this.#has({ refresh_token })) return;
-      const { user, ...pair } = this.#kept;
-      this.#channel?.postMessage({ id: idOf(pair), pair });
+      this.#tell();
     } catch (refused) {
       if (!this.#has({ refresh_token })) throw refused;
       if (ENDED.has(refused.code)) this.end(OVER);
@@ -188,16 +194,30 @@ export class Session {
     }
   }
 
-  /** A duplicated tab has the same session, and so have all tabs with a common storage. */
+  /**
+   * A duplicated tab has the same session, and so have all tabs with a common storage. While this
+   * one was closed or discarded, another may have renewed the tokens: using the old ones would end
+   * the session for all.
+   */
   #share() {
     if (this.#channel) return;
     this.#channel = new BroadcastChannel(KEY);
     this.#channel.unref?.();
-    this.#channel.onmessage = ({ data: { id, pair, reason } }) => {
+    this.#channel.onmessage = ({ data: { id, pair, asks, reason } }) => {
       if (id !== idOf(this.#kept)) return;
-      if (pair) this.adopt(pair);
-      else this.#forget(reason);
+      if (asks) this.#tell(asks);
+      else if (!pair) this.#forget(reason);
+      else if (isLater(pair, this.#kept)) this.adopt(pair);
     };
+    this.#channel.postMessage({ id: idOf(this.#kept), asks: this.#kept.expires_at });
+    this.#asked = Date.now();
+  }
+
+  /** Give the other tabs these tokens, or only if theirs expire earlier than these. */
+  #tell(expires_at = null) {
+    const { user, ...pair } = this.#kept;
+    if (expires_at && !isLater(pair, { expires_at })) return;
+    this.#channel?.postMessage({ id: idOf(pair), pair });
   }
 
   #schedule(wait = left(this.#kept) - EARLY_MS) {

@@ -8,6 +8,7 @@ import { Commands } from '../../../static/client/commands.js';
 import { Conversations } from '../../../static/client/conversations.js';
 import { Feed } from '../../../static/client/feed.js';
 import { JobSphere } from '../../../static/client/jobsphere.js';
+import { Listeners } from '../../../static/client/listeners.js';
 import { Refusal, unanswered } from '../../../static/client/refusal.js';
 import { Session } from '../../../static/client/session.js';
 
@@ -215,6 +216,87 @@ const cases = {
     };
     await chat.client.catchUp();
     assert.deepEqual(chat.got.sort(), ['a2.2', 'a6.0', 'a7.0', 'b3.1', 'b6.0']);
+  },
+
+  async what_could_not_be_read_is_asked_for_again() {
+    const chat = new Chat();
+    let refusals = 1;
+    chat.before = async () => {
+      refusals -= 1;
+      if (refusals >= 0) throw refusal('internal');
+    };
+    assert.equal((await failing(chat.client.catchUp())).code, 'internal');
+    chat.client.take(chat.say('a'));
+    chat.client.retry(); // the list
+    while (chat.got.length < 1) await turn();
+    chat.say('a'); // is missed
+    refusals = 1;
+    chat.client.take(chat.say('a'));
+    while (refusals >= 0) await turn();
+    await turn();
+    chat.client.retry(); // the messages of one conversation
+    while (chat.got.length < 3) await turn();
+    assert.deepEqual(chat.got, ['a6.0', 'a7.0', 'a8.0']);
+  },
+
+  async a_discarded_tab_that_comes_back_asks_the_others() {
+    const [ours, theirs] = [new Store(), new Store()];
+    const used = [];
+    const http = {
+      send: async (route, { refresh_token }) => {
+        if (used.includes(refresh_token)) throw refusal('unauthenticated');
+        used.push(refresh_token);
+        return json({ ...session('a', used.length + 1), user: undefined });
+      },
+    };
+    const ended = (reason) => assert.fail(reason);
+    const one = new Session(http, { storage: ours, ended });
+    one.adopt(session('a', 1, 5));
+    theirs.setItem('jobsphere.session', ours.getItem('jobsphere.session'));
+    await one.renew();
+    const two = new Session(http, { storage: theirs, ended });
+    assert.equal(await two.token(), 'a.access 2');
+    assert.deepEqual(used, ['a.refresh 1']);
+  },
+
+  async waiting_for_a_push_ends_with_the_client() {
+    const client = new JobSphere({ url: 'http://127.0.0.1:9' });
+    client.adopt(session('a'));
+    const waits = [client.job.next('job.updated'), client.job.next('job.updated')];
+    client.job.next('job.updated'); // nobody waits for this one
+    client.close();
+    for (const wait of waits) assert.equal((await failing(wait)).code, 'unavailable');
+    const over = client.job.next('job.updated');
+    client.session.end('over');
+    assert.equal((await failing(over)).code, 'unauthenticated');
+    await turn();
+  },
+
+  async a_listener_that_throws_disturbs_nothing() {
+    const listeners = new Listeners();
+    const heard = [];
+    const { error } = console;
+    console.error = (problem) => heard.push(problem.message);
+    listeners.on('push', () => { throw new Error('a fault of the program'); });
+    listeners.on('push', (value) => heard.push(value));
+    listeners.tell('push', 1);
+    await turn();
+    console.error = error;
+    assert.deepEqual(heard, ['a fault of the program', 1]);
+  },
+
+  async patience_holds_over_http() {
+    const client = new JobSphere({ url: 'http://127.0.0.1:9' });
+    client.adopt(session('a'));
+    let given;
+    client.http.send = async (route, fields, { within }) => {
+      given = within;
+      throw refusal('forbidden');
+    };
+    await failing(client.job.mine({}, { patience: 1_000 }));
+    assert.ok(given > 0 && given <= 1_000);
+    await failing(client.job.mine({}, { patience: Infinity }));
+    assert.ok(given <= 30_000);
   },
 };
 
