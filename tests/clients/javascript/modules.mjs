@@ -239,6 +239,15 @@ const cases = {
     assert.deepEqual(chat.got, ['a6.0', 'a7.0', 'a8.0']);
   },
 
+  async administrators_have_no_conversations() {
+    const chat = new Chat();
+    chat.before = async () => {
+      throw refusal('forbidden');
+    };
+    await chat.client.catchUp();
+    await chat.client.begun();
+  },
+
   async a_discarded_tab_that_comes_back_asks_the_others() {
     const [ours, theirs] = [new Store(), new Store()];
     const used = [];

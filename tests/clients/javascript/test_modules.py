@@ -33,6 +33,7 @@ async def test_commands(case: str) -> None:
         "pushes_before_the_first_answer_are_delivered",
         "messages_before_the_first_list_are_delivered",
         "what_could_not_be_read_is_asked_for_again",
+        "administrators_have_no_conversations",
     ],
 )
 async def test_pushes(case: str) -> None:
