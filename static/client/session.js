@@ -161,7 +161,7 @@ export class Session {
   /** The present refresh token, which another tab may have renewed in a storage of both. */
   #latest() {
     const stored = this.#stored();
-    if (this.#has(stored) && left(stored) > left(this.#kept)) {
+    if (this.#has(stored) && left(stored) >= left(this.#kept)) {
       this.#kept = stored;
       this.#schedule();
     }
@@ -207,7 +207,7 @@ export class Session {
       if (id !== idOf(this.#kept)) return;
       if (asks) this.#tell(asks);
       else if (!pair) this.#forget(reason);
-      else if (isLater(pair, this.#kept)) this.adopt(pair);
+      else if (!isLater(this.#kept, pair)) this.adopt(pair);
     };
     this.#channel.postMessage({ id: idOf(this.#kept), asks: this.#kept.expires_at });
     this.#asked = Date.now();
