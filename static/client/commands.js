@@ -129,7 +129,8 @@ export class Commands {
   async #askHttp(call) {
     const { command, fields, requestId } = call;
     if (!command.http) throw new Refusal({ code: "conflict", message: "Connect first." });
-    const token = command.signedIn ? await this.session.token() : undefined;
+    const left = call.until - Date.now();
+    const token = command.signedIn ? await within(this.session.token(), left) : undefined;
     this.#mayGoOn(call); // the token may be another user's, who signed in meanwhile
     const sent = { token, requestId, within: Math.min(HTTP_ANSWER_MS, call.until - Date.now()) };
     if (command.upload) sent.form = form(fields.file, fields.name);

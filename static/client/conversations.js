@@ -211,7 +211,8 @@ export class Conversations {
       });
     } catch (refused) {
       if (refused.code !== "not_found") throw refused;
-      for (const id of refused.details.conversations ?? ids) this.#known.delete(id);
+      const gone = (refused.details.conversations ?? ids).filter((id) => this.#known.delete(id));
+      if (!gone.length) throw refused;
       return null;
     }
   }

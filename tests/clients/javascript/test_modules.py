@@ -62,6 +62,6 @@ async def test_listeners(case: str) -> None:
     ],
 )
 async def test_sessions(case: str) -> None:
-    """Guard: `#logout` in jobsphere.js, `#has` and `#tell` in session.js, `#mayGoOn` in commands.js.
+    """Guard: `#logout` in jobsphere.js, `#has`, `#tell` in session.js, `#mayGoOn` in commands.js.
     What is late concerns the session that it was about, not the one of the next user."""
     await play(case)
