@@ -21,7 +21,8 @@ PAUSES = {
 # The BroadcastChannel of client/session.js connects pages of one origin only.
 IN_BROWSER = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|srcdoc|createContextualFragment"
-    r"|\beval\(|new Function|(?<!#channel\.)(?<!#channel\?\.)postMessage|addEventListener\([\"']message"
+    r"|\beval\(|new Function|(?<!#channel\.)(?<!#channel\?\.)postMessage"
+    r"|addEventListener\([\"']message"
 )
 
 
