@@ -174,5 +174,5 @@ for (let before = null; before !== count();) {
   before = count();
   await sleep(1_000); // for the last pushes
 }
-console.log(JSON.stringify(await Promise.all(both.map((each) => each.summary()))));
-process.exit(0);
+const summaries = await Promise.all(both.map((each) => each.summary()));
+process.stdout.write(`${JSON.stringify(summaries)}\n`, () => process.exit(0)); // when all is written
