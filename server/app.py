@@ -42,7 +42,7 @@ from server.disk_space import DiskSpace
 from server.http.cached_read import cached_read
 from server.http.client_address import client_address
 from server.http.dev_mails import mails_route
-from server.http.headers import security_headers, security_txt
+from server.http.headers import page_policy, security_headers, security_txt
 from server.http.pages import page_routes
 from server.http.protocol import HttpRunner
 from server.http.routes import MAX_BODY, HttpApi
@@ -211,7 +211,7 @@ class Web(Container):
         )
         if isinstance(self.ports.mail, DevMailbox):
             app.add_routes([mails_route(self.ports.mail.mails)])
-        app.add_routes(page_routes(STATIC))
+        app.add_routes(page_routes(STATIC, partial(page_policy, settings.public_url)))
         app.on_response_prepare.append(security_headers(settings.public_url))
         app.on_response_prepare.append(self.cross_origin.complete)
         app.cleanup_ctx.append(self._running)

@@ -9,15 +9,13 @@ from datetime import datetime, timedelta
 
 from aiohttp import hdrs, web
 
-from server.http.pages import PAGES
+from server.http.pages import CSP, LOADED, PAGES
 from server.http.protocol import SERVER
 
 HSTS = "Strict-Transport-Security"
-CSP = "Content-Security-Policy"
 HSTS_LIFE = timedelta(days=365)
 SECURITY_TXT = "/.well-known/security.txt"
 SECURITY_TXT_LIFE = timedelta(days=180)  # RFC 9116 recommends less than a year
-LOADED = "/static/"
 TEXT = re.compile(r"text/.*|.*\+xml")  # all our texts, and all that users upload, are UTF-8
 # Of what is no page. `default-src` covers neither the base, nor forms, nor frames around it.
 NOTHING = (
@@ -84,7 +82,17 @@ def _complete(response: web.StreamResponse, headers: Mapping[str, str]) -> None:
 
 
 def _page_headers(public_url: str) -> dict[str, str]:
-    """Browsers revalidate each module, so that modules of two versions do not mix."""
+    """Browsers revalidate what has no versioned address."""
+    return {
+        CSP: page_policy(public_url, []),
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": ", ".join(f"{name}={value}" for name, value in FEATURES.items()),
+        hdrs.CACHE_CONTROL: "no-cache",
+    }
+
+
+def page_policy(public_url: str, scripts: list[str]) -> str:
+    """The content security policy of a page with these inline scripts, by their hashes."""
     policy = {
         "default-src": "'self'",
         # Not every browser counts the page's own websockets to 'self'.
@@ -96,12 +104,9 @@ def _page_headers(public_url: str) -> dict[str, str]:
         "form-action": "'self'",
         "frame-ancestors": "'none'",
     }
-    return {
-        CSP: "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": ", ".join(f"{name}={value}" for name, value in FEATURES.items()),
-        hdrs.CACHE_CONTROL: "no-cache",
-    }
+    if scripts:
+        policy["script-src"] = " ".join(["'self'", *scripts])
+    return "; ".join(f"{name} {value}" for name, value in policy.items())
 
 
 def security_txt(public_url: str, contact: str, now: Callable[[], datetime]) -> web.RouteDef:

@@ -1,59 +1,55 @@
 """The pages of one folder: the web client at `/`, the live monitor at `/admin`, the documents for
 programs at `/docs`, and what they load.
 
-aiohttp's static route answers for missing files, wrong ranges and failed preconditions without a
-body; `Page` says what is wrong, as all other refusals do.
+A page shows its views at real paths, such as `/jobs/job_1`: the same HTML is the answer to all of
+them, and the page finds out by its address what to show.
 """
 
-from http import HTTPStatus
+import base64
+import hashlib
+import re
+from collections.abc import Callable
 from pathlib import Path
 
-from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import web
 
-from domain.kernel.errors import Code
-from server.problems import PROBLEM, problem
+from server.http.assets import REVALIDATED, Assets
+from server.http.packed import PackedBody
 
 PAGES = {"/": "index.html", "/admin": "admin.html", "/docs": "docs.html"}
+LOADED = "/static/"
+CSP = "Content-Security-Policy"
+INLINE = re.compile(r'<script type="importmap">(?P<text>.*?)</script>', re.DOTALL)
+
+# From the hashes of a page's inline scripts to its content security policy.
+Policy = Callable[[list[str]], str]
 
 
-class _Refusal(web.StreamResponse):
-    """What a FileResponse becomes when it cannot send its file."""
-
-    _problem = b""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if self.status >= 400:
-            code = Code.NOT_FOUND if self.status in (403, 404) else Code.INVALID
-            body = problem(self.status, code, HTTPStatus(self.status).phrase)
-            self.content_type, self.content_length = PROBLEM, len(body)
-            self._problem = body if request.method != hdrs.METH_HEAD else b""
-        return await super().prepare(request)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        await super().write_eof(data or self._problem)
-
-
-class Page(web.FileResponse, _Refusal):
-    """A file, or the refusal to send it."""
-
-
-def page_routes(folder: Path) -> list[web.RouteDef]:
+def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
     """Modules are served as they are, without a build step."""
-    folder = folder.resolve()
-
-    async def show(request: web.Request) -> web.StreamResponse:
-        return Page(folder / PAGES[request.path])
-
-    async def load(request: web.Request) -> web.StreamResponse:
-        try:
-            path = (folder / request.match_info["path"]).resolve()
-        except (OSError, ValueError) as odd:  # a name that is too long, or has a null character
-            raise web.HTTPNotFound from odd
-        if not path.is_relative_to(folder):
-            raise web.HTTPNotFound
-        return Page(path)
-
     if not folder.is_dir():
         return []
-    return [*(web.get(path, show) for path in PAGES), web.get("/static/{path:.+}", load)]
+    assets = Assets(folder)
+    shown: dict[str, tuple[str, PackedBody, str]] = {}  # file -> version, page, policy
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        file = PAGES[request.path]
+        await assets.refresh()
+        if shown.get(file, ("",))[0] != assets.version:
+            text = assets.text(file).replace(f'"{LOADED}', f'"{LOADED}@{assets.version}/')
+            scripts = [_hash(found["text"]) for found in INLINE.finditer(text)]
+            page = PackedBody(text.encode(), "text/html")
+            shown[file] = assets.version, page, policy(scripts)
+        _, page, allowed = shown[file]
+        return await page.answer(request, {**REVALIDATED, CSP: allowed})
+
+    return [
+        *(web.get(path, show) for path in PAGES),
+        web.get("/static/{path:.+}", assets.load),
+    ]
+
+
+def _hash(script: str) -> str:
+    """The source expression of an inline script (CSP 3, 2.3.1)."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

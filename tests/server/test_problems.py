@@ -66,19 +66,6 @@ async def test_unknown_paths(market):
         problem = await refused(market, "GET", path)
         assert problem["status"] in (403, 404), path
         assert problem["code"] == ("unknown_command" if "/api/" in path else "not_found"), path
-
-
-async def test_files_that_are_not_sent(market):
-    """Guard: `pages.Page`; aiohttp answers without a body."""
-    for status, name, value in (
-        (416, "Range", "bytes=9999999-"),
-        (416, "Range", "bytes=zz"),
-        (412, "If-Match", '"other"'),
-        (412, "If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT"),
-    ):
-        for path in ("/", "/static/style.css"):
-            problem = await refused(market, "GET", path, headers={name: value})
-            assert (problem["status"], problem["code"]) == (status, "invalid")
     assert (await refused(market, "HEAD", "/static/nowhere.js"))["status"] == 404
 
 

@@ -48,7 +48,7 @@ async def test_anyone_may_read_it_and_keep_it(market: Market) -> None:
 
 
 async def test_it_is_packed_for_clients_that_unpack_it(market: Market) -> None:
-    """Guard: `cached_read._takes_gzip`, and a tag for each form."""
+    """Guard: `packed._takes_gzip`, and a tag for each form."""
     tags, sizes = {}, {}
     for accepted in ("", "identity", "br, gzip;q=0", "br, gzip", "GZIP; q=0.5"):
         async with ClientSession(auto_decompress=False) as web:

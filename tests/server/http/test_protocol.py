@@ -115,7 +115,7 @@ async def test_a_poll_that_breaks_off(server, market, library_log):
 
 
 async def test_odd_requests_are_answered(server, library_log):
-    """Guard: `pages.page_routes`: a long name is an error of the disk."""
+    """Guard: `assets.Assets.load`: a long name is an error of a disk."""
     with capture_logs() as logs:
         for line in HARMLESS.values():
             for path in ("/", "/static/style.css", "/api/job", "/socket.io/?EIO=4"):
