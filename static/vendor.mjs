@@ -1,0 +1,45 @@
+// Makes static/vendor/: what the pages load of other people's packages.
+//
+//   node static/vendor.mjs
+//
+// Preact, its hooks, signals and htm become one module, because each file is a request. Only the
+// icons that ICONS names go into the sprite.
+import { build } from "esbuild";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { ICONS } from "./js/shared/icons.js";
+
+const here = new URL(".", import.meta.url);
+const packages = new URL("../node_modules/", here);
+const vendor = new URL("vendor/", here);
+const COPIED = [
+  "socket.io-client/dist/socket.io.esm.min.js",
+  "uplot/dist/uPlot.esm.js",
+  "uplot/dist/uPlot.min.css",
+];
+const UI = `
+  export * from "preact";
+  export * from "preact/hooks";
+  export * from "@preact/signals";
+  export { default } from "htm";
+`;
+
+async function symbol(name) {
+  const svg = await readFile(new URL(`lucide-static/icons/${name}.svg`, packages), "utf8");
+  const inner = svg.slice(svg.indexOf(">", svg.indexOf("<svg")) + 1, svg.lastIndexOf("</svg>"));
+  return `<symbol id="${name}" viewBox="0 0 24 24">${inner.replace(/\s*\n\s*/g, "")}</symbol>`;
+}
+
+await rm(vendor, { recursive: true, force: true });
+await mkdir(vendor, { recursive: true });
+await build({
+  stdin: { contents: UI, resolveDir: new URL("..", here).pathname },
+  bundle: true, format: "esm", minify: true, legalComments: "eof", target: "es2022",
+  outfile: new URL("ui.js", vendor).pathname,
+});
+for (const file of COPIED) {
+  await copyFile(new URL(file, packages), new URL(file.split("/").at(-1), vendor));
+}
+const symbols = await Promise.all(ICONS.map(symbol));
+const attributes = 'xmlns="http://www.w3.org/2000/svg" fill="none" stroke="currentColor" ' +
+  'stroke-linecap="round" stroke-linejoin="round"';
+await writeFile(new URL("icons.svg", vendor), `<svg ${attributes}>${symbols.join("\n")}</svg>\n`);
