@@ -1,0 +1,47 @@
+// The one way to the server: the typed client, and signals of what every view wants to know of it.
+
+import { signal } from "@preact/signals";
+import { JobSphere, Refusal } from "../../client/jobsphere.js";
+
+export { Refusal };
+
+const PATIENCE_MS = 60_000;
+
+/** @type {import("../../client/jobsphere.js").JobSphere} */
+export const server = new JobSphere({ patience: PATIENCE_MS });
+
+/** Whether all namespaces are connected. */
+export const live = signal(false);
+
+/** Who is signed in; null for nobody. @type {import("@preact/signals").Signal<any>} */
+export const me = signal(server.user);
+
+/** How many commands that write wait for their answers. */
+export const pending = signal(0);
+
+server.on("live", (now) => (live.value = now));
+
+/**
+ * Keep the newest facts about the person who is signed in.
+ *
+ * @param {any} user
+ */
+export function putMe(user) {
+  if ((me.value?.version ?? -1) <= (user.version ?? 0)) me.value = { ...me.value, ...user };
+}
+
+/**
+ * Run a command that writes, counted while it waits.
+ *
+ * @template T
+ * @param {() => Promise<T>} command
+ * @returns {Promise<T>}
+ */
+export async function write(command) {
+  pending.value += 1;
+  try {
+    return await command();
+  } finally {
+    pending.value -= 1;
+  }
+}

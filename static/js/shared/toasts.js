@@ -1,0 +1,66 @@
+// Short news at the edge of the page: each is said once, and waits while the pointer is on it.
+
+import { signal } from "@preact/signals";
+import { html } from "./html.js";
+import { Icon } from "./icon.js";
+
+const SHOWN_MS = 6_000;
+const PROBLEM_MS = 12_000;
+const MOST = 3;
+
+/** @typedef {{id: number, text: string, tone: "good" | "bad" | "news", link?: string, more?: string}} Toast */
+
+const toasts = signal(/** @type {Toast[]} */ ([]));
+const timers = new Map();
+let numbers = 0;
+
+/**
+ * Say something. The same text is not said again while it is there.
+ *
+ * @param {string} text
+ * @param {{tone?: Toast["tone"], link?: string, more?: string}} [options] `more` names the link
+ */
+export function say(text, { tone = "news", link, more = "Show" } = {}) {
+  if (toasts.peek().some((each) => each.text === text)) return;
+  const id = (numbers += 1);
+  toasts.value = [...toasts.peek().slice(1 - MOST), { id, text, tone, link, more }];
+  count(id, tone);
+}
+
+/** Say why something was refused. @param {any} refused */
+export function refuse(refused) {
+  if (refused?.code === undefined) reportError(refused);
+  say(refused?.message ?? "Something went wrong here. Please try again.", { tone: "bad" });
+}
+
+/** @param {number} id */
+export function unsay(id) {
+  clearTimeout(timers.get(id));
+  timers.delete(id);
+  toasts.value = toasts.peek().filter((each) => each.id !== id);
+}
+
+/** @param {number} id @param {Toast["tone"]} tone */
+function count(id, tone) {
+  timers.set(id, setTimeout(unsay, tone === "bad" ? PROBLEM_MS : SHOWN_MS, id));
+}
+
+const ICONS = /** @type {const} */ ({ good: "circle-check", bad: "circle-alert", news: "info" });
+
+export function Toasts() {
+  const all = toasts.value;
+  const shown = (/** @type {Toast} */ { id, text, tone, link, more }) => html`
+    <div class=${`toast ${tone}`} key=${id}
+      onPointerEnter=${() => clearTimeout(timers.get(id))} onPointerLeave=${() => count(id, tone)}
+      onFocusIn=${() => clearTimeout(timers.get(id))} onFocusOut=${() => count(id, tone)}>
+      <${Icon} name=${ICONS[tone]} />
+      <p class="grow">${text} ${link && html`<a href=${link} onClick=${() => unsay(id)}>${more}</a>`}</p>
+      <button class="button quiet small icon-only" type="button" onClick=${() => unsay(id)}>
+        <${Icon} name="x" /><span class="visually-hidden">Dismiss</span>
+      </button>
+    </div>`;
+  return html`<div class="toasts">
+    <div role="status" class="stack" style=${{ "--gap": "0.5rem" }}>${all.filter(({ tone }) => tone !== "bad").map(shown)}</div>
+    <div role="alert" class="stack" style=${{ "--gap": "0.5rem" }}>${all.filter(({ tone }) => tone === "bad").map(shown)}</div>
+  </div>`;
+}
