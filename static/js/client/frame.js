@@ -1,0 +1,39 @@
+// The client's frame: its sections for the role of the person who is signed in.
+
+import { html } from "../shared/html.js";
+import { Avatar } from "../shared/pieces.js";
+import { me } from "../shared/server.js";
+import { Shell } from "../shared/shell.js";
+import { conversations, unread, unseen } from "./world.js";
+
+const waiting = () => [...conversations.value.values()].filter((each) => unread(each) > 0).length;
+
+/** @type {Record<string, import("../shared/shell.js").Section[]>} */
+const SECTIONS = {
+  customer: [
+    { path: "/", label: "Home", icon: "house" },
+    { path: "/jobs", label: "My jobs", icon: "briefcase" },
+    { path: "/chat", label: "Chat", icon: "messages-square", count: waiting },
+    { path: "/payments", label: "Payments", icon: "credit-card" },
+    { path: "/notifications", label: "Notifications", icon: "bell", count: () => unseen.value, more: true },
+  ],
+  contractor: [
+    { path: "/", label: "Home", icon: "house" },
+    { path: "/jobs", label: "Find work", icon: "search" },
+    { path: "/work", label: "My work", icon: "briefcase" },
+    { path: "/chat", label: "Chat", icon: "messages-square", count: waiting },
+    { path: "/wallet", label: "Wallet", icon: "wallet" },
+    { path: "/notifications", label: "Notifications", icon: "bell", count: () => unseen.value, more: true },
+  ],
+};
+
+/** @param {{children: any}} props */
+export function Frame({ children }) {
+  const user = me.value;
+  if (!user) return html`<main id="main" tabindex="-1">${children}</main>`;
+  const menu = html`<a class="me-button nav-link" href="/settings">
+    <${Avatar} id=${user.id} name=${user.name ?? "?"} />
+    <span class="about truncate">${user.name ?? ""}<br /><small class="soft">Settings</small></span>
+  </a>`;
+  return html`<${Shell} home="/" groups=${[{ sections: SECTIONS[user.role] }]} menu=${menu}>${children}</${Shell}>`;
+}

@@ -1,0 +1,86 @@
+// Everything that the person who is signed in can see: records by kind, kept true by pushes.
+
+import { signal } from "@preact/signals";
+import { putMe, server } from "../shared/server.js";
+import { Records } from "../shared/records.js";
+import { refuse } from "../shared/toasts.js";
+
+export const jobs = new Records();
+export const applications = new Records();
+export const offers = new Records();
+export const payments = new Records();
+export const disputes = new Records();
+export const chargebacks = new Records();
+export const withdrawals = new Records();
+export const wallets = new Records(); // by currency
+export const notices = new Records();
+
+/** Conversations by id. @type {import("@preact/signals").Signal<Map<string, any>>} */
+export const conversations = signal(new Map());
+
+/** How many notices are not seen. */
+export const unseen = signal(0);
+
+const KINDS = [jobs, applications, offers, payments, disputes, chargebacks, withdrawals, wallets, notices];
+
+/** @param {any} wallet */
+export const putWallet = (wallet) => wallets.put({ ...wallet, id: wallet.currency });
+
+/** @type {Record<string, (data: any, push: any) => void>} */
+const PUSHED = {
+  "/account account.updated": putMe,
+  "/account notification": (notice, { seq }) => {
+    notices.put({ ...notice, id: String(seq), seq });
+    unseen.value += 1;
+  },
+  "/account head": ({ unread }) => (unseen.value = unread ?? unseen.value),
+  "/job job.updated": (job) => jobs.put(job),
+  "/job-request application.created": (application) => applications.put(application),
+  "/job-request application.updated": (application) => applications.put(application),
+  "/payment payment.updated": (payment) => payments.put(payment),
+  "/payment dispute.updated": (dispute) => disputes.put(dispute),
+  "/payment chargeback.updated": (chargeback) => chargebacks.put(chargeback),
+  "/wallet wallet.updated": putWallet,
+  "/wallet withdrawal.updated": (withdrawal) => withdrawals.put(withdrawal),
+};
+
+let following = false;
+
+/** Connect, and apply whatever is pushed from then on. */
+export function startFeed() {
+  if (!following) {
+    server.on("push", ({ namespace, name, ...push }) => {
+      const apply = PUSHED[`${namespace} ${name}`];
+      if (apply) apply(push.data, push);
+      else if (namespace === "/bidding") offers.put(/** @type {any} */ (push.data));
+    });
+  }
+  following = true;
+  server.connect({ patience: Infinity }).then(refresh, () => {}); // `end` tells why
+}
+
+/** What every view wants to know, whatever it shows. */
+async function refresh() {
+  try {
+    const [user, wallet, talks] = await Promise.all([
+      server.account.me(), server.wallet.balance(), server.chat.list({ limit: 50 }),
+    ]);
+    putMe(user);
+    const { others, ...main } = wallet;
+    [main, ...others].forEach(putWallet);
+    conversations.value = new Map(talks.items.map((each) => [each.id, each]));
+  } catch (refused) {
+    if (server.user) refuse(refused);
+  }
+}
+
+/** Forget the person who was signed in. */
+export function forget() {
+  for (const kind of KINDS) kind.clear();
+  conversations.value = new Map();
+  unseen.value = 0;
+}
+
+/** How much of a conversation the person has not read. @param {any} conversation */
+export const unread = (conversation) =>
+  conversation.head - (conversation.read[server.user?.id ?? ""] ?? 0);

@@ -1,0 +1,109 @@
+// The frame around all views: navigation beside them, the bell, the bar when the server is away.
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { Dialogs } from "./dialog.js";
+import { html } from "./html.js";
+import { Icon } from "./icon.js";
+import { Avatar, Skeleton } from "./pieces.js";
+import { place } from "./router.js";
+import { live, me, pending } from "./server.js";
+import { Toasts } from "./toasts.js";
+
+const OFFLINE_MS = 2_000; // a shorter break is no news
+
+/**
+ * @typedef {object} Section
+ * @property {string} path
+ * @property {string} label
+ * @property {import("./icons.js").IconName} icon
+ * @property {() => number} [count] what waits there
+ * @property {boolean} [more] not in the tab bar of a phone
+ */
+
+const offline = signal(false);
+
+/** Say that the server is away only when it stays away. */
+function useOffline() {
+  useEffect(() => {
+    let timer = 0;
+    const stop = live.subscribe((now) => {
+      clearTimeout(timer);
+      if (now) offline.value = false;
+      else timer = window.setTimeout(() => (offline.value = true), OFFLINE_MS);
+    });
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
+  }, []);
+}
+
+function OfflineBar() {
+  if (!offline.value) return null;
+  const waiting = pending.value;
+  const what = waiting ? ` ${waiting} ${waiting === 1 ? "change waits" : "changes wait"} to be sent.` : "";
+  return html`<div class="bar" role="status"><${Icon} name="wifi-off" />
+    The server cannot be reached. What you see may be old.${what}</div>`;
+}
+
+/** @param {{sections: Section[], kind: string}} props */
+function Links({ sections, kind }) {
+  return sections.map(({ path, label, icon, count }) => {
+    const here = place.value.path === path || place.value.path.startsWith(`${path}/`);
+    const waiting = count?.() ?? 0;
+    return html`<a class=${kind} href=${path} aria-current=${here ? "page" : undefined} key=${path}>
+      <${Icon} name=${icon} /><span class="label">${label}</span>
+      ${waiting > 0 && html`<span class="count">${waiting > 99 ? "99+" : waiting}<span class="visually-hidden"> waiting</span></span>`}
+    </a>`;
+  });
+}
+
+/**
+ * @param {{home: string, groups: {title?: string, sections: Section[]}[], top?: any, menu: any,
+ *   children: any}} props
+ */
+export function Shell({ home, groups, top, menu, children }) {
+  useOffline();
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
+  const { path } = place.value;
+  useEffect(() => focusView(main.current), [path]);
+  const tabs = groups.flatMap(({ sections }) => sections).filter(({ more }) => !more);
+  const user = me.value;
+  return html`<a class="skip" href="#main">Skip to the content</a>
+    <div class="shell">
+      <div class="bars"><${OfflineBar} /></div>
+      <div class="sidebar">
+        <a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
+        ${top}
+        <nav aria-label="Sections">${groups.map(({ title, sections }) => html`
+          ${title && html`<h2>${title}</h2>`}<${Links} sections=${sections} kind="nav-link" />`)}</nav>
+        <div class="me">${menu}</div>
+      </div>
+      <div class="topbar"><a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
+        <div class="row tight">${top}${user && html`<a href="/settings" aria-label="Settings"><${Avatar} id=${user.id} name=${user.name ?? "?"} /></a>`}</div></div>
+      <main id="main" tabindex="-1" ref=${main}>${children}</main>
+      <nav class="tabbar" aria-label="Sections"><${Links} sections=${tabs} kind="tab" /></nav>
+    </div>
+    <${Toasts} /><${Dialogs} />`;
+}
+
+const LOGO = new URL("../../favicon.svg", import.meta.url).href;
+let first = true;
+
+/** The heading of a view that opened, so that a screen reader says where one is. */
+function focusView(/** @type {HTMLElement | null} */ main) {
+  if (first) {
+    first = false; // the browser reads a page that it has loaded
+    return;
+  }
+  requestAnimationFrame(() => {
+    const heading = main?.querySelector("h1");
+    (heading instanceof HTMLElement ? heading : main)?.focus({ preventScroll: true });
+  });
+}
+
+/** A view whose module is on its way. */
+export function Loading() {
+  return html`<div class="view" aria-busy="true"><${Skeleton} lines=${6} /></div>`;
+}
