@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import hdrs, web
 
-from server.http.pages import CSP, LOADED, PAGES
+from server.http.pages import CSP, LOADED, page_of
 from server.http.protocol import SERVER
 
 HSTS = "Strict-Transport-Security"
@@ -66,7 +66,7 @@ def security_headers(public_url: str) -> Hook:
     }
 
     async def complete(request: web.Request, response: web.StreamResponse) -> None:
-        page = request.path in PAGES or request.path.startswith(LOADED)
+        page = page_of(request.path) or request.path.startswith(LOADED)
         _complete(response, of_pages if page else of_answers)
         if response.charset is None and TEXT.fullmatch(response.content_type):
             response.charset = "utf-8"

@@ -16,13 +16,49 @@ from aiohttp import web
 from server.http.assets import REVALIDATED, Assets
 from server.http.packed import PackedBody
 
-PAGES = {"/": "index.html", "/admin": "admin.html", "/docs": "docs.html"}
+# The file of a path by its first part.
+PAGES = {
+    "": "index.html",
+    "admin": "admin.html",
+    "docs": "docs.html",
+    **dict.fromkeys(
+        (
+            "agree-email",
+            "chat",
+            "code",
+            "confirm-email",
+            "disputes",
+            "forgot",
+            "jobs",
+            "notifications",
+            "offers",
+            "payments",
+            "register",
+            "reset",
+            "searches",
+            "settings",
+            "sign-in",
+            "undo-email",
+            "verify",
+            "wallet",
+            "work",
+        ),
+        "index.html",
+    ),
+}
+WHOLE = ("", "docs")  # pages without paths of their own below
 LOADED = "/static/"
 CSP = "Content-Security-Policy"
 INLINE = re.compile(r'<script type="importmap">(?P<text>.*?)</script>', re.DOTALL)
 
 # From the hashes of a page's inline scripts to its content security policy.
 Policy = Callable[[list[str]], str]
+
+
+def page_of(path: str) -> str | None:
+    """The file that is shown at a path."""
+    name, _, rest = path.removeprefix("/").partition("/")
+    return PAGES.get(name) if path.startswith("/") and not (rest and name in WHOLE) else None
 
 
 def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
@@ -33,7 +69,8 @@ def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
     shown: dict[str, tuple[str, PackedBody, str]] = {}  # file -> version, page, policy
 
     async def show(request: web.Request) -> web.StreamResponse:
-        file = PAGES[request.path]
+        file = page_of(request.path)
+        assert file
         await assets.refresh()
         if shown.get(file, ("",))[0] != assets.version:
             text = assets.text(file).replace(f'"{LOADED}', f'"{LOADED}@{assets.version}/')
@@ -44,7 +81,8 @@ def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
         return await page.answer(request, {**REVALIDATED, CSP: allowed})
 
     return [
-        *(web.get(path, show) for path in PAGES),
+        *(web.get(f"/{name}", show) for name in PAGES),
+        *(web.get(f"/{name}/{{rest:.+}}", show) for name in PAGES if name not in WHOLE),
         web.get("/static/{path:.+}", assets.load),
     ]
 

@@ -17,11 +17,22 @@ const view = (load, name) => ({ load, name, open: false });
 const openView = (load, name) => ({ load, name, open: true });
 
 const entry = () => import("./entry.js");
+const mailed = () => import("./mailed.js");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
   "/sign-in": openView(entry, "SignIn"),
   "/register": openView(entry, "Register"),
+  "/forgot": openView(mailed, "Forgot"),
+  "/reset": openView(mailed, "Reset"),
+  "/verify": openView(mailed, "Verify"),
+  "/code": openView(mailed, "Code"),
+  "/confirm-email": openView(mailed, "ConfirmEmail"),
+  "/agree-email": openView(mailed, "AgreeEmail"),
+  "/undo-email": openView(mailed, "UndoEmail"),
 };
+
+/** Mails lead to `/#/reset/TOKEN`: a server gets nothing of what is behind the #. */
+const MAILED = /^#\/([a-z-]+)\/(.+)$/;
 
 /** Modules that have come. @type {import("@preact/signals").Signal<Record<string, any>>} */
 const loaded = signal({});
@@ -71,6 +82,8 @@ export function start(page) {
     if (reason) say(reason, { tone: "bad" });
     guard();
   });
+  const [, name, token] = MAILED.exec(location.hash) ?? [];
+  if (name) history.replaceState({}, "", `/${name}#${token}`);
   startRouter(ROUTES, guard);
   if (server.user) enter();
   render(html`<${App} />`, page);

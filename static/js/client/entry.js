@@ -33,17 +33,19 @@ export function Door({ title, children }) {
 const LOGO = new URL("../../favicon.svg", import.meta.url).href;
 
 /**
- * Sign in with a password. What it still needs is in `second`.
+ * Sign in with a password. False if it still needs what `second` has.
  *
  * @param {any} fields
  */
-async function login(fields) {
+export async function login(fields) {
   try {
     await server.account.login(fields);
     enter();
+    return true;
   } catch (refused) {
     if (!(refused instanceof Refusal) || refused.code !== "second_factor_required") throw refused;
     second.value = refused.details;
+    return false;
   }
 }
 
@@ -65,7 +67,9 @@ export function SignIn() {
 }
 
 function FirstStep() {
-  const form = useForm(login);
+  const form = useForm(async (fields) => {
+    await login(fields);
+  });
   const passkey = useForm(withPasskey);
   return html`<${Door} title="Sign in">
     <form onSubmit=${form.submit}>

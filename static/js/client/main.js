@@ -10,3 +10,5 @@ if (location.pathname === "/" && !location.hash && localStorage.getItem(KEY) ===
   const { start } = await import("./app.js");
   start(page);
 }
+
+export {};
