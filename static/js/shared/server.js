@@ -8,7 +8,10 @@ export { Refusal };
 const PATIENCE_MS = 60_000;
 
 /** @type {import("../../client/jobsphere.js").JobSphere} */
-export const server = new JobSphere({ patience: PATIENCE_MS });
+export const server = new JobSphere({
+  patience: PATIENCE_MS,
+  storage: localStorage, // all tabs share one sign-in
+});
 
 /** Whether all namespaces are connected. */
 export const live = signal(false);
