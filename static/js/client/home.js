@@ -10,7 +10,7 @@ import { live, me, server } from "../shared/server.js";
 import { left } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { statusOf } from "../shared/words.js";
-import { conversations, disputes, jobs, offers, unread, wallets } from "./world.js";
+import { conversations, disputes, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
 
 const PAGE = 50;
 const STANDING = new Set(["awaiting_payment", "pending", "accepting", "accepted", "countered"]);
@@ -93,7 +93,7 @@ function walletNeeds() {
   return [{ id: "payouts", icon: "landmark", title: "Set up payouts", detail, href: "/wallet" }];
 }
 
-const mainWallet = computed(() => wallets.of("USD").value);
+const mainWallet = computed(() => wallets.of(mainCurrency.value).value);
 
 /** What has a deadline comes first, the nearest at the top. @param {Need} one @param {Need} other */
 const soonest = (one, other) => (one.due ?? "9").localeCompare(other.due ?? "9");

@@ -18,6 +18,9 @@ export const notices = new Records();
 /** Conversations by id. @type {import("@preact/signals").Signal<Map<string, any>>} */
 export const conversations = signal(new Map());
 
+/** The currency of the person's main wallet. */
+export const mainCurrency = signal("USD");
+
 /** How many notices are not seen. */
 export const unseen = signal(0);
 
@@ -68,6 +71,7 @@ async function refresh() {
     putMe(user);
     const { others, ...main } = wallet;
     [main, ...others].forEach(putWallet);
+    mainCurrency.value = main.currency;
     conversations.value = new Map(talks.items.map((each) => [each.id, each]));
   } catch (refused) {
     if (server.user) refuse(refused);
