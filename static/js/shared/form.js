@@ -11,8 +11,9 @@ import { refuse } from "./toasts.js";
  * fields, runs `send(fields)` and shows a refusal; fields that are left empty are not there.
  *
  * @param {(fields: Record<string, any>, form: HTMLFormElement) => Promise<void>} send
+ * @param {(refused: any) => void} [say] shows what is about no field
  */
-export function useForm(send) {
+export function useForm(send, say = refuse) {
   const state = useMemo(() => ({
     busy: signal(false),
     problems: signal(/** @type {Record<string, string>} */ ({})),
@@ -28,7 +29,7 @@ export function useForm(send) {
     } catch (refused) {
       const found = problemsOf(refused, form);
       if (found) show(found, form);
-      else refuse(refused);
+      else say(refused);
     } finally {
       state.busy.value = false;
     }
