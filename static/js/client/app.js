@@ -20,6 +20,7 @@ const entry = () => import("./entry.js");
 const mailed = () => import("./mailed.js");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
+  "/notifications": view(() => import("./notifications.js"), "Notifications"),
   "/sign-in": openView(entry, "SignIn"),
   "/register": openView(entry, "Register"),
   "/forgot": openView(mailed, "Forgot"),
