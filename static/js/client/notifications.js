@@ -34,7 +34,7 @@ async function between(from, to) {
   for (let at = from; at < to;) {
     const { items, head } = await read(at, STEP);
     for (const { namespace, name, seq, data } of items) {
-      if (namespace === "/account" && name === "notification" && seq <= to) found.push({ ...data, id: String(seq), seq });
+      if (namespace === "/account" && name === "notification" && seq <= to) found.push({ .../** @type {any} */ (data), id: String(seq), seq });
     }
     const last = items.at(-1)?.seq ?? head;
     if (last <= at) break;
