@@ -1,96 +1,97 @@
-// Files of a record: shown with a thumbnail and saved; and those that are chosen for a new one.
+// Files that came with a message, a delivery or as evidence: pictures are shown, all can be saved.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { DialogHeader, open } from "./dialog.js";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
-import { server, write } from "./server.js";
+import { server } from "./server.js";
 import { refuse } from "./toasts.js";
+import { previewOf } from "./uploads.js";
 
-const KEPT_MS = 60_000;
-const UNITS = ["bytes", "KB", "MB", "GB"];
+/** @typedef {import("../../client/jobsphere.js").Attachment} Attachment */
 
-/** "1.4 MB". @param {number} bytes */
+const WIDEST = 280;
+const HIGHEST = 220;
+
+/** @param {number} bytes */
 export function sizeOf(bytes) {
-  let [size, unit] = [bytes, 0];
-  while (size >= 1_000 && unit < UNITS.length - 1) [size, unit] = [size / 1_000, unit + 1];
-  return `${unit && size < 10 ? size.toFixed(1) : Math.round(size)} ${UNITS[unit]}`;
+  if (bytes < 1_000) return `${bytes} B`;
+  if (bytes < 1_000_000) return `${Math.round(bytes / 1_000)} kB`;
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-/** Save what was answered under its name. @param {import("../../client/jobsphere.js").Download} file */
-export function save({ name, blob }) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
+/** Save a file under its own name. @param {Attachment} file */
+export async function save(file) {
+  try {
+    const link = document.createElement("a");
+    link.href = await server.fileUrl(file.id);
+    link.download = file.name;
+    link.click();
+  } catch (refused) {
+    refuse(refused);
+  }
 }
 
-/** @param {{files: import("../../client/jobsphere.js").Attachment[]}} props */
+/** @param {{files: readonly Attachment[]}} props */
 export function Attachments({ files }) {
   if (!files.length) return null;
-  return html`<ul class="attachments" aria-label="Files">${files.map((file) =>
-    html`<li key=${file.id}><${Attached} file=${file} /></li>`)}</ul>`;
+  return html`<ul class="attachments">${files.map((file) => html`<li key=${file.id}>
+    ${file.thumbnail ? html`<${Picture} file=${file} />` : html`<${FileButton} file=${file} />`}</li>`)}</ul>`;
 }
 
-/** @param {{file: import("../../client/jobsphere.js").Attachment}} props */
-function Attached({ file }) {
-  const picture = useSignal("");
-  const busy = useSignal(false);
-  useEffect(() => {
-    if (file.thumbnail) server.fileUrl(file.id, { size: "thumb" }).then((url) => (picture.value = url), () => {});
-  }, [file.id]);
-  const get = async () => {
-    busy.value = true;
-    try {
-      save(await server.files.get({ file_id: file.id }));
-    } catch (refused) {
-      refuse(refused);
-    }
-    busy.value = false;
-  };
-  return html`<button class="attached" type="button" onClick=${get} aria-busy=${busy.value ? "true" : undefined}>
-    ${picture.value ? html`<img src=${picture.value} alt="" />` : html`<${Icon} name="file" />`}
-    <span class="truncate">${file.name}</span><span class="soft small number">${sizeOf(file.size)}</span>
+/** @param {{file: Attachment}} props */
+function FileButton({ file }) {
+  return html`<button type="button" class="file" onClick=${() => save(file)}>
+    <${Icon} name="file" class="large" />
+    <span class="grow"><span class="name">${file.name}</span><small>${sizeOf(file.size)}<span class="visually-hidden">, save</span></small></span>
+    <${Icon} name="download" />
   </button>`;
 }
 
-/** The files that are chosen in a form, and how many of them are sent. */
-export function useChosen() {
-  const files = useSignal(/** @type {File[]} */ ([]));
-  const sent = useSignal(-1);
-  const ids = useRef(/** @type {Map<File, string>} */ (new Map())); // what was sent before a refusal
-  /** Send them one after the other; resolves with their ids. */
-  const upload = async () => {
-    sent.value = 0;
-    try {
-      for (const file of files.value) {
-        if (!ids.current.has(file)) ids.current.set(file, (await write(() => server.files.upload({ file, name: file.name }))).id);
-        sent.value += 1;
-      }
-      return files.value.map((file) => /** @type {string} */ (ids.current.get(file)));
-    } finally {
-      sent.value = -1;
-    }
-  };
-  return { files, sent, upload };
+/** Its place is kept free, and its thumbnail is asked for when it comes into view. @param {{file: Attachment}} props */
+function Picture({ file }) {
+  const element = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const source = useSignal(previewOf(file.id));
+  const failed = useSignal(false);
+  useEffect(() => {
+    if (source.peek() || !element.current) return undefined;
+    const watch = new IntersectionObserver(([{ isIntersecting }]) => {
+      if (!isIntersecting) return;
+      watch.disconnect();
+      server.fileUrl(file.id, { size: "thumb" }).then((found) => (source.value = found), () => (failed.value = true));
+    }, { rootMargin: "200px" });
+    watch.observe(element.current);
+    return () => watch.disconnect();
+  }, [file.id]);
+  if (failed.value) return html`<${FileButton} file=${file} />`;
+  const { width, height } = fitted(file);
+  return html`<button type="button" class="picture" ref=${element} onClick=${() => enlarge(file)}
+    style=${{ width: `${width}px`, aspectRatio: `${width} / ${height}` }} aria-label=${`Picture ${file.name}: enlarge`}>
+    ${source.value && html`<img src=${source.value} alt="" decoding="async" onError=${() => (failed.value = true)} />`}
+  </button>`;
 }
 
-/** @param {{chosen: ReturnType<typeof useChosen>, label?: string}} props */
-export function FilePicker({ chosen: { files, sent }, label = "Add files" }) {
-  const take = (/** @type {Event} */ event) => {
-    const input = /** @type {HTMLInputElement} */ (event.target);
-    files.value = [...files.value, ...(input.files ?? [])];
-    input.value = "";
+/** @param {Attachment} file */
+function fitted({ width, height }) {
+  const wide = width || WIDEST;
+  const high = height || HIGHEST;
+  const scale = Math.min(1, WIDEST / wide, HIGHEST / high);
+  return { width: Math.max(48, Math.round(wide * scale)), height: Math.max(32, Math.round(high * scale)) };
+}
+
+/** @param {Attachment} file */
+function enlarge(file) {
+  const Large = (/** @type {{close: (answer?: any) => void}} */ { close }) => {
+    const source = useSignal(previewOf(file.id));
+    useEffect(() => {
+      server.fileUrl(file.id).then((found) => (source.value = found), refuse);
+    }, []);
+    return html`<div class="sheet"><${DialogHeader} title=${file.name} close=${close} />
+      <div class="body"><img class="enlarged" src=${source.value} alt=${file.name} width=${file.width} height=${file.height} /></div>
+      <footer><span class="soft small grow">${sizeOf(file.size)}</span>
+        <button type="button" class="button" onClick=${() => save(file)}><${Icon} name="download" />Save</button></footer>
+    </div>`;
   };
-  return html`<div class="picker">
-    ${files.value.length > 0 && html`<ul class="attachments">${files.value.map((file) => html`<li key=${file.name + file.size}>
-      <span class="attached"><${Icon} name="file" /><span class="truncate">${file.name}</span>
-        <span class="soft small number">${sizeOf(file.size)}</span></span>
-      <button class="button quiet small icon-only" type="button" onClick=${() => (files.value = files.value.filter((each) => each !== file))}>
-        <${Icon} name="x" /><span class="visually-hidden">Leave out ${file.name}</span></button></li>`)}</ul>`}
-    <label class="button small"><${Icon} name="paperclip" />${label}
-      <input class="visually-hidden" type="file" multiple onChange=${take} /></label>
-    ${sent.value >= 0 && files.value.length > 0 && html`<span class="soft small" role="status">Sent ${sent.value} of ${files.value.length}</span>`}
-  </div>`;
+  open(Large, { kind: "wide" });
 }
