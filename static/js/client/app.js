@@ -17,10 +17,16 @@ const view = (load, name) => ({ load, name, open: false });
 const openView = (load, name) => ({ load, name, open: true });
 
 const entry = () => import("./entry.js");
+const settings = () => import("./settings.js");
 const mailed = () => import("./mailed.js");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
   "/notifications": view(() => import("./notifications.js"), "Notifications"),
+  "/settings": view(settings, "Settings"),
+  "/settings/security": view(settings, "Security"),
+  "/settings/devices": view(settings, "Devices"),
+  "/settings/notices": view(settings, "Notices"),
+  "/settings/data": view(settings, "Data"),
   "/sign-in": openView(entry, "SignIn"),
   "/register": openView(entry, "Register"),
   "/forgot": openView(mailed, "Forgot"),

@@ -1,7 +1,7 @@
 // Forms: what the server refuses is shown at the field that it names, in the server's own sentence.
 
 import { signal } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import { useId, useMemo } from "preact/hooks";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
 import { refuse } from "./toasts.js";
@@ -71,7 +71,8 @@ function sentence(/** @type {string} */ message, /** @type {string} */ path) {
  */
 export function Field({ form, name, label, hint, as = "input", children, ...rest }) {
   const problem = form.problems.value[name];
-  const id = rest.id ?? `field-${name}`;
+  const own = useId();
+  const id = rest.id ?? `${name}-${own}`;
   const about = [hint && `${id}-hint`, problem && `${id}-problem`].filter(Boolean).join(" ");
   const clear = () => {
     if (!form.problems.peek()[name]) return;
