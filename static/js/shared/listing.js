@@ -15,8 +15,9 @@ export function Listing({ list, row, empty, label, kind = "rows card flush", kee
   if (list.state.value !== "ready") return html`<div aria-busy="true"><${Skeleton} lines=${4} /></div>`;
   const found = ids.map((id) => list.records.of(id).value).filter((each) => each && keep(each));
   return html`
-    ${found.length ? html`<ul class=${kind} aria-label=${label}>${found.map((each) =>
-      html`<li key=${each.id}>${row(each)}</li>`)}</ul>` : !list.more.value && empty}
+    ${found.length > 0 && html`<ul class=${kind} aria-label=${label}>${found.map((each) =>
+      html`<li key=${each.id}>${row(each)}</li>`)}</ul>`}
+    ${!found.length && !list.more.value && empty}
     ${list.more.value && html`<p class="row more"><button class="button" type="button" onClick=${() => list.loadMore()}>Show more</button></p>`}`;
 }
 
