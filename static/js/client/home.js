@@ -141,7 +141,8 @@ function Content({ lists, role }) {
     ...lists.disputes.ids.value.map((id) => disputes.of(id).value).filter(Boolean).flatMap(disputeNeeds),
     ...walletNeeds(),
   ].sort(soonest);
-  const standing = known.filter(({ status }) => STANDING.has(status));
+  const standing = known.filter(({ status, job_id }) =>
+    STANDING.has(status) && jobs.of(job_id).value?.status !== "completed");
   return html`<div class="columns">
     <div class="stack" style=${{ "--gap": "1.5rem" }}>
       <section aria-labelledby="needs"><h2 id="needs" class="home-title">Needs you now</h2>

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { putMe, server } from "../shared/server.js";
 import { Records } from "../shared/records.js";
-import { refuse } from "../shared/toasts.js";
+import { refuse, say } from "../shared/toasts.js";
 
 export const jobs = new Records();
 export const applications = new Records();
@@ -34,9 +34,13 @@ const PUSHED = {
   "/account account.updated": putMe,
   "/account notification": (notice, { seq }) => {
     notices.put({ ...notice, id: String(seq), seq });
+    if (notice.own) return;
     unseen.value += 1;
+    say(`${notice.title}.`, { link: notice.path });
   },
-  "/account head": ({ unread }) => (unseen.value = unread ?? unseen.value),
+  "/account head": ({ head, seen }) => {
+    if (seen >= head) unseen.value = 0; // on another device
+  },
   "/job job.updated": (job) => jobs.put(job),
   "/job-request application.created": (application) => applications.put(application),
   "/job-request application.updated": (application) => applications.put(application),
@@ -65,9 +69,11 @@ export function startFeed() {
 /** What every view wants to know, whatever it shows. */
 async function refresh() {
   try {
-    const [user, wallet, talks] = await Promise.all([
+    const [user, wallet, talks, marks] = await Promise.all([
       server.account.me(), server.wallet.balance(), server.chat.list({ limit: 50 }),
+      server.account.sync({ since: Number.MAX_SAFE_INTEGER, limit: 1 }),
     ]);
+    unseen.value = marks.unread;
     putMe(user);
     const { others, ...main } = wallet;
     [main, ...others].forEach(putWallet);
