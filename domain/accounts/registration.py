@@ -143,8 +143,8 @@ class SendRegistration(Task, frozen=True, tag="send_registration"):
             paragraphs = (
                 "Somebody, probably you, wanted to open an account with this address. You have one "
                 "already.",
-                f"Sign in:\n{ports.public_url}/#/sign-in",
-                f"Or set a new password:\n{ports.public_url}/#/forgot",
+                f"Sign in:\n{ports.public_url}/sign-in",
+                f"Or set a new password:\n{ports.public_url}/forgot",
                 IGNORE,
             )
             subject = "You have an account already"

@@ -11,7 +11,7 @@ from domain.kernel.money import display
 
 Data = Mapping[str, Any]
 TITLE_LENGTH = 60
-WALLET = "/#/wallet"
+WALLET = "/wallet"
 
 
 class Side(StrEnum):
@@ -59,7 +59,7 @@ def date_text(at: str | datetime) -> str:
 
 
 def job_path(job_id: str) -> str:
-    return f"/#/job/{job_id}"
+    return f"/jobs/{job_id}"
 
 
 def quoted_title(text: str) -> str:

@@ -121,7 +121,7 @@ async def _keep(uow: UnitOfWork, file: File) -> None:
         "Your data export is ready",
         f"You can download everything that we store about you until {until}.",
         file.id,
-        path=f"/#/export/{file.id}",
+        path=f"/settings/export/{file.id}",
         always=True,
     )
 

@@ -88,7 +88,7 @@ VALUES: dict[str, Any] = {
     "owner_id": CONTRACTOR,
     "passkey_id": "psk_665f23937d9fcfe1f2bedfe8",
     "password": "correct horse battery",
-    "path": f"/#/jobs/{JOB}",
+    "path": f"/jobs/{JOB}",
     "payment_id": PAYMENT,
     "payment_method": "pm_card_visa",
     "platform_amount": 30_000,

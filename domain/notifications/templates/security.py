@@ -2,7 +2,7 @@
 
 from domain.notifications.text import TITLE_LENGTH, Data, Notice, Side, join_lines, one_line
 
-ACCOUNT = "/#/account"
+ACCOUNT = "/settings/security"
 NOT_YOU = "If this was not you, change your password and end your other sessions at once."
 TEXTS = {
     "password_changed": ("Your password was changed", "All other devices were signed out."),

@@ -27,6 +27,7 @@ const ROUTES = {
   "/settings/devices": view(settings, "Devices"),
   "/settings/notices": view(settings, "Notices"),
   "/settings/data": view(settings, "Data"),
+  "/settings/export/:id": view(settings, "Export"),
   "/offers/new": view(() => import("./offer_new.js"), "OfferNew"),
   "/offers/:id": view(() => import("./offer.js"), "OfferView"),
   "/work": view(() => import("./work.js"), "Work"),

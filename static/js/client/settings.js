@@ -262,3 +262,18 @@ export function Data() {
         autocomplete="current-password" required maxlength="256" /><div class="row end"><${Submit} form=${remove} class="danger">Delete…</${Submit}></div></form></${Card}>
   </${Frame}>`;
 }
+
+/** The page that the mail about a finished export leads to. @param {{id: string}} props */
+export function Export({ id }) {
+  const form = useForm(async () => {
+    const { name, blob } = await server.files.get({ file_id: id });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  });
+  return html`<${Frame} tab="/data"><${Card} title="Your data export">
+    <p>Everything that we store about you, as one ZIP file. It is kept for seven days.</p>
+    <form onSubmit=${form.submit}><${Submit} form=${form}><${Icon} name="download" />Download</${Submit}></form></${Card}></${Frame}>`;
+}

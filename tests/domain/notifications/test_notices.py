@@ -65,7 +65,7 @@ async def test_a_deal_notifies_both_sides(market, smtp):
     assert re.search(
         r"Without an objection it is completed on \d+ \w+ \d{4}, \d\d:\d\d UTC", letter.text
     )
-    assert f"{market.settings.public_url}/#/job/{deal.job['id']}" in letter.text
+    assert f"{market.settings.public_url}/jobs/{deal.job['id']}" in letter.text
     assert {letter.to for letter in smtp.mails} == {deal.customer.email, deal.contractor.email}
 
 
@@ -80,7 +80,7 @@ async def test_a_notice_is_pushed_with_a_number_of_the_feed(negotiation):
         "text": pushed.data["text"],
         "subject_id": offer["id"],
         "own": False,
-        "path": f"/#/job/{negotiation.job['id']}",
+        "path": f"/jobs/{negotiation.job['id']}",
         "at": pushed.data["at"],
     }
     own = await negotiation.customer.push("/account", "notification")

@@ -116,11 +116,11 @@ async def test_the_owner_is_notified_of_debts_repayments_and_adjustments(complet
     await completed_work.as_admin("adjust", **user, amount=-10_000)
     await completed_work.as_admin("adjust", **user, amount=15_000)
     assert await texts(completed_work, "wallet_adjusted", "debt_due", "debt_repaid") == [
-        ("wallet_adjusted", "200.00 USD was taken from your wallet", "/#/wallet"),
-        ("debt_due", "You owe 100.00 USD", "/#/wallet"),
-        ("wallet_adjusted", "100.00 USD was taken from your wallet", "/#/wallet"),
-        ("debt_repaid", "100.00 USD of your money paid what you owed", "/#/wallet"),
-        ("wallet_adjusted", "150.00 USD was added to your wallet", "/#/wallet"),
+        ("wallet_adjusted", "200.00 USD was taken from your wallet", "/wallet"),
+        ("debt_due", "You owe 100.00 USD", "/wallet"),
+        ("wallet_adjusted", "100.00 USD was taken from your wallet", "/wallet"),
+        ("debt_repaid", "100.00 USD of your money paid what you owed", "/wallet"),
+        ("wallet_adjusted", "150.00 USD was added to your wallet", "/wallet"),
     ]
     assert "You owe 100.00 USD" in smtp.subjects(completed_work.contractor)
     assert not [letter for letter in smtp.mails if "Counted twice" in letter.text]
@@ -147,9 +147,9 @@ async def test_the_owner_is_notified_of_reversals_made_at_stripe(completed_work)
     assert await texts(
         completed_work, "transfer_reversed", "transfer_released", "account_closed"
     ) == [
-        ("transfer_reversed", "300.00 USD of your wallet is held back", "/#/wallet"),
-        ("transfer_released", "300.00 USD is on its way to your wallet again", "/#/wallet"),
-        ("account_closed", "Your account at Stripe was closed", "/#/wallet"),
+        ("transfer_reversed", "300.00 USD of your wallet is held back", "/wallet"),
+        ("transfer_released", "300.00 USD is on its way to your wallet again", "/wallet"),
+        ("account_closed", "Your account at Stripe was closed", "/wallet"),
     ]
     assert await texts(completed_work, "payouts_lost") == []
     after = await completed_work.server.store.single().get(User, completed_work.contractor.id)

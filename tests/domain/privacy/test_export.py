@@ -20,7 +20,7 @@ async def exported(market, party) -> dict:
     notice = await party.push(
         "/account", "notification", lambda notice: notice["kind"] == "export_ready"
     )
-    assert notice["path"] == f"/#/export/{notice['subject_id']}"
+    assert notice["path"] == f"/settings/export/{notice['subject_id']}"
     return unpacked(await downloaded(party, notice["subject_id"]))
 
 
