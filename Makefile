@@ -16,7 +16,7 @@ ARGS ?=
 TEST_SEED ?= $(shell date +%Y%m%d)
 # Hundreds of processes start in a run: what one has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE
-VENDOR := static/vendor/socket.io.esm.min.js
+VENDOR := static/vendor/.ready
 ASYNCAPI := tests/handlers/documents/asyncapi
 TYPES := tests/clients/javascript/types
 
@@ -25,20 +25,21 @@ TYPES := tests/clients/javascript/types
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
 
-test: .venv/.test-ready $(VENDOR) $(TYPES)/node_modules/.ready
+test: .venv/.test-ready node_modules/.dev-ready $(VENDOR) $(TYPES)/node_modules/.ready
 	$(PYTEST) -n 4 $(ARGS)
 
 # The inner loop: no processes, no browser.
 test-quick: .venv/.test-ready
 	$(PYTEST) -n 4 -m quick $(ARGS)
 
-test-deep: .venv/.test-ready $(VENDOR) $(TYPES)/node_modules/.ready $(ASYNCAPI)/node_modules/.ready
+test-deep: .venv/.test-ready node_modules/.dev-ready $(VENDOR) $(TYPES)/node_modules/.ready $(ASYNCAPI)/node_modules/.ready
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 4 $(ARGS)
 
-check: .venv/.test-ready $(VENDOR) $(TYPES)/node_modules/.ready
+check: .venv/.test-ready node_modules/.dev-ready $(VENDOR) $(TYPES)/node_modules/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	node_modules/.bin/tsc -p static/jsconfig.json
 	$(PYTEST) -n 4 $(ARGS)
 
 bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
@@ -81,9 +82,15 @@ $(BIN)/python:
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null || true
 	@touch $@
 
+# What the pages load of others, and the bundler that joins it.
 node_modules/.ready: package.json package-lock.json
-	npm ci --no-audit --no-fund
+	npm ci --omit=dev --no-audit --no-fund
 	@touch $@
+
+# Also what checks the pages.
+node_modules/.dev-ready: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch node_modules/.ready $@
 
 # The compiler that the types of the JavaScript client are checked with.
 $(TYPES)/node_modules/.ready: $(TYPES)/package.json $(TYPES)/package-lock.json
@@ -100,6 +107,6 @@ tests/bench/peer/node_modules/.ready: tests/bench/peer/package.json tests/bench/
 	npm ci --no-audit --no-fund --prefix tests/bench/peer
 	@touch $@
 
-$(VENDOR): node_modules/.ready
-	@mkdir -p $(@D)
-	cp node_modules/socket.io-client/dist/$(@F) $@
+$(VENDOR): static/vendor.mjs static/js/shared/icons.js | node_modules/.ready
+	node static/vendor.mjs
+	@touch $@

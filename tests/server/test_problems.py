@@ -16,7 +16,7 @@ LAST = "Connection: close"
 JSON = "Content-Type: application/json"
 FIELDS = {"type", "title", "status", "code", "details"}
 UNKNOWN = """
-/nowhere /api /api/ /api/job/ /api/nowhere /webhooks /webhooks/other /admin/x /static /static/
+/nowhere /api /api/ /api/job/ /api/nowhere /webhooks /webhooks/other /docs/x /static /static/
 /static/js /static/js/ /static/nowhere.js /static/%00 /.well-known/other /dev/other
 """
 

@@ -23,6 +23,7 @@ from handlers.documents.examples import (
 from handlers.documents.openapi import openapi
 from handlers.documents.schemas import all_exposed
 from handlers.meta import operations
+from server.http.pages import PAGES
 from server.rate_limits import RateTable
 from tests.support import documented
 from tests.support.fork_server import ForkServer
@@ -34,7 +35,7 @@ URL = "http://localhost:8080"
 PARSER = Path(__file__).parent / "asyncapi" / "node_modules" / "@asyncapi"
 WARNING = 1  # errors are 0
 # Pages and files of the server, the sockets, and what only `server dev` has.
-NOT_OF_THE_API = re.compile(r"/((admin|docs|static|socket\.io|\.well-known|dev)(/.*)?)?")
+NOT_OF_THE_API = re.compile(rf"/(({'|'.join(PAGES)}|static|socket\.io|\.well-known|dev)(/.*)?)?")
 
 
 @cache

@@ -8,10 +8,12 @@ import pytest
 from aiohttp import ClientSession, hdrs, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from server.app import STATIC
 from server.http import assets
-from server.http.pages import page_routes
+from server.http.pages import PAGES, page_routes
 from tests.support.market import Market
 
+CLIENT = STATIC / "js" / "client" / "app.js"
 Served = TestClient[web.Request, web.Application]
 
 
@@ -98,3 +100,13 @@ async def test_files_are_packed_and_known(market: Market) -> None:
         headers = {"Accept-Encoding": "gzip", "If-None-Match": tag}
         async with client.get(url, headers=headers) as response:
             assert response.status == 304
+
+
+def test_every_path_of_the_client_has_its_page() -> None:
+    """Fails for a view of static/js/client/app.js that a reload would not find, and for a path that
+    shows none."""
+    routes = re.findall(
+        r'^  "/([a-z-]*)[^"]*": (?:open)?[vV]iew\(', CLIENT.read_text(), re.MULTILINE
+    )
+    assert len(routes) > 10
+    assert {name for name, file in PAGES.items() if file == "index.html"} == set(routes)

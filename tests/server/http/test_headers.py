@@ -1,5 +1,6 @@
 """Security headers on every kind of response."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,7 +23,15 @@ ANSWERS = {
     "/socket.io/": 400,
     SECURITY_TXT: 200,
 }
-PAGES = ("/", "/admin", "/docs", "/static/style.css", "/static/js/main.js", "/static/nowhere")
+PAGES = (
+    "/",
+    "/jobs/job_1",
+    "/admin",
+    "/docs",
+    "/static/style.css",
+    "/static/js/main.js",
+    "/static/nowhere",
+)
 
 
 async def test_answers_are_not_stored_and_run_nothing(market):
@@ -59,6 +68,11 @@ async def test_pages(market, path):
         headers = response.headers
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     public = market.settings.public_url.removeprefix("http://")
+    scripts = policy.pop("script-src", None)
+    if path in ("/", "/jobs/job_1"):  # the import map of the client
+        assert scripts and re.fullmatch(r"'self' 'sha256-\S{43}='", scripts)
+    else:
+        assert scripts is None
     assert policy == {
         "default-src": "'self'",
         "connect-src": f"'self' ws://{public}",
