@@ -1,6 +1,7 @@
 // The client's frame: its sections for the role of the person who is signed in.
 
 import { html } from "../shared/html.js";
+import { Icon } from "../shared/icon.js";
 import { Avatar } from "../shared/pieces.js";
 import { me } from "../shared/server.js";
 import { Shell } from "../shared/shell.js";
@@ -35,5 +36,10 @@ export function Frame({ children }) {
     <${Avatar} id=${user.id} name=${user.name ?? "?"} />
     <span class="about truncate">${user.name ?? ""}<br /><small class="soft">Settings</small></span>
   </a>`;
-  return html`<${Shell} home="/" groups=${[{ sections: SECTIONS[user.role] }]} menu=${menu}>${children}</${Shell}>`;
+  const news = unseen.value;
+  const bar = html`<a class="button quiet icon-only bell" href="/notifications"
+      aria-label=${news ? `Notifications, ${news} new` : "Notifications"}><${Icon} name="bell" class="large" />
+      ${news > 0 && html`<span class="count">${news > 99 ? "99+" : news}</span>`}</a>
+    <a href="/settings" aria-label="Settings"><${Avatar} id=${user.id} name=${user.name ?? "?"} /></a>`;
+  return html`<${Shell} home="/" groups=${[{ sections: SECTIONS[user.role] }]} bar=${bar} menu=${menu}>${children}</${Shell}>`;
 }

@@ -5,9 +5,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { Dialogs } from "./dialog.js";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
-import { Avatar, Skeleton } from "./pieces.js";
+import { Skeleton } from "./pieces.js";
 import { place } from "./router.js";
-import { live, me, pending } from "./server.js";
+import { live, pending } from "./server.js";
 import { Toasts } from "./toasts.js";
 
 const OFFLINE_MS = 2_000; // a shorter break is no news
@@ -60,28 +60,28 @@ function Links({ sections, kind }) {
 }
 
 /**
- * @param {{home: string, groups: {title?: string, sections: Section[]}[], top?: any, menu: any,
+ * `bar` is what the bar on top of a phone has, `menu` what is below in the sidebar.
+ *
+ * @param {{home: string, groups: {title?: string, sections: Section[]}[], bar: any, menu: any,
  *   children: any}} props
  */
-export function Shell({ home, groups, top, menu, children }) {
+export function Shell({ home, groups, bar, menu, children }) {
   useOffline();
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const { path } = place.value;
   useEffect(() => focusView(main.current), [path]);
   const tabs = groups.flatMap(({ sections }) => sections).filter(({ more }) => !more);
-  const user = me.value;
   return html`<a class="skip" href="#main">Skip to the content</a>
     <div class="shell">
       <div class="bars"><${OfflineBar} /></div>
       <div class="sidebar">
         <a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
-        ${top}
         <nav aria-label="Sections">${groups.map(({ title, sections }) => html`
           ${title && html`<h2>${title}</h2>`}<${Links} sections=${sections} kind="nav-link" />`)}</nav>
         <div class="me">${menu}</div>
       </div>
       <div class="topbar"><a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
-        <div class="row tight">${top}${user && html`<a href="/settings" aria-label="Settings"><${Avatar} id=${user.id} name=${user.name ?? "?"} /></a>`}</div></div>
+        <div class="row tight">${bar}</div></div>
       <main id="main" tabindex="-1" ref=${main}>${children}</main>
       <nav class="tabbar" aria-label="Sections"><${Links} sections=${tabs} kind="tab" /></nav>
     </div>
