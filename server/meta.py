@@ -18,7 +18,10 @@ def server_meta(
 ) -> dict[str, Any]:
     """Sizes are in bytes, those of commands in characters."""
     return {
-        "payments": {"stripe_publishable_key": settings.stripe_publishable_key},
+        "payments": {
+            "stripe_publishable_key": settings.stripe_publishable_key,
+            "sandbox": settings.stripe_api_base is not None,
+        },
         "realtime": {
             "ping_interval_seconds": PING_INTERVAL,
             "ping_timeout_seconds": PING_TIMEOUT,

@@ -224,7 +224,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "Passkey": {"id": VALUES["passkey_id"], "name": "My phone"},
     "PasskeyAnswerInput": {"id": "AQIDBA", "type": "public-key"},
     "Payment": {"id": PAYMENT},
-    "PaymentFacts": {"stripe_publishable_key": "pk_live_51PQ2b3Kx"},
+    "PaymentFacts": {"stripe_publishable_key": "pk_live_51PQ2b3Kx", "sandbox": False},
     "PaymentSheet": {"id": PAYMENT, "client_secret": "pi_3PQ2b3Kx_secret_abc"},
     "MethodSetup": {"client_secret": "seti_1PQ2b3Kx_secret_abc"},
     "OnboardingLink": {"url": VALUES["url"]},

@@ -103,6 +103,13 @@ class PaymentFacts(msgspec.Struct, frozen=True):
             " is configured."
         ),
     ]
+    sandbox: Annotated[
+        bool,
+        about(
+            "Whether a sandbox takes Stripe's place: then Stripe.js is of no use, and test methods"
+            " such as `pm_card_visa` pay."
+        ),
+    ]
 
 
 class RealtimeFacts(msgspec.Struct, frozen=True):

@@ -22,7 +22,14 @@ NOTHING = (
     "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-# What a page may ask the browser for. Passkeys are the only feature that ours use.
+SELF = "'self'"
+# What Stripe.js needs, where pages load it: https://docs.stripe.com/security/guide
+STRIPE = {
+    "script-src": "https://js.stripe.com https://*.js.stripe.com",
+    "frame-src": "https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com",
+    "connect-src": "https://api.stripe.com",
+}
+# What a page may ask the browser for: passkeys, and payments by the wallets that Stripe.js offers.
 FEATURES = {
     **dict.fromkeys(
         (
@@ -35,7 +42,6 @@ FEATURES = {
             "magnetometer",
             "microphone",
             "midi",
-            "payment",
             "screen-wake-lock",
             "usb",
             "xr-spatial-tracking",
@@ -49,8 +55,9 @@ FEATURES = {
 Hook = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
-def security_headers(public_url: str) -> Hook:
-    """A hook that completes the headers of a response. A handler's own values stay."""
+def security_headers(public_url: str, stripe: bool = False) -> Hook:
+    """A hook that completes the headers of a response. A handler's own values stay. `stripe` tells
+    whether pages load Stripe.js."""
     everywhere = {
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
@@ -59,7 +66,7 @@ def security_headers(public_url: str) -> Hook:
     if public_url.startswith("https://"):
         seconds = round(HSTS_LIFE.total_seconds())
         everywhere[HSTS] = f"max-age={seconds}; includeSubDomains"
-    of_pages = everywhere | _page_headers(public_url)
+    of_pages = everywhere | _page_headers(public_url, stripe)
     of_answers = everywhere | {
         CSP: NOTHING,
         hdrs.CACHE_CONTROL: "no-store",
@@ -81,31 +88,35 @@ def _complete(response: web.StreamResponse, headers: Mapping[str, str]) -> None:
             response.headers[name] = value
 
 
-def _page_headers(public_url: str) -> dict[str, str]:
+def _page_headers(public_url: str, stripe: bool) -> dict[str, str]:
     """Browsers revalidate what has no versioned address."""
+    features = {**FEATURES, "payment": '(self "https://js.stripe.com")' if stripe else "()"}
     return {
-        CSP: page_policy(public_url, []),
+        CSP: page_policy(public_url, stripe, []),
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": ", ".join(f"{name}={value}" for name, value in FEATURES.items()),
+        "Permissions-Policy": ", ".join(f"{name}={value}" for name, value in features.items()),
         hdrs.CACHE_CONTROL: "no-cache",
     }
 
 
-def page_policy(public_url: str, scripts: list[str]) -> str:
+def page_policy(public_url: str, stripe: bool, scripts: list[str]) -> str:
     """The content security policy of a page with these inline scripts, by their hashes."""
     policy = {
-        "default-src": "'self'",
+        "default-src": SELF,
         # Not every browser counts the page's own websockets to 'self'.
         "connect-src": f"'self' {public_url.replace('http', 'ws', 1)}",
-        "style-src": "'self'",
+        "style-src": SELF,
         "img-src": "'self' data:",
         "object-src": "'none'",
         "base-uri": "'none'",
-        "form-action": "'self'",
+        "form-action": SELF,
         "frame-ancestors": "'none'",
     }
     if scripts:
         policy["script-src"] = " ".join(["'self'", *scripts])
+    if stripe:
+        for name, hosts in STRIPE.items():
+            policy[name] = f"{policy.get(name, SELF)} {hosts}"
     return "; ".join(f"{name} {value}" for name, value in policy.items())
 
 

@@ -18,6 +18,7 @@ const openView = (load, name) => ({ load, name, open: true });
 
 const entry = () => import("./entry.js");
 const settings = () => import("./settings.js");
+const paying = () => import("./payments.js");
 const mailed = () => import("./mailed.js");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
@@ -30,6 +31,10 @@ const ROUTES = {
   "/settings/export/:id": view(settings, "Export"),
   "/offers/new": view(() => import("./offer_new.js"), "OfferNew"),
   "/offers/:id": view(() => import("./offer.js"), "OfferView"),
+  "/payments": view(paying, "Payments"),
+  "/payments/methods": view(() => import("./payment_methods.js"), "PaymentMethods"),
+  "/payments/:id": view(paying, "PaymentView"),
+  "/payments/:id/return": view(paying, "PaymentReturn"),
   "/work": view(() => import("./work.js"), "Work"),
   "/sign-in": openView(entry, "SignIn"),
   "/register": openView(entry, "Register"),
@@ -44,6 +49,15 @@ const ROUTES = {
 
 /** Mails lead to `/#/reset/TOKEN`: a server gets nothing of what is behind the #. */
 const MAILED = /^#\/([a-z-]+)\/(.+)$/;
+
+/** Stripe's pages lead back to `/?payment=ID` and `/?onboarding=done`. @returns {string | null} */
+function returned() {
+  const query = new URLSearchParams(location.search);
+  const payment = query.get("payment");
+  const onboarding = query.get("onboarding");
+  if (location.pathname !== "/") return null;
+  return payment ? `/payments/${encodeURIComponent(payment)}/return` : onboarding && `/wallet/onboarding/${encodeURIComponent(onboarding)}`;
+}
 
 /** Modules that have come. @type {import("@preact/signals").Signal<Record<string, any>>} */
 const loaded = signal({});
@@ -95,6 +109,8 @@ export function start(page) {
   });
   const [, name, token] = MAILED.exec(location.hash) ?? [];
   if (name) history.replaceState({}, "", `/${name}#${token}`);
+  const back = returned();
+  if (back) history.replaceState({}, "", back);
   startRouter(ROUTES, guard);
   if (server.user) enter();
   render(html`<${App} />`, page);

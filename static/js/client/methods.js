@@ -26,8 +26,8 @@ export function labelOf({ type, brand, last4, exp_month, exp_year }) {
   return `${name.charAt(0).toUpperCase()}${name.slice(1)}${last4 ? ` •••• ${last4}` : ""}${until}`;
 }
 
-/** The publishable key of Stripe; null in the sandbox. @param {any} meta @returns {string | null} */
-export const stripeKey = (meta) => meta?.payments.stripe_publishable_key || null;
+/** The key for Stripe's form; null in the sandbox, which has none. @param {any} meta @returns {string | null} */
+export const stripeKey = (meta) => (meta?.payments.sandbox ? null : meta?.payments.stripe_publishable_key || null);
 
 /** @param {any} meta @returns {{id: string, label: string}[]} */
 export const testMethods = (meta) =>

@@ -153,4 +153,4 @@ export function atPercent(whole, percent, step) {
 }
 
 /** "10 %", "2.5 %". @param {number} bps */
-export const percent = (bps) => `${bps / 100} %`;
+export const percent = (bps) => `${bps / 100}\u00a0%`;
