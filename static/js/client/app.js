@@ -19,6 +19,7 @@ const openView = (load, name) => ({ load, name, open: true });
 const entry = () => import("./entry.js");
 const settings = () => import("./settings.js");
 const paying = () => import("./payments.js");
+const wallet = () => import("./wallet.js");
 const mailed = () => import("./mailed.js");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
@@ -35,6 +36,8 @@ const ROUTES = {
   "/payments/methods": view(() => import("./payment_methods.js"), "PaymentMethods"),
   "/payments/:id": view(paying, "PaymentView"),
   "/payments/:id/return": view(paying, "PaymentReturn"),
+  "/wallet": view(wallet, "Wallet"),
+  "/wallet/onboarding/:how": view(wallet, "Onboarding"),
   "/work": view(() => import("./work.js"), "Work"),
   "/sign-in": openView(entry, "SignIn"),
   "/register": openView(entry, "Register"),

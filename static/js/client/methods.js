@@ -15,6 +15,8 @@ const TEST_METHODS = [
 /** The saved methods; null while they are not read. @type {import("@preact/signals").Signal<SavedMethod[] | null>} */
 export const saved = signal(null);
 
+server.on("end", () => (saved.value = null));
+
 export async function readSaved() {
   saved.value = (await server.payment.methods({})).items;
 }

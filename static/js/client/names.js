@@ -9,6 +9,11 @@ import { conversations, jobs } from "./world.js";
 const known = signal(new Map());
 const asked = new Set();
 
+server.on("end", () => {
+  known.value = new Map();
+  asked.clear();
+});
+
 /** @typedef {{job_id: string, customer_id: string, contractor_id: string}} Sides */
 
 /** A name, or null while it is not known. @param {string} id @returns {string | null} */

@@ -1,0 +1,333 @@
+// The wallet: what is there and what each part waits for, how it came about, and taking it to the bank.
+
+import { signal, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { open, DialogHeader } from "../shared/dialog.js";
+import { Field, Submit, useForm } from "../shared/form.js";
+import { html } from "../shared/html.js";
+import { Icon } from "../shared/icon.js";
+import { Listing, Problem } from "../shared/listing.js";
+import { limitsOf, readMeta } from "../shared/meta.js";
+import { display, major } from "../shared/money.js";
+import { amountIn, ask, MoneyField, Sums } from "../shared/money_step.js";
+import { Ago, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
+import { go, place } from "../shared/router.js";
+import { me, putMe, server, write } from "../shared/server.js";
+import { withStepUp } from "../shared/steps.js";
+import { dayOf } from "../shared/times.js";
+import { refuse, say } from "../shared/toasts.js";
+import { Records } from "../shared/records.js";
+import { useList } from "../shared/use.js";
+import { statusOf } from "../shared/words.js";
+import { failureOf } from "./failures.js";
+import { mainCurrency, offers, payments, putWallet, wallets, withdrawals } from "./world.js";
+
+/** @typedef {import("../../client/jobsphere.js").Transaction} Transaction */
+/** @typedef {import("../../client/jobsphere.js").WalletBalances} Balances */
+
+/** The currencies of the person's wallets, the main one first. */
+const currencies = signal(/** @type {string[]} */ ([]));
+const transactions = new Records();
+
+server.on("end", () => {
+  transactions.clear();
+  currencies.value = [];
+});
+
+async function readWallets() {
+  const { others, ...main } = await server.wallet.balance({});
+  [main, ...others].forEach(putWallet);
+  mainCurrency.value = main.currency;
+  currencies.value = [main, ...others].map(({ currency }) => currency);
+}
+
+export function Wallet() {
+  const problem = useSignal(/** @type {any} */ (null));
+  const load = () => readWallets().then(() => (problem.value = null), (refused) => (problem.value = refused));
+  useEffect(() => {
+    if (me.value?.role === "customer") go("/payments", { replace: true });
+    else load();
+    return server.on("reload", load);
+  }, []);
+  const own = currencies.value.map((currency) => wallets.of(currency).value).filter(Boolean);
+  const content = () => {
+    if (problem.value) return html`<${Problem} problem=${problem.value} again=${load} />`;
+    if (!own.length) return html`<${Skeleton} lines=${8} />`;
+    return html`<div class="columns">
+      <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
+        ${own.map((wallet) => html`<${Purse} key=${wallet.currency} wallet=${wallet} several=${own.length > 1} />`)}
+        <${History} />
+      </div>
+      <aside class="stack"><${Payouts} /><${Withdrawals} /><${Statements} /></aside>
+    </div>`;
+  };
+  return html`<${View} title="Wallet">${content()}</${View}>`;
+}
+
+// -- what is there -----------------------------------------------------------------------------
+
+/** @param {{wallet: Balances, several: boolean}} props */
+function Purse({ wallet, several }) {
+  const { currency, available, pending, held, in_transit, debt } = wallet;
+  const parts = [
+    pending > 0 && { name: "On its way to you", amount: pending, why: html`<${Waiting} currency=${currency} />` },
+    held > 0 && { name: "Held back", amount: held, why: "A customer's bank disputes a payment. It is decided within some weeks." },
+    in_transit > 0 && { name: "On its way to your bank", amount: in_transit, why: "You have withdrawn it. Banks take some days." },
+    debt < 0 && { name: "You owe", amount: -debt, why: "More was taken back than was here. What you earn next pays this first." },
+  ].filter((part) => part !== false);
+  return html`<section class="card stack" aria-label=${`Wallet in ${currency}`}>
+    <div class="row spread"><div><p class="soft">Available${several ? ` in ${currency}` : ""}</p><p class="amount big">${display(available, currency)}</p></div>
+      ${available > 0 && me.value?.payouts_enabled && !me.value.frozen_at && html`<button class="button primary" type="button" onClick=${() => withdraw(currency).catch(refuse)}>
+        <${Icon} name="landmark" />Withdraw</button>`}</div>
+    ${parts.length > 0 && html`<ul class="wallet-parts">${parts.map(({ name, amount, why }) => html`<li key=${name}>
+      <div class="row spread"><span class="strong">${name}</span><span class="amount">${display(amount, currency)}</span></div>
+      <p class="soft small">${why}</p></li>`)}</ul>`}
+  </section>`;
+}
+
+/** What money on its way waits for, as far as that is known. @param {{currency: string}} props */
+function Waiting({ currency }) {
+  const list = useList(payments, { read: (cursor) => server.payment.list({ cursor, limit: 50 }), fits: () => true }, []);
+  const user = me.value;
+  if (user?.frozen_at) return "Your wallet is frozen. JobSphere has told you why.";
+  if (user?.transfers_active === false) return "It waits until you have set up payouts.";
+  const next = list.ids.value.map((id) => payments.of(id).value)
+    .filter((payment) => payment?.available_on && payment.currency === currency && Date.parse(payment.available_on) > Date.now())
+    .map(({ available_on }) => available_on).sort()[0];
+  return next ? `Stripe has the customer's payment ready ${dayOf(next) === "today" ? "today" : `on ${dayOf(next)}`} at the earliest.` : "Stripe is moving it to you. That takes some days at most.";
+}
+
+// -- payouts -----------------------------------------------------------------------------------
+
+function Payouts() {
+  const user = me.value;
+  if (!user || user.payouts_enabled === undefined) return null;
+  if (user.frozen_at) {
+    return html`<section class="card stack warn" aria-labelledby="payouts"><h2 id="payouts">Your wallet is frozen</h2>
+      <p>Nothing can be withdrawn until JobSphere frees it. Your notifications say why.</p></section>`;
+  }
+  if (user.payouts_enabled) {
+    const codes = user.payout_currencies.join(", ");
+    return html`<section class="card stack" aria-labelledby="payouts"><div class="row spread"><h2 id="payouts">Payouts</h2>
+      <${Badge} of=${{ word: "Ready", icon: "circle-check", tone: "good" }} /></div>
+      <p class="soft small">${codes ? `Your bank account takes ${codes}.` : "Your bank account is set up."}</p>
+      <div class="row"><button class="button small" type="button" onClick=${() => onboard().catch(refuse)}>Change at Stripe<${Icon} name="external-link" /></button></div></section>`;
+  }
+  return html`<section class="card stack act" aria-labelledby="payouts"><h2 id="payouts">Set up payouts</h2>
+    <p>To be paid, tell Stripe who you are and where your bank account is. What you earn before that waits here for you.</p>
+    <div class="row"><button class="button primary" type="button" onClick=${() => setUp().catch(refuse)}>Set up at Stripe<${Icon} name="external-link" /></button></div></section>`;
+}
+
+/** @param {string | null} [country] */
+async function onboard(country) {
+  const { url } = await withStepUp(() => write(() => server.account.onboard(/** @type {any} */ (country ? { country } : {}))));
+  if (url) location.assign(url);
+  else say("Stripe is slow right now: try again in a moment.", { tone: "bad" });
+}
+
+/** Ask for the country of the bank account, which cannot be changed later. */
+async function setUp() {
+  const meta = await readMeta();
+  const names = new Intl.DisplayNames(undefined, { type: "region" });
+  const codes = (Array.isArray(meta.countries) ? meta.countries : Object.keys(meta.countries))
+    .map((/** @type {string} */ code) => ({ code, name: names.of(code) ?? code }))
+    .sort((/** @type {any} */ one, /** @type {any} */ other) => one.name.localeCompare(other.name));
+  const guess = new Intl.Locale(navigator.language).maximize().region;
+  const Question = (/** @type {{close: (answer?: any) => void}} */ { close }) => {
+    const form = useForm(async ({ country }) => close(country));
+    return html`<form onSubmit=${form.submit}><${DialogHeader} title="Where is your bank account?" close=${close} />
+      <div class="body"><${Field} form=${form} name="country" label="Country" as="select" required hint="It cannot be changed later.">
+        ${codes.map((/** @type {any} */ { code, name }) => html`<option value=${code} selected=${code === guess}>${name}</option>`)}</${Field}></div>
+      <footer><button type="button" class="button" onClick=${() => close(undefined)}>Cancel</button><${Submit} form=${form}>Go to Stripe</${Submit}></footer></form>`;
+  };
+  const country = await open(Question);
+  if (country) await onboard(country);
+}
+
+/** Back from Stripe's pages. @param {{how: string}} props */
+export function Onboarding({ how }) {
+  useEffect(() => {
+    if (how === "done") say("Thank you. Payouts are ready as soon as Stripe says so.", { tone: "good" });
+    else say("That link was used up: ask for a new one.", { tone: "bad" });
+    server.account.me({}).then(putMe, () => {});
+    go("/wallet", { replace: true });
+  }, []);
+  return html`<${View} title="Wallet"><${Skeleton} lines=${4} /></${View}>`;
+}
+
+/** @param {string} currency */
+async function withdraw(currency) {
+  const meta = await readMeta();
+  const { step } = limitsOf(meta, currency);
+  const available = () => wallets.of(currency).value?.available ?? 0;
+  const Body = (/** @type {{form: any}} */ { form }) => {
+    const most = available() - (available() % step);
+    const text = useSignal(major(most, currency));
+    let amount = 0;
+    try {
+      amount = amountIn({ amount: text.value }, "amount", currency, { maximum: most, step });
+    } catch { /* it is said when it is sent */ }
+    return html`<${MoneyField} form=${form} name="amount" label="Amount" currency=${currency} required autofocus value=${text.value}
+        onInput=${(/** @type {any} */ { target }) => (text.value = target.value)} hint=${`Up to ${display(most, currency)}.`} />
+      <${Sums} currency=${currency} total=${["Stays in your wallet", available() - amount]} rows=${[["Goes to your bank account", amount]]} />
+      <p class="soft small">There is no fee. Banks take some days.</p>`;
+  };
+  const sent = await ask({
+    title: "Withdraw to your bank", yes: "Withdraw", body: Body,
+    run: async (fields) => {
+      const amount = amountIn(fields, "amount", currency, { maximum: available(), step });
+      return withStepUp(() => write(() => server.wallet.withdraw({ amount, currency })));
+    },
+  });
+  if (!sent) return;
+  withdrawals.put(sent);
+  say(`${display(sent.amount, currency)} are on their way to your bank.`, { tone: "good" });
+}
+
+function Withdrawals() {
+  const list = useList(withdrawals, { read: (cursor) => server.wallet.withdrawals({ cursor, limit: 10 }), fits: () => true }, []);
+  if (list.state.value === "ready" && !list.ids.value.length) return null;
+  return html`<section class="card flush" aria-labelledby="withdrawals"><h2 id="withdrawals" class="in-card">Withdrawals</h2>
+    <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<div class="line tall">
+      <span class="grow"><span class="amount">${display(each.amount, each.currency)}</span><br /><span class="soft small"><${Ago} at=${each.created_at} />
+        ${each.failure && `: ${failureOf(each.failure)}`}</span></span><${Badge} of=${statusOf("withdrawal", each.status)} /></div>`} /></div></section>`;
+}
+
+// -- how it came about -------------------------------------------------------------------------
+
+const KINDS = /** @type {Record<string, string>} */ ({
+  accepted: "Offer accepted", completed: "Work approved", resolved: "Dispute ended", transfer_settled: "Became available",
+  transfer_returned: "Taken back", withdrawn: "Withdrawn", paid_out: "Arrived at your bank", payout_failed: "Withdrawal came back",
+  debt_repaid: "What you owed was paid", refunded: "Refunded to the customer", refund_failed: "A refund came back",
+  chargeback_opened: "Disputed at the bank", chargeback_lost: "Lost at the bank", chargeback_undone: "The bank gave it back",
+  adjusted: "Corrected by JobSphere",
+});
+
+/** What a transaction moved in or out of one's own accounts, and between them. @param {Transaction} transaction */
+function effectOf({ postings }) {
+  const id = me.value?.id;
+  const own = (/** @type {string} */ account) => account.startsWith(`wallet:${id}:`) || account === `debt:${id}`;
+  let [sum, moved] = [0, 0];
+  for (const { source, destination, amount } of postings) {
+    if (own(destination) && own(source)) moved += amount;
+    else sum += (own(destination) ? amount : 0) - (own(source) ? amount : 0);
+  }
+  return { sum, moved };
+}
+
+/** @param {Transaction} transaction */
+const titleOf = ({ offer_id }) => (offer_id ? offers.of(offer_id).value?.job_title : null);
+
+/** The offers whose titles were asked for. */
+const asked = new Set();
+
+/** Read the offers whose titles the list shows, once. @param {Transaction[]} found */
+function useTitles(found) {
+  const missing = [...new Set(found.flatMap(({ offer_id }) => (offer_id && !offers.of(offer_id).value && !asked.has(offer_id) ? [offer_id] : [])))];
+  useEffect(() => {
+    for (const offer_id of missing) {
+      asked.add(offer_id);
+      server.bidding.get({ offer_id }).then((offer) => offers.put(offer), () => {});
+    }
+  }, [missing.join()]);
+}
+
+function History() {
+  const list = useList(transactions, { read: (cursor) => server.wallet.history({ cursor, limit: 30 }) }, []);
+  const byJob = place.value.query.get("history") === "jobs";
+  const version = currencies.value.map((currency) => wallets.of(currency).value?.version ?? 0).join();
+  useEffect(() => {
+    if (list.state.peek() === "ready") list.load(); // the balance has changed
+  }, [version]);
+  const found = list.ids.value.map((id) => transactions.of(id).value).filter(Boolean);
+  useTitles(found);
+  return html`<section class="stack" aria-labelledby="history">
+    <div class="row spread"><h2 id="history">History</h2>
+      <nav class="segments" aria-label="History"><a href="/wallet" aria-current=${byJob ? undefined : "true"}>By time</a>
+        <a href="/wallet?history=jobs" aria-current=${byJob ? "true" : undefined}>By job</a></nav></div>
+    ${byJob && list.state.value === "ready" ? html`<${ByJob} found=${found} list=${list} />`
+      : html`<${Listing} list=${list} label="History" row=${(/** @type {Transaction} */ each) => html`<${TransactionLine} transaction=${each} />`}
+        empty=${html`<${Empty} icon="wallet" title="Nothing has moved yet"><p>When work is approved, your part arrives here.</p></${Empty}>`} />`}
+  </section>`;
+}
+
+/** @param {{transaction: Transaction}} props */
+function TransactionLine({ transaction }) {
+  const { currency, kind, offer_id, created_at } = transaction;
+  const { sum, moved } = effectOf(transaction);
+  const title = titleOf(transaction);
+  const content = html`<span class="grow"><span class="strong">${KINDS[kind] ?? kind.replaceAll("_", " ")}</span><br />
+      <span class="soft small"><${Ago} at=${created_at} />${title && ` · ${title}`}</span></span>
+    <span class=${`amount ${sum > 0 ? "plus" : sum < 0 ? "" : "soft"}`}>${sum > 0 ? "+" : ""}${display(sum || moved, currency)}</span>`;
+  return offer_id ? html`<a class="line tall" href=${`/offers/${offer_id}`}>${content}</a>` : html`<div class="line tall">${content}</div>`;
+}
+
+/** @param {{found: Transaction[], list: import("../shared/records.js").RecordList}} props */
+function ByJob({ found, list }) {
+  /** @type {Map<string, {offer_id: string, currency: string, sum: number, title: string}>} */
+  const sums = new Map();
+  for (const each of found) {
+    const { sum } = effectOf(each);
+    if (!each.offer_id) continue;
+    const known = sums.get(each.offer_id) ?? { offer_id: each.offer_id, currency: each.currency, sum: 0, title: titleOf(each) ?? "A job" };
+    sums.set(each.offer_id, { ...known, sum: known.sum + sum });
+  }
+  return html`${sums.size ? html`<ul class="rows card flush" aria-label="History by job">${[...sums.values()].map(({ offer_id, currency, sum, title }) => html`<li key=${offer_id}>
+      <a class="line tall" href=${`/offers/${offer_id}`}><span class="grow strong">${title}</span>
+        <span class=${`amount ${sum > 0 ? "plus" : ""}`}>${sum > 0 ? "+" : ""}${display(sum, currency)}</span></a></li>`)}</ul>`
+    : html`<${Empty} icon="wallet" title="Nothing has moved yet" />`}
+    ${list.more.value && html`<p class="row more"><span class="soft small">Of the newest ${found.length} movements.</span>
+      <button class="button" type="button" onClick=${() => list.loadMore()}>Show more</button></p>`}`;
+}
+
+// -- statements --------------------------------------------------------------------------------
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const dayText = (/** @type {Date} */ date) => date.toISOString().slice(0, 10);
+
+/** From the first of these days to the end of the last, in UTC. @param {string} from @param {string} to */
+const span = (from, to) => ({ start: `${from}T00:00:00Z`, end: `${dayText(new Date(Date.parse(to) + DAY_MS))}T00:00:00Z` });
+
+function Statements() {
+  const shown = useSignal(/** @type {any} */ (null));
+  const today = new Date();
+  const fieldsOf = (/** @type {any} */ { from, to, currency }) => ({ ...span(from, to), currency: currency ?? currencies.value[0] });
+  const form = useForm(async (fields) => {
+    shown.value = await server.wallet.statement(fieldsOf(fields));
+  });
+  const csv = async (/** @type {any} */ { target }) => {
+    const element = target.closest("form");
+    if (!element.reportValidity()) return;
+    try {
+      const { name, blob } = await server.wallet.statement_csv(fieldsOf(Object.fromEntries(new FormData(element))));
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (refused) {
+      refuse(refused);
+    }
+  };
+  return html`<section class="card stack" aria-labelledby="statement"><h2 id="statement">Statement</h2>
+    <form class="stack" onSubmit=${form.submit}>
+      <div class="fields narrow">
+        <${Field} form=${form} name="from" label="From" type="date" required value=${dayText(new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth(), 1)))} />
+        <${Field} form=${form} name="to" label="To" type="date" required value=${dayText(today)} /></div>
+      ${currencies.value.length > 1 && html`<${Field} form=${form} name="currency" label="Currency" as="select">
+        ${currencies.value.map((currency) => html`<option>${currency}</option>`)}</${Field}>`}
+      <div class="row"><${Submit} form=${form} class="">Show</${Submit}>
+        <button class="button" type="button" onClick=${csv}><${Icon} name="download" />CSV</button></div>
+    </form>
+    ${shown.value && html`<${Statement} statement=${shown.value} />`}</section>`;
+}
+
+/** @param {{statement: import("../../client/jobsphere.js").AccountStatement}} props */
+function Statement({ statement: { currency, opening, closing, lines } }) {
+  const came = lines.filter(({ in_amount, out_amount }) => in_amount !== out_amount);
+  return html`<div aria-live="polite"><${Sums} currency=${currency} total=${["At the end", closing.amount]} rows=${[
+    ["At the start", opening.amount],
+    ...came.map(({ kind, count, in_amount, out_amount }) => /** @type {[any, number]} */ (
+      [`${KINDS[kind] ?? kind.replaceAll("_", " ")}${count > 1 ? ` (${count})` : ""}`, in_amount - out_amount])),
+  ]} /></div>`;
+}
