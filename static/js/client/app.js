@@ -1,20 +1,14 @@
 // The web client: its views by their addresses, and what happens when a person comes or goes.
 
 import { render } from "preact";
-import { signal } from "@preact/signals";
 import { closeAll } from "../shared/dialog.js";
 import { html } from "../shared/html.js";
 import { go, place, startRouter } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
-import { Loading } from "../shared/shell.js";
 import { say } from "../shared/toasts.js";
+import { Views, openView, view } from "../shared/views.js";
 import { Frame } from "./frame.js";
 import { forget, startFeed } from "./world.js";
-
-/** @type {(load: () => Promise<any>, name: string) => {load: () => Promise<any>, name: string, open: boolean}} */
-const view = (load, name) => ({ load, name, open: false });
-/** A view that needs nobody to be signed in. @type {typeof view} */
-const openView = (load, name) => ({ load, name, open: true });
 
 const entry = () => import("./entry.js");
 const settings = () => import("./settings.js");
@@ -62,36 +56,14 @@ function returned() {
   return payment ? `/payments/${encodeURIComponent(payment)}/return` : onboarding && `/wallet/onboarding/${encodeURIComponent(onboarding)}`;
 }
 
-/** Modules that have come. @type {import("@preact/signals").Signal<Record<string, any>>} */
-const loaded = signal({});
-
-/** @param {{name: string, load: () => Promise<any>}} wanted */
-function componentOf({ name, load }) {
-  const found = loaded.value[name];
-  if (!found) {
-    load().then(
-      (module) => (loaded.value = { ...loaded.peek(), [name]: module[name] }),
-      () => say("A part of this page could not be loaded. Try again when you are online.", { tone: "bad" }),
-    );
-  }
-  return found;
-}
-
-function App() {
-  const { view: wanted, params, path } = place.value;
-  if (!wanted) return html`<${Frame}><p>There is no such page: <code>${path}</code></p></${Frame}>`;
-  const Component = componentOf(wanted);
-  const content = Component ? html`<${Component} ...${params} key=${path} />` : html`<${Loading} />`;
-  return wanted.open ? content : html`<${Frame}>${content}</${Frame}>`;
-}
-
 /** A person has signed in, here or in another tab. */
 export function enter() {
   me.value = server.user;
-  if (me.value?.role === "admin") return location.assign("/admin");
+  const back = new URLSearchParams(location.search).get("next") ?? "/";
+  const next = /^\/(?!\/)/.test(back) ? back : "/"; // no other origin
+  if (me.value?.role === "admin") return location.assign(next.startsWith("/admin") ? next : "/admin");
   startFeed();
-  const back = new URLSearchParams(location.search).get("next");
-  if (place.value.view?.open) go(back?.startsWith("/") && !back.startsWith("//") ? back : "/", { replace: true });
+  if (place.value.view?.open) go(next, { replace: true });
 }
 
 /** Only those who are signed in see the views that are not open. */
@@ -116,5 +88,5 @@ export function start(page) {
   if (back) history.replaceState({}, "", back);
   startRouter(ROUTES, guard);
   if (server.user) enter();
-  render(html`<${App} />`, page);
+  render(html`<${Views} Frame=${Frame} />`, page);
 }
