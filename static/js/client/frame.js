@@ -5,7 +5,7 @@ import { Icon } from "../shared/icon.js";
 import { Avatar } from "../shared/pieces.js";
 import { me } from "../shared/server.js";
 import { Shell } from "../shared/shell.js";
-import { conversations, unread, unseen } from "./world.js";
+import { conversations, matched, unread, unseen } from "./world.js";
 
 const waiting = () => [...conversations.value.values()].filter((each) => unread(each) > 0).length;
 
@@ -21,6 +21,7 @@ const SECTIONS = {
   contractor: [
     { path: "/", label: "Home", icon: "house" },
     { path: "/jobs", label: "Find work", icon: "search" },
+    { path: "/searches", label: "Saved searches", icon: "bookmark", count: () => matched.value.size, more: true },
     { path: "/work", label: "My work", icon: "briefcase" },
     { path: "/chat", label: "Chat", icon: "messages-square", count: waiting },
     { path: "/wallet", label: "Wallet", icon: "wallet" },

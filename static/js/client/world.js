@@ -24,6 +24,9 @@ export const mainCurrency = signal("USD");
 /** How many notices are not seen. */
 export const unseen = signal(0);
 
+/** Jobs that came for saved searches and were not looked at: the search's id by the job's. */
+export const matched = signal(/** @type {Map<string, string>} */ (new Map()));
+
 const KINDS = [jobs, applications, offers, payments, disputes, chargebacks, withdrawals, wallets, notices];
 
 /** @param {any} wallet */
@@ -42,6 +45,11 @@ const PUSHED = {
     if (seen >= head) unseen.value = 0; // on another device
   },
   "/job job.updated": (job) => jobs.put(job),
+  "/job job.matched": ({ search_id, name, job }) => {
+    jobs.put(job);
+    matched.value = new Map([...matched.value, [job.id, search_id]]);
+    say(`New for “${name}”: ${job.title}`, { link: `/jobs/${job.id}` });
+  },
   "/job-request application.created": (application) => applications.put(application),
   "/job-request application.updated": (application) => applications.put(application),
   "/payment payment.updated": (payment) => payments.put(payment),
@@ -89,6 +97,7 @@ export function forget() {
   for (const kind of KINDS) kind.clear();
   conversations.value = new Map();
   unseen.value = 0;
+  matched.value = new Map();
 }
 
 /** How much of a conversation the person has not read. @param {any} conversation */

@@ -7,7 +7,7 @@ export const ICONS = /** @type {const} */ ([
   "circle-dot", "circle-help", "circle-x", "clock", "copy", "credit-card", "download", "ellipsis",
   "external-link", "eye", "eye-off", "file", "file-text", "filter", "fingerprint", "flag",
   "gauge", "hand-coins", "handshake", "history", "hourglass", "house", "image", "inbox", "info",
-  "key-round", "landmark", "layers", "list", "list-checks", "loader-circle", "lock", "log-in",
+  "key-round", "landmark", "layers", "list", "list-checks", "loader-circle", "locate", "lock", "log-in",
   "log-out", "mail", "map-pin", "message-circle", "messages-square", "monitor", "moon", "paperclip",
   "pencil", "percent", "plug", "plus", "receipt", "refresh-cw", "reply", "rotate-ccw", "scale",
   "search", "send", "settings", "shield", "shield-alert", "shield-check", "sliders-horizontal",
