@@ -12,7 +12,7 @@ import { server, write } from "../shared/server.js";
 import { refuse, say } from "../shared/toasts.js";
 import { conditions, fits, queryOf } from "./jobs_filters.js";
 import { JobRow, loadOwnApplications } from "./jobs_pieces.js";
-import { loadCities, placeOf } from "./places.js";
+import { loadCities, nameOf } from "./places.js";
 import { jobs, matched } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").SavedSearch} SavedSearch */
@@ -44,7 +44,7 @@ function keep(saved) {
 
 /** What a search is about, in words. @param {any} filters @param {string} [place] */
 export function wordsOf(filters, place) {
-  const text = conditions(filters, place || (filters.near && placeOf(filters.near)) || "")
+  const text = conditions(filters, place || (filters.near && nameOf(filters.near)) || "")
     .map((each) => each.text).join(", ");
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
@@ -113,7 +113,7 @@ export function Searches() {
 /** @param {{saved: SavedSearch}} props */
 function Saved({ saved }) {
   const { id, name, filters } = saved;
-  const place = filters.near ? placeOf(filters.near) ?? "" : "";
+  const place = filters.near ? nameOf(filters.near) : "";
   const address = `/jobs?${queryOf(filters, place)}`;
   const fields = Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== null));
   const list = useList(jobs, () => ({

@@ -3,7 +3,7 @@
 import { useId, useState } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { displayPoint, fold, loadCities, locate, parsePoint, placeOf, suggest, titleOf } from "./places.js";
+import { displayPoint, fold, loadCities, locate, nameOf, parsePoint, suggest, titleOf } from "./places.js";
 
 /**
  * @param {{label: string, hint?: string, name?: string, value: {point: import("./places.js").Point, text: string} | null,
@@ -49,7 +49,7 @@ export function PlaceField({ label, hint, name = "place", value, onChange, probl
     try {
       const point = await locate();
       await loadCities();
-      choose(point, placeOf(point) ?? displayPoint(point));
+      choose(point, nameOf(point));
     } catch (refused) {
       setProblem(/** @type {Error} */ (refused).message);
     } finally {

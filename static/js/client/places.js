@@ -12,6 +12,7 @@ import { Refusal } from "../shared/server.js";
 const EARTH_RADIUS_KM = 6378.1; // as on the server, in domain/jobs/geo.py
 const SUGGESTED = 8;
 const NEAREST_KM = 60; // beyond that a city says little about where something is
+const WITHIN_KM = 8; // of a city's middle
 const LOCATE_MS = 10_000;
 const LIST = new URL("../../vendor/places.txt", import.meta.url);
 
@@ -82,11 +83,11 @@ export function suggest(text) {
   return (exact.length ? exact : found).slice(0, SUGGESTED);
 }
 
-/** @type {Map<string, string | null>} */
+/** @type {Map<string, {title: string, km: number} | null>} */
 const nearest = new Map();
 
-/** "near Berlin", "in Berlin", or null if no city is near or they are not loaded. @param {Point} point */
-export function placeOf(point) {
+/** The nearest city, or null if none is near or they are not loaded. @param {Point} point */
+function cityNear(point) {
   const all = cities.value;
   const key = displayPoint(point);
   const known = nearest.get(key);
@@ -97,9 +98,21 @@ export function placeOf(point) {
     const km = distanceKm(city, point);
     if (km < least) [best, least] = [city, km];
   }
-  const named = best && `${least < 8 ? "" : "near "}${titleOf(best)}`;
-  if (all.length) nearest.set(key, named);
-  return named;
+  const found = best && { title: titleOf(best), km: least };
+  if (all.length) nearest.set(key, found);
+  return found;
+}
+
+/** "Berlin, Germany", "near Berlin, Germany", or null. @param {Point} point */
+export function placeOf(point) {
+  const city = cityNear(point);
+  return city && `${city.km < WITHIN_KM ? "" : "near "}${city.title}`;
+}
+
+/** The city that a point is in, or its coordinates. @param {Point} point */
+export function nameOf(point) {
+  const city = cityNear(point);
+  return city && city.km < WITHIN_KM ? city.title : displayPoint(point);
 }
 
 /** Where the browser is, to about 1 km. Throws a Refusal. @returns {Promise<Point>} */

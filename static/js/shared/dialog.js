@@ -63,9 +63,9 @@ function Modal({ content: Content, done, kind }) {
  * Ask before a step. `body` says in full what it does; `yes` names it. Resolves with whether it is
  * to be done, or with the text if `reason` asks for one.
  *
- * @param {{title: string, body: any, yes: string, danger?: boolean, reason?: string}} question
+ * @param {{title: string, body: any, yes: string, no?: string, danger?: boolean, reason?: string}} question
  */
-export function confirm({ title, body, yes, danger = false, reason }) {
+export function confirm({ title, body, yes, no = "Cancel", danger = false, reason }) {
   const Question = (/** @type {{close: (answer?: any) => void}} */ { close }) => {
     const submit = (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
@@ -79,7 +79,7 @@ export function confirm({ title, body, yes, danger = false, reason }) {
           <textarea class="input" id="reason" name="reason" required maxlength="1000"></textarea></div>`}
       </div>
       <footer>
-        <button type="button" class="button" onClick=${() => close(undefined)}>Cancel</button>
+        <button type="button" class="button" onClick=${() => close(undefined)}>${no}</button>
         <button class=${`button ${danger ? "danger" : "primary"}`} autofocus=${!reason}>${yes}</button>
       </footer>
     </form>`;
