@@ -15,6 +15,7 @@ const settings = () => import("./settings.js");
 const paying = () => import("./payments.js");
 const wallet = () => import("./wallet.js");
 const mailed = () => import("./mailed.js");
+const posting = () => import("./jobs_form.js");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
   "/notifications": view(() => import("./notifications.js"), "Notifications"),
@@ -33,6 +34,11 @@ const ROUTES = {
   "/wallet": view(wallet, "Wallet"),
   "/wallet/onboarding/:how": view(wallet, "Onboarding"),
   "/work": view(() => import("./work.js"), "Work"),
+  "/jobs": view(() => import("./jobs.js"), "Jobs"),
+  "/jobs/new": view(posting, "NewJob"),
+  "/jobs/:id": view(() => import("./jobs_page.js"), "JobPage"),
+  "/jobs/:id/edit": view(posting, "EditJob"),
+  "/searches": view(() => import("./jobs_saved.js"), "Searches"),
   "/sign-in": openView(entry, "SignIn"),
   "/register": openView(entry, "Register"),
   "/forgot": openView(mailed, "Forgot"),

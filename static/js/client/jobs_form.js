@@ -50,8 +50,14 @@ const draftOf = (job) => ({
   low: major(job.budget_min_amount, job.currency), high: major(job.budget_max_amount, job.currency),
   currency: job.currency, placed: job.location !== null, version: job.version,
   point: job.location && { lon: job.location.lon, lat: job.location.lat },
-  place: job.location ? nameOf(job.location) : "", label: job.location?.label ?? "",
+  ...placeOf(job.location),
 });
+
+/** @param {Job["location"]} location */
+function placeOf(location) {
+  const place = location ? nameOf(location) : "";
+  return { place, label: location && location.label !== place ? location.label : "" };
+}
 
 export function NewJob() {
   const send = async (/** @type {any} */ fields) => {
@@ -127,7 +133,7 @@ function JobForm({ name, blank, yes, send }) {
     const found = given && problemsOf(draft.value)[field];
     if (found) form.problems.value = { ...form.problems.peek(), [field]: found };
   };
-  const bound = (/** @type {"title" | "description" | "category" | "low" | "high" | "label"} */ key, field = key) => ({
+  const bound = (/** @type {"title" | "description" | "category" | "low" | "high" | "label"} */ key, /** @type {string} */ field = key) => ({
     form, name: field, value: values[key],
     onInput: (/** @type {any} */ { target }) => change({ [key]: target.value }),
     onBlur: () => check(field, values[key]),

@@ -39,6 +39,12 @@ export class Records {
     return before;
   }
 
+  /** The first known record that fits. @param {(record: any) => boolean} fits */
+  find(fits) {
+    for (const { value } of this.#known.values()) if (value && fits(value)) return value;
+    return null;
+  }
+
   /** Forget all: another person may sign in. */
   clear() {
     for (const known of this.#known.values()) known.value = null;
