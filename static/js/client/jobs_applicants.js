@@ -4,12 +4,13 @@ import { useState } from "preact/hooks";
 import { confirm } from "../shared/dialog.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { ListEnd, useList } from "../shared/lists.js";
+import { ListEnd } from "../shared/listing.js";
 import { display } from "../shared/money.js";
 import { Ago, Avatar, Badge, Empty, Skeleton } from "../shared/pieces.js";
 import { go, place, setQuery, viewOf } from "../shared/router.js";
 import { server, write } from "../shared/server.js";
 import { refuse, say } from "../shared/toasts.js";
+import { useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { againstBudget, chatWith, days, knownChat, standing } from "./jobs_pieces.js";
 import { applications } from "./world.js";
@@ -28,10 +29,10 @@ const ORDERS = [
 
 /** @param {{job: Job}} props */
 export function Applicants({ job }) {
-  const list = useList(applications, () => ({
+  const list = useList(applications, {
     read: (cursor) => server.jobRequest.list({ job_id: job.id, limit: PAGE, ...(cursor && { cursor }) }),
     fits: (application) => application.job_id === job.id,
-  }), job.id);
+  }, [job.id]);
   const asked = place.value.query.get("order") ?? "";
   const [order, , compare] = ORDERS.find(([name]) => name === asked) ?? ORDERS[0];
   const all = list.ids.value.map((id) => /** @type {Application} */ (applications.of(id).value)).filter(Boolean);

@@ -1,12 +1,13 @@
 // A contractor's application to a job: made, changed by nobody, withdrawn.
 
-import { signal, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useSignal } from "@preact/signals";
 import { confirm } from "../shared/dialog.js";
 import { dropDraft, keepDraft, readDraft } from "../shared/drafts.js";
+import { scheduleOf, splitAll } from "../shared/fees.js";
 import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
+import { useMeta } from "../shared/meta.js";
 import { display, minor } from "../shared/money.js";
 import { Ago, Badge } from "../shared/pieces.js";
 import { go, viewOf } from "../shared/router.js";
@@ -20,10 +21,6 @@ import { applicationTo, budgetOf, chatWith, days, loadOwnApplications, noteOwn, 
 
 const MAX_LETTER = 4_000;
 const MAX_DAYS = 365;
-const BPS = 10_000;
-
-/** The fees in basis points; null until they are known. */
-const fees = signal(/** @type {{platform_fee_bps: number, service_fee_bps: number} | null} */ (null));
 
 /** @param {{job: Job}} props */
 export function Applying({ job }) {
@@ -38,9 +35,6 @@ function Apply({ job }) {
   const name = `apply.${job.id}`;
   const draft = useSignal({ price: "", days: "", letter: "", ...readDraft(name) });
   const values = draft.value;
-  useEffect(() => {
-    if (!fees.peek()) server.meta().then(({ money }) => (fees.value = money), () => {});
-  }, []);
   const form = useForm(async (_fields, element) => {
     const problems = problemsOf(values, job);
     const [first] = Object.keys(problems);
@@ -83,14 +77,13 @@ function Apply({ job }) {
 
 /** What of a price the contractor gets. @param {{price: string, job: Job}} props */
 function Share({ price, job }) {
-  const known = fees.value;
-  const part = (/** @type {number} */ amount, /** @type {number} */ bps) => Math.floor((amount * bps) / BPS);
+  const meta = useMeta();
   let text = `The budget is ${budgetOf(job)}.`;
   try {
     const amount = minor(price, job.currency);
-    if (known && amount) {
-      const share = amount - part(amount, known.platform_fee_bps) - part(amount, known.service_fee_bps);
-      text = `They pay ${display(amount, job.currency)}; you get ${display(share, job.currency)} after fees.`;
+    if (meta && amount) {
+      const { contractor } = splitAll(amount, scheduleOf(meta));
+      text = `They pay ${display(amount, job.currency)}; you get ${display(contractor, job.currency)} after fees.`;
     }
   } catch {
     // not an amount yet

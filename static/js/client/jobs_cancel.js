@@ -1,6 +1,7 @@
 // Cancelling a job: what that does to the money is said before, with every amount.
 
 import { confirm } from "../shared/dialog.js";
+import { refundable } from "../shared/fees.js";
 import { html } from "../shared/html.js";
 import { display } from "../shared/money.js";
 import { server, write } from "../shared/server.js";
@@ -11,12 +12,6 @@ import { applications, jobs, offers } from "./world.js";
 /** @typedef {import("../../client/jobsphere.js").Offer} Offer */
 
 const PAGE = 50;
-
-/** What can still go back of an offer: domain/deals/offer.py, `refundable`. @param {Offer} offer */
-export function refundable({ captured_amount, refunded_amount, charged_back_amount, contested_amount, refunds }) {
-  const requested = refunds.filter(({ status }) => status === "requested").reduce((sum, { amount }) => sum + amount, 0);
-  return Math.max(0, captured_amount - refunded_amount - charged_back_amount) - requested - contested_amount;
-}
 
 /** @param {Job} job */
 export async function askCancel(job) {

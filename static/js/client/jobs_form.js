@@ -15,7 +15,7 @@ import { MAX_SKILLS } from "./jobs_filters.js";
 import { Skills, budgetOf } from "./jobs_pieces.js";
 import { PlaceField } from "./place_field.js";
 import { loadCities, nameOf } from "./places.js";
-import { jobs } from "./world.js";
+import { jobs, mainCurrency } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Job} Job */
 /** @typedef {import("./places.js").Point} Point */
@@ -72,7 +72,7 @@ export function NewJob() {
     return html`<${View} title="Post a job" back=${back}><${Empty} icon="briefcase" title="Only customers post jobs" /></${View}>`;
   }
   return html`<${View} title="Post a job" back=${back}>
-    <${JobForm} name="job" blank=${BLANK} yes="Post the job" send=${send} /></${View}>`;
+    <${JobForm} name="job" blank=${{ ...BLANK, currency: mainCurrency.value }} yes="Post the job" send=${send} /></${View}>`;
 }
 
 /** @param {{id: string}} props */

@@ -2,10 +2,11 @@
 
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { ListEnd, useList, useReady } from "../shared/lists.js";
+import { ListEnd } from "../shared/listing.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { place } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
+import { useList, useReady } from "../shared/use.js";
 import { JobRow } from "./jobs_pieces.js";
 import { applications, jobs } from "./world.js";
 
@@ -21,12 +22,12 @@ export function OwnJobs() {
   const asked = place.value.query.get("state") ?? "";
   const state = STATES.some(([name]) => name === asked) ? asked : "";
   const user = me.value?.id;
-  const list = useReady(useList(jobs, () => ({
+  const list = useReady(useList(jobs, {
     read: (cursor) => server.job.mine({
       limit: PAGE, ...(state && { status: /** @type {JobStatus} */ (state) }), ...(cursor && { cursor }),
     }),
     fits: (job) => job.customer_id === user && (!state || job.status === state),
-  }), `${user} ${state}`));
+  }, [`${user} ${state}`]));
   const post = html`<a class="button primary" href="/jobs/new"><${Icon} name="plus" />Post a job</a>`;
   return html`<${View} title="My jobs" actions=${post}>
     <div class="stack">
@@ -59,10 +60,10 @@ function Waiting({ id }) {
 
 /** @param {{id: string}} props */
 function Pending({ id }) {
-  const list = useList(applications, () => ({
+  const list = useList(applications, {
     read: (cursor) => server.jobRequest.list({ job_id: id, status: "pending", limit: PAGE, ...(cursor && { cursor }) }),
     fits: (application) => application.job_id === id && application.status === "pending",
-  }), id);
+  }, [id]);
   const count = list.ids.value.length;
   if (list.state.value !== "ready") return null;
   if (!count) return html`<span class="job-waiting soft small">No application to answer</span>`;

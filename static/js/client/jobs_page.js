@@ -4,13 +4,14 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { ListEnd, useList } from "../shared/lists.js";
+import { ListEnd } from "../shared/listing.js";
 import { display } from "../shared/money.js";
 import { Ago, Avatar, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
 import { viewOf } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
 import { fullTime } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
+import { useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { Applicants } from "./jobs_applicants.js";
 import { Applying } from "./jobs_apply.js";
@@ -165,10 +166,10 @@ function Progress({ job }) {
 
 /** The offers on this job that the person may see. @param {{id: string}} props */
 function Offers({ id }) {
-  const list = useList(offers, () => ({
+  const list = useList(offers, {
     read: (cursor) => server.bidding.list({ job_id: id, limit: 20, ...(cursor && { cursor }) }),
     fits: (offer) => offer.job_id === id,
-  }), id);
+  }, [id]);
   const all = list.ids.value;
   if (!all.length && !list.problem.value) return null;
   return html`<section class="card flush" aria-label="Offers"><header class="job-inset"><h2>Offers</h2></header>

@@ -6,10 +6,11 @@ import { DialogHeader, confirm, open } from "../shared/dialog.js";
 import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { ListEnd, useList } from "../shared/lists.js";
+import { ListEnd } from "../shared/listing.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { server, write } from "../shared/server.js";
 import { refuse, say } from "../shared/toasts.js";
+import { useList } from "../shared/use.js";
 import { conditions, fits, queryOf } from "./jobs_filters.js";
 import { JobRow, loadOwnApplications } from "./jobs_pieces.js";
 import { loadCities, nameOf } from "./places.js";
@@ -116,10 +117,10 @@ function Saved({ saved }) {
   const place = filters.near ? nameOf(filters.near) : "";
   const address = `/jobs?${queryOf(filters, place)}`;
   const fields = Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== null));
-  const list = useList(jobs, () => ({
+  const list = useList(jobs, {
     read: (cursor) => server.job.list({ ...fields, limit: SHOWN, ...(cursor && { cursor }) }),
     fits: (job) => fits(fields, job, list.ids.peek().includes(job.id)),
-  }), JSON.stringify(filters));
+  }, [JSON.stringify(filters)]);
   const came = [...matched.value.values()].filter((each) => each === id).length;
   const ids = list.ids.value;
   return html`<section class="card flush" aria-label=${name}>

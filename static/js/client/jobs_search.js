@@ -4,17 +4,18 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useId, useState } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { ListEnd, useList, useReady } from "../shared/lists.js";
+import { ListEnd } from "../shared/listing.js";
 import { CURRENCIES } from "../shared/money.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { server } from "../shared/server.js";
+import { useList, useReady } from "../shared/use.js";
 import { RADII, RADIUS, conditions, fieldsOfQuery, fits, identity, withoutFilters } from "./jobs_filters.js";
 import { JobRow, loadOwnApplications } from "./jobs_pieces.js";
 import { askName, loadSearches, searches } from "./jobs_saved.js";
 import { PlaceField } from "./place_field.js";
 import { displayPoint, parsePoint } from "./places.js";
-import { jobs } from "./world.js";
+import { jobs, mainCurrency } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").JobListFields} Fields */
 
@@ -43,7 +44,7 @@ function useFresh() {
 
 export function FindWork() {
   const { query } = place.value;
-  const { fields: given, problems } = fieldsOfQuery(query, CURRENCIES[0]);
+  const { fields: given, problems } = fieldsOfQuery(query, mainCurrency.value);
   const sort = query.get("sort") === "budget" ? "budget" : "newest";
   const typed = { ...given, sort: /** @type {import("../../client/jobsphere.js").JobSort} */ (sort) };
   const fields = useSettled(JSON.stringify(typed), typed);
@@ -55,7 +56,7 @@ export function FindWork() {
     loadSearches();
   }, []);
 
-  const wanted = useList(jobs, () => searchOptions(fields), JSON.stringify(fields));
+  const wanted = useList(jobs, searchOptions(fields), [JSON.stringify(fields)]);
   const list = useReady(wanted);
   const stale = list !== wanted || fields !== typed && JSON.stringify(fields) !== JSON.stringify(typed);
   const chosen = conditions(given, query.get("place") ?? "");
@@ -150,7 +151,7 @@ function Filters({ query, problems, list }) {
     <label for=${`${id}-${name}`}>${label}</label>
     <input class="input" id=${`${id}-${name}`} inputmode="decimal" maxlength="14" value=${value(name)}
       aria-invalid=${problems[name] ? "true" : undefined} aria-describedby=${problems[name] ? `${id}-${name}-problem` : undefined}
-      onInput=${(/** @type {any} */ { target }) => setQuery({ [name]: target.value, currency: value("currency") || CURRENCIES[0] })} />
+      onInput=${(/** @type {any} */ { target }) => setQuery({ [name]: target.value, currency: value("currency") || mainCurrency.value })} />
     ${problems[name] && html`<p class="problem" id=${`${id}-${name}-problem`}><${Icon} name="circle-alert" />${problems[name]}</p>`}</div>`;
   const categories = [...new Set(list.ids.value.map((each) => jobs.peek(each)?.category).filter(Boolean))].slice(0, 12);
   const pickPlace = (/** @type {any} */ picked) => setQuery(picked

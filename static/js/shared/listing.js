@@ -31,6 +31,14 @@ export function Problem({ problem, again }) {
   </${Empty}>`;
 }
 
+/** What follows a list: a way to its next page, or why it could not be read. @param {{list: import("./records.js").RecordList}} props */
+export function ListEnd({ list }) {
+  const problem = list.problem.value;
+  if (problem) return html`<${Problem} problem=${problem} again=${() => list.load()} />`;
+  if (!list.more.value) return null;
+  return html`<p class="row more"><button class="button" type="button" onClick=${() => list.loadMore()}>Show more</button></p>`;
+}
+
 /**
  * What is left until a time, counted down.
  *

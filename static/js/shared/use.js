@@ -1,8 +1,8 @@
 // Hooks for views: a record that is read when the view opens, a list, the time as it passes.
 
 import { signal, useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
-import { server } from "./server.js";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { live, server } from "./server.js";
 
 /**
  * A record, read again when the view opens and when pushes were missed. `record` is null and
@@ -36,7 +36,8 @@ export function useRecord(records, id, read) {
 }
 
 /**
- * A list of records that follows pushes; it is read again when one of `inputs` changes.
+ * A list of records that follows pushes; it is read again when one of `inputs` changes. Pushes that
+ * are not numbered are missed while the connection is lost, so it is read again after that, too.
  *
  * @param {import("./records.js").Records} records
  * @param {import("./records.js").ListOptions} options
@@ -46,13 +47,37 @@ export function useList(records, options, inputs) {
   const list = useMemo(() => records.list(options), inputs);
   useEffect(() => {
     list.load();
-    const stop = server.on("reload", () => list.load());
+    const stops = [server.on("reload", () => list.load()), onReturn(() => list.load())];
     return () => {
-      stop();
+      for (const stop of stops) stop();
       records.drop(list);
     };
   }, [list]);
   return list;
+}
+
+/** A list that is ready: the earlier one stays until a new one is. @param {import("./records.js").RecordList} list */
+export function useReady(list) {
+  const shown = useRef(list);
+  if (list.state.value === "ready" || shown.current.state.value !== "ready") shown.current = list;
+  return shown.current;
+}
+
+/**
+ * Call this whenever the connection is back. Returns a function that ends it.
+ *
+ * @param {() => void} back
+ */
+export function onReturn(back) {
+  let lost = false;
+  let before = live.peek();
+  return live.subscribe((now) => {
+    if (before && !now) lost = true;
+    before = now;
+    if (!now || !lost) return;
+    lost = false;
+    back();
+  });
 }
 
 const now = signal(Date.now());
