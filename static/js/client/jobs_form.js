@@ -157,7 +157,7 @@ function JobForm({ name, blank, yes, send }) {
         hint=${limit("What there is, what is wanted, and by when.", values.description, MAX.description)} />
       <${SkillsField} form=${form} skills=${values.skills} onChange=${(/** @type {string[]} */ skills) => { clear("skills"); change({ skills }); }} />
       <fieldset class="stack"><legend class="job-legend">Budget</legend>
-        <div class="fields">
+        <div class="fields three">
           <${Field} ...${bound("low", "budget_min_amount")} label="From" required inputmode="decimal" maxlength="14" autocomplete="off"
             placeholder=${major(50_000, values.currency)} />
           <${Field} ...${bound("high", "budget_max_amount")} label="To" required inputmode="decimal" maxlength="14" autocomplete="off"

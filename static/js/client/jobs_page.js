@@ -85,7 +85,7 @@ export function JobPage({ id }) {
           <${Next} job=${job} owner=${owner} />
           ${!owner && user?.role === "contractor" && html`<${Applying} job=${job} />`}
           ${(owner || user?.id === job.contractor_id || user?.role === "contractor") && html`<${Offers} id=${id} />`}
-          ${(owner || user?.id === job.contractor_id) && html`<${Progress} job=${job} />`}
+          ${job.status !== "open" && (owner || user?.id === job.contractor_id) && html`<${Progress} job=${job} />`}
         </aside>
       </div>
       ${owner && html`<${Applicants} job=${job} />`}
@@ -113,8 +113,8 @@ function Facts({ job, viewers }) {
       <div><dt>Budget</dt><dd class="amount">${budgetOf(job)}</dd></div>
       <div><dt>Where</dt><dd><${Where} job=${job} /></dd></div>
       <div><dt>Category</dt><dd>${job.category}</dd></div>
-      <div><dt>Customer</dt><dd class="row tight"><${Avatar} id=${job.customer_id} name=${job.customer_name} size="small" />
-        ${job.customer_id === me.value?.id ? "You" : job.customer_name}</dd></div>
+      ${job.customer_id !== me.value?.id && html`<div><dt>Customer</dt><dd class="row tight">
+        <${Avatar} id=${job.customer_id} name=${job.customer_name} size="small" />${job.customer_name}</dd></div>`}
     </dl>`;
 }
 
