@@ -109,7 +109,7 @@ function Facts({ job, viewers }) {
       <span class="soft small">Posted <${Ago} at=${job.created_at} /></span></div>
     <span class="soft small row tight" role="status">${watching && html`<${Icon} name="eye" />
       ${others === 1 ? "1 other person looks at it now" : `${others} others look at it now`}`}</span></div>
-    <dl class="facts">
+    <dl class="facts job-about">
       <div><dt>Budget</dt><dd class="amount">${budgetOf(job)}</dd></div>
       <div><dt>Where</dt><dd><${Where} job=${job} /></dd></div>
       <div><dt>Category</dt><dd>${job.category}</dd></div>
