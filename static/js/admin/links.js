@@ -13,6 +13,6 @@ const PAGES = {
 /** @param {{id: string | null | undefined, children?: any}} props */
 export function Id({ id, children = id }) {
   if (!id) return html`<span class="soft">none</span>`;
-  const page = PAGES[id.slice(0, 3)];
-  return page && id[3] === "_" ? html`<a href=${page(id)}>${children}</a>` : html`<code class="small">${children}</code>`;
+  const page = id[3] === "_" ? PAGES[id.slice(0, 3)] : undefined;
+  return page ? html`<a href=${page(id)}>${children}</a>` : html`<code class="small">${children}</code>`;
 }

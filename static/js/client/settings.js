@@ -17,12 +17,15 @@ const TABS = /** @type {const} */ ([
   ["/notices", "Notices and privacy", "bell"], ["/data", "Your data", "archive"],
 ]);
 
+/** Administrators have the same below their own page. */
+const base = () => (me.value?.role === "admin" ? "/admin/settings" : "/settings");
+
 /** @param {{tab: string, children: any}} props */
 function Frame({ tab, children }) {
   return html`<${View} title="Settings" kind="narrow" actions=${html`<button class="button" type="button" onClick=${leave}>
       <${Icon} name="log-out" />Sign out</button>`}>
     <nav class="segments settings-tabs" aria-label="Settings">${TABS.map(([path, label, icon]) => html`<a key=${path}
-      href=${`/settings${path}`} aria-current=${path === tab ? "page" : undefined}><${Icon} name=${icon} />${label}</a>`)}</nav>
+      href=${`${base()}${path}`} aria-current=${path === tab ? "page" : undefined}><${Icon} name=${icon} />${label}</a>`)}</nav>
     <div class="stack" style=${{ "--gap": "1.5rem" }}>${children}</div></${View}>`;
 }
 
