@@ -13,6 +13,7 @@ import { forget, startFeed } from "./world.js";
 const entry = () => import("./entry.js");
 const settings = () => import("./settings.js");
 const paying = () => import("./payments.js");
+const disputing = () => import("./disputes.js");
 const wallet = () => import("./wallet.js");
 const mailed = () => import("./mailed.js");
 const posting = () => import("./jobs_form.js");
@@ -33,6 +34,8 @@ const ROUTES = {
   "/payments/:id/return": view(paying, "PaymentReturn"),
   "/wallet": view(wallet, "Wallet"),
   "/wallet/onboarding/:how": view(wallet, "Onboarding"),
+  "/disputes": view(disputing, "Disputes"),
+  "/disputes/:id": view(disputing, "DisputeView"),
   "/work": view(() => import("./work.js"), "Work"),
   "/jobs": view(() => import("./jobs.js"), "Jobs"),
   "/jobs/new": view(posting, "NewJob"),

@@ -16,6 +16,7 @@ const SECTIONS = {
     { path: "/jobs", label: "My jobs", icon: "briefcase" },
     { path: "/chat", label: "Chat", icon: "messages-square", count: waiting },
     { path: "/payments", label: "Payments", icon: "credit-card" },
+    { path: "/disputes", label: "Disputes", icon: "scale", more: true },
     { path: "/notifications", label: "Notifications", icon: "bell", count: () => unseen.value, more: true },
   ],
   contractor: [
@@ -25,6 +26,7 @@ const SECTIONS = {
     { path: "/work", label: "My work", icon: "briefcase" },
     { path: "/chat", label: "Chat", icon: "messages-square", count: waiting },
     { path: "/wallet", label: "Wallet", icon: "wallet" },
+    { path: "/disputes", label: "Disputes", icon: "scale", more: true },
     { path: "/notifications", label: "Notifications", icon: "bell", count: () => unseen.value, more: true },
   ],
 };

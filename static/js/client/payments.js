@@ -100,7 +100,7 @@ export function PaymentView({ id }) {
             payment.refunded_amount > 0 && ["Refunded", payment.refunded_amount],
             payment.disputed_amount > 0 && ["Disputed at the bank", payment.disputed_amount],
             offer && offer.completed_amount > 0 && ["Approved work", offer.completed_amount],
-          ]} total=${["Paid in the end", Math.max(0, payment.captured_amount - payment.refunded_amount)]} /></section>
+          ]} total=${["Paid so far", Math.max(0, payment.captured_amount - payment.refunded_amount)]} /></section>
       </div>
       <aside class="card stack" aria-labelledby="times"><h2 id="times">What has happened</h2><${Course} payment=${payment} offer=${offer} /></aside>
     </div>
