@@ -19,6 +19,7 @@ const OFFLINE_MS = 2_000; // a shorter break is no news
  * @property {import("./icons.js").IconName} icon
  * @property {() => number} [count] what waits there
  * @property {boolean} [more] not in the tab bar of a phone
+ * @property {boolean} [exact] what is below its path belongs to other sections
  */
 
 const offline = signal(false);
@@ -49,8 +50,8 @@ function OfflineBar() {
 
 /** @param {{sections: Section[], kind: string}} props */
 function Links({ sections, kind }) {
-  return sections.map(({ path, label, icon, count }) => {
-    const here = place.value.path === path || place.value.path.startsWith(`${path}/`);
+  return sections.map(({ path, label, icon, count, exact }) => {
+    const here = place.value.path === path || (!exact && place.value.path.startsWith(`${path}/`));
     const waiting = count?.() ?? 0;
     return html`<a class=${kind} href=${path} aria-current=${here ? "page" : undefined} key=${path}>
       <${Icon} name=${icon} /><span class="label">${label}</span>
