@@ -17,8 +17,11 @@ const disputing = () => import("./disputes.js");
 const wallet = () => import("./wallet.js");
 const mailed = () => import("./mailed.js");
 const posting = () => import("./jobs_form.js");
+const chat = view(() => import("./chat.js"), "Chat");
 const ROUTES = {
   "/": view(() => import("./home.js"), "Home"),
+  "/chat": { ...chat, key: "chat" },
+  "/chat/:id": { ...chat, key: "chat" }, // the list beside it stays
   "/notifications": view(() => import("./notifications.js"), "Notifications"),
   "/settings": view(settings, "Settings"),
   "/settings/security": view(settings, "Security"),

@@ -10,6 +10,7 @@ import { live, me, server } from "../shared/server.js";
 import { left } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { statusOf } from "../shared/words.js";
+import { other } from "./talks.js";
 import { conversations, disputes, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
 
 const PAGE = 50;
@@ -205,10 +206,9 @@ function Offers({ all }) {
 
 function Unread() {
   const waiting = [...conversations.value.values()].filter((each) => unread(each) > 0);
-  const mine = me.value?.id;
   return html`<section class="card" aria-labelledby="unread"><header><h2 id="unread">Messages</h2><a class="small" href="/chat">Open the chat</a></header>
     ${waiting.length ? html`<ul class="stack">${waiting.slice(0, 5).map((each) => html`<li key=${each.id}>
-      <a class="row" href=${`/chat/${each.id}`}><span class="grow truncate">${each.names[each.members.find((/** @type {string} */ id) => id !== mine)] ?? "Someone"}</span>
+      <a class="row" href=${`/chat/${each.id}`}><span class="grow truncate">${other(each).name}</span>
       <span class="count">${unread(each)}</span></a></li>`)}</ul>` : html`<p class="soft small">Nothing unread.</p>`}
   </section>`;
 }

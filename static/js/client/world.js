@@ -4,6 +4,9 @@ import { signal } from "@preact/signals";
 import { putMe, server } from "../shared/server.js";
 import { Records } from "../shared/records.js";
 import { refuse, say } from "../shared/toasts.js";
+import { forgetTalks, hear, mark, putPresence, readList, receive } from "./talks.js";
+
+export { conversations, unread } from "./talks.js";
 
 export const jobs = new Records();
 export const applications = new Records();
@@ -14,9 +17,6 @@ export const chargebacks = new Records();
 export const withdrawals = new Records();
 export const wallets = new Records(); // by currency
 export const notices = new Records();
-
-/** Conversations by id. @type {import("@preact/signals").Signal<Map<string, any>>} */
-export const conversations = signal(new Map());
 
 /** The currency of the person's main wallet. */
 export const mainCurrency = signal("USD");
@@ -52,6 +52,10 @@ const PUSHED = {
   },
   "/job-request application.created": (application) => applications.put(application),
   "/job-request application.updated": (application) => applications.put(application),
+  "/chat message": receive,
+  "/chat read": mark,
+  "/chat typing": hear,
+  "/chat presence": putPresence,
   "/payment payment.updated": (payment) => payments.put(payment),
   "/payment dispute.updated": (dispute) => disputes.put(dispute),
   "/payment chargeback.updated": (chargeback) => chargebacks.put(chargeback),
@@ -77,8 +81,8 @@ export function startFeed() {
 /** What every view wants to know, whatever it shows. */
 async function refresh() {
   try {
-    const [user, wallet, talks, marks] = await Promise.all([
-      server.account.me(), server.wallet.balance(), server.chat.list({ limit: 50 }),
+    const [user, wallet, , marks] = await Promise.all([
+      server.account.me(), server.wallet.balance(), readList(),
       server.account.sync({ since: Number.MAX_SAFE_INTEGER, limit: 1 }),
     ]);
     unseen.value = marks.unread;
@@ -86,7 +90,6 @@ async function refresh() {
     const { others, ...main } = wallet;
     [main, ...others].forEach(putWallet);
     mainCurrency.value = main.currency;
-    conversations.value = new Map(talks.items.map((each) => [each.id, each]));
   } catch (refused) {
     if (server.user) refuse(refused);
   }
@@ -95,11 +98,7 @@ async function refresh() {
 /** Forget the person who was signed in. */
 export function forget() {
   for (const kind of KINDS) kind.clear();
-  conversations.value = new Map();
+  forgetTalks();
   unseen.value = 0;
   matched.value = new Map();
 }
-
-/** How much of a conversation the person has not read. @param {any} conversation */
-export const unread = (conversation) =>
-  conversation.head - (conversation.read[server.user?.id ?? ""] ?? 0);

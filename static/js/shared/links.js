@@ -40,8 +40,9 @@ function trimmed(written) {
 /** @param {string} shown */
 function addressOf(shown) {
   try {
-    const address = new URL(shown.toLowerCase().startsWith("www.") ? `https://${shown}` : shown);
-    return ["http:", "https:"].includes(address.protocol) && address.hostname.includes(".") || address.hostname === "localhost" ? address.href : null;
+    const { protocol, hostname, href } = new URL(shown.toLowerCase().startsWith("www.") ? `https://${shown}` : shown);
+    const known = hostname.includes(".") || hostname === "localhost";
+    return known && /^https?:$/.test(protocol) ? href : null;
   } catch {
     return null;
   }

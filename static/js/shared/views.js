@@ -34,6 +34,6 @@ export function Views({ Frame }) {
   const { view: wanted, params, path } = place.value;
   if (!wanted) return html`<${Frame}><div class="view"><h1 tabindex="-1">There is no such page</h1><p><code>${path}</code></p></div></${Frame}>`;
   const Component = componentOf(wanted);
-  const content = Component ? html`<${Component} ...${params} key=${path} />` : html`<${Loading} />`;
+  const content = Component ? html`<${Component} ...${params} key=${wanted.key ?? path} />` : html`<${Loading} />`;
   return wanted.open ? content : html`<${Frame}>${content}</${Frame}>`;
 }

@@ -1,0 +1,184 @@
+// One message of a conversation: what somebody said, or a card about what has happened.
+
+import { useComputed } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { Attachments, sizeOf } from "../shared/attachments.js";
+import { html } from "../shared/html.js";
+import { Icon } from "../shared/icon.js";
+import { Linked } from "../shared/links.js";
+import { display } from "../shared/money.js";
+import { Badge } from "../shared/pieces.js";
+import { me, server } from "../shared/server.js";
+import { dayOf, fullTime, timeOf } from "../shared/times.js";
+import { refuse } from "../shared/toasts.js";
+import { statusOf } from "../shared/words.js";
+import { openMenu } from "./chat_menu.js";
+import { conversations, saying } from "./talks.js";
+import { offers } from "./world.js";
+
+/** @typedef {import("./talks.js").Entry} Entry */
+/** @typedef {import("./talks.js").Shown} Shown */
+/** @typedef {import("./talks.js").Talk} Talk */
+
+/**
+ * A message, below the day and the mark of the news if they begin here. `joined` is one that goes
+ * on from the message above it.
+ *
+ * @param {{entry: Entry, talk: Talk, day: boolean, joined: boolean, marked: boolean}} props
+ */
+export function Line({ entry, talk, day, joined, marked }) {
+  const { kind } = entry.message.value;
+  const Content = kind === "text" ? Said : Event;
+  return [
+    day && html`<li class="day" key="day"><span>${capital(dayOf(new Date(entry.at).toISOString()))}</span></li>`,
+    marked && html`<li class="news" key="news"><span>New messages</span></li>`,
+    html`<${Content} entry=${entry} talk=${talk} joined=${joined} key="message" />`,
+  ];
+}
+
+/** @param {{entry: Entry, talk: Talk, joined: boolean}} props */
+function Said({ entry, talk, joined }) {
+  const message = entry.message.value;
+  const { author_id, text, files, uploads = [], reply_to, state, deleted_at, edited_at, created_at, reactions, seq } = message;
+  const own = author_id === me.value?.id;
+  const name = own ? "You" : conversations.peek().get(talk.id)?.names[author_id] ?? "";
+  const kind = `message ${own ? "own" : ""} ${joined ? "joined" : ""} ${state ?? ""}`;
+  if (deleted_at) {
+    return html`<li class=${kind} data-key=${entry.key} data-seq=${seq} tabindex="-1"><div class="bubble gone">
+      <span class="visually-hidden">${name}: </span><em>Message deleted</em><${Facts} talk=${talk} message=${message} own=${false} /></div></li>`;
+  }
+  return html`<li class=${kind} data-key=${entry.key} data-seq=${seq} tabindex="-1">
+    <div class="bubble">
+      <span class="visually-hidden">${name}: </span>
+      ${reply_to && html`<${Quote} talk=${talk} to=${reply_to} />`}
+      <${Attachments} files=${files} />
+      ${state && uploads.length > 0 && html`<ul class="attachments">${uploads.map((upload) => html`<${Sending} upload=${upload} key=${upload.id} />`)}</ul>`}
+      ${text && html`<p class="text"><${Linked} text=${text} /></p>`}
+      <${Facts} talk=${talk} message=${message} own=${own} />
+    </div>
+    ${entry.active.value && !state && html`<${Tools} entry=${entry} talk=${talk} />`}
+    ${reactions.length > 0 && html`<ul class="reactions" aria-label="Reactions">${reactions.map((given) => html`
+      <li key=${given.emoji}><${Given} entry=${entry} talk=${talk} given=${given} /></li>`)}</ul>`}
+    ${state === "failed" && html`<p class="failed-line" role="alert"><${Icon} name="circle-alert" />
+      <span>Not sent: ${message.problem}</span>
+      <button type="button" class="button small" onClick=${() => talk.retry(entry)}>Try again</button>
+      <button type="button" class="button quiet small" onClick=${() => talk.drop(entry)}>Discard</button></p>`}
+  </li>`;
+}
+
+/** When it was said, and what became of it. @param {{talk: Talk, message: Shown, own: boolean}} props */
+function Facts({ talk, message: { created_at, edited_at, deleted_at, state, seq }, own }) {
+  return html`<small class="facts-line">
+    ${edited_at && !deleted_at && html`<span title=${fullTime(edited_at)}>edited</span>`}
+    <time datetime=${created_at} title=${fullTime(created_at)}>${timeOf(created_at)}</time>
+    ${own && state === "sending" && html`<span class="receipt" title="Sending"><${Icon} name="clock" /><span class="visually-hidden">sending</span></span>`}
+    ${own && !state && html`<${Receipt} talk=${talk} seq=${seq} />`}
+  </small>`;
+}
+
+/** @param {{talk: Talk, seq: number}} props */
+function Receipt({ talk, seq }) {
+  const read = useComputed(() => talk.seen.value >= seq).value;
+  return html`<span class=${`receipt ${read ? "read" : ""}`} title=${read ? "Read" : "Sent"}>
+    <${Icon} name=${read ? "check-check" : "check"} /><span class="visually-hidden">${read ? "read" : "sent"}</span></span>`;
+}
+
+/** What a message answers, as it reads now. @param {{talk: Talk, to: import("../../client/jobsphere.js").ReplyTarget}} props */
+function Quote({ talk, to: { seq, author_id } }) {
+  const answered = talk.find(seq)?.message.value;
+  const own = author_id === me.value?.id;
+  const name = own ? "You" : conversations.peek().get(talk.id)?.names[author_id] ?? "JobSphere";
+  const words = answered ? saying(answered) || "Message deleted" : "An earlier message";
+  return html`<button type="button" class="quote" onClick=${() => talk.jump(seq)}>
+    <span class="strong">${name}</span><span class="words">${words}</span></button>`;
+}
+
+/** @param {{entry: Entry, talk: Talk, given: import("../../client/jobsphere.js").Reaction}} props */
+function Given({ entry, talk, given: { emoji, user_ids } }) {
+  const mine = user_ids.includes(me.value?.id ?? "");
+  const who = mine ? (user_ids.length > 1 ? "both of you" : "you") : "the other";
+  return html`<button type="button" class="reaction" aria-pressed=${mine ? "true" : "false"}
+    aria-label=${`${emoji} by ${who}`} onClick=${() => talk.react(entry, emoji).catch(refuse)}>
+    ${emoji}${user_ids.length > 1 && html` <span class="number">${user_ids.length}</span>`}</button>`;
+}
+
+/** @param {{entry: Entry, talk: Talk}} props */
+function Tools({ entry, talk }) {
+  const more = (/** @type {MouseEvent} */ { currentTarget }) =>
+    openMenu(entry, /** @type {Element} */ (currentTarget).getBoundingClientRect());
+  return html`<div class="tools">
+    <button type="button" onClick=${more} title="React"><${Icon} name="smile" /><span class="visually-hidden">React</span></button>
+    <button type="button" onClick=${() => (talk.answering.value = entry)} title="Reply"><${Icon} name="reply" /><span class="visually-hidden">Reply</span></button>
+    <button type="button" onClick=${more} title="More" aria-haspopup="menu"><${Icon} name="ellipsis" /><span class="visually-hidden">More</span></button>
+  </div>`;
+}
+
+/** A file on its way. @param {{upload: import("../shared/uploads.js").Upload}} props */
+function Sending({ upload }) {
+  const { name, size } = upload.file;
+  const percent = Math.round(upload.progress.value * 100);
+  return html`<li class="file">${upload.preview.value ? html`<img src=${upload.preview.value} alt="" />` : html`<${Icon} name="file" class="large" />`}
+    <span class="grow"><span class="name">${name}</span><small>${upload.problem.value ?? sizeOf(size)}</small>
+    ${upload.state.value === "sending" && html`<span class="progress" role="progressbar" aria-label=${`Sending ${name}`} aria-valuenow=${percent}
+      aria-valuemin="0" aria-valuemax="100"><span style=${{ width: `${percent}%` }} /></span>`}</span></li>`;
+}
+
+// -- what has happened -----------------------------------------------------------------------
+
+/** @type {Record<string, import("../shared/icons.js").IconName>} */
+const ICONS = {
+  "offer.created": "hand-coins", "offer.countered": "reply", "offer.accepted": "handshake", "offer.rejected": "circle-x",
+  "offer.withdrawn": "undo-2", "offer.expired": "hourglass", "offer.blocked": "ban", "offer.failed": "circle-alert",
+  "job.started": "zap", "job.delivered": "eye", "job.completed": "circle-check", "job.cancelled": "circle-x",
+  "milestone.delivered": "eye", "milestone.completed": "circle-check", "milestone.cancelled": "circle-x",
+};
+
+/** @type {Record<string, "good" | "wait" | "bad" | "mine">} */
+const TONES = {
+  "offer.created": "mine", "offer.countered": "mine", "offer.accepted": "good", "offer.failed": "bad", "job.delivered": "wait",
+  "milestone.delivered": "wait", "job.completed": "good", "milestone.completed": "good",
+};
+
+/** What a person can do about it, if it is theirs to do. @type {Record<string, {role: string, label: string}>} */
+const STEPS = {
+  "offer.created": { role: "contractor", label: "Look at the offer" },
+  "offer.countered": { role: "customer", label: "Answer the other terms" },
+  "offer.accepted": { role: "contractor", label: "Go to the work" },
+  "offer.failed": { role: "customer", label: "See what happened" },
+  "job.delivered": { role: "customer", label: "Look at the work" },
+  "milestone.delivered": { role: "customer", label: "Look at the work" },
+};
+
+/** @param {{entry: Entry, talk: Talk}} props */
+function Event({ entry, talk }) {
+  const { kind, subject_id, text, created_at, seq } = entry.message.value;
+  const jobId = conversations.peek().get(talk.id)?.job_id;
+  const about = subject_id?.startsWith("ofr_") ? `/offers/${subject_id}` : `/jobs/${jobId}`;
+  const step = STEPS[kind]?.role === me.value?.role ? STEPS[kind] : null;
+  return html`<li class=${`event ${TONES[kind] ?? ""} ${step ? "step" : ""}`} data-key=${entry.key} data-seq=${seq} tabindex="-1">
+    <${Icon} name=${ICONS[kind] ?? "info"} class="large" />
+    <div class="grow"><p>${text}</p>
+      ${subject_id?.startsWith("ofr_") && (kind === "offer.created" || kind === "offer.countered") && html`<${OfferFacts} id=${subject_id} />`}
+      <small class="soft"><time datetime=${created_at} title=${fullTime(created_at)}>${timeOf(created_at)}</time></small></div>
+    <a class=${`button small ${step ? "primary" : ""}`} href=${about}>${step?.label ?? (about.startsWith("/offers/") ? "Offer" : "Job")}</a>
+  </li>`;
+}
+
+const asked = new Set();
+
+/** How an offer stands now. @param {{id: string}} props */
+function OfferFacts({ id }) {
+  const offer = offers.of(id).value;
+  useEffect(() => {
+    if (offer || asked.has(id)) return;
+    asked.add(id);
+    server.bidding.get({ offer_id: id }).then((found) => offers.put(found), () => {});
+  }, [id]);
+  if (!offer) return null;
+  const steps = offer.milestones.length;
+  return html`<p class="row tight"><${Badge} of=${statusOf("offer", offer.status)} />
+    <span class="small">${display(offer.amount, offer.currency)}${steps > 1 ? ` in ${steps} milestones` : ""}</span></p>`;
+}
+
+/** @param {string} text */
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
