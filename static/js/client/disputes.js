@@ -232,7 +232,7 @@ function Entry({ entry, dispute, other }) {
     ${party ? html`<${Avatar} id=${by} name=${mine ? me.value?.name ?? "?" : other} size="small" />` : html`<span class="avatar small" aria-hidden="true">JS</span>`}
     <div class="stack" style=${{ "--gap": "var(--space-2)" }}>
       <p class="small"><span class="strong">${name}</span> ${DID[kind] ?? kind.replaceAll("_", " ")} <span class="soft"><${Ago} at=${entry.at} /></span></p>
-      ${refund_amount !== null && html`<p class="amount">${display(refund_amount, dispute.currency)} back to the customer</p>`}
+      ${refund_amount !== null && html`<p class="strong">${display(refund_amount, dispute.currency)} back to the customer</p>`}
       ${text && html`<p class="prose"><${Linked} text=${text} /></p>`}
       <${Attachments} files=${attachments} />
     </div></article>`;

@@ -207,6 +207,7 @@ function Parts({ form, draft, change, currency, meta }) {
     </div>`)}
     ${parts.length < most && html`<div class="row"><button class="button small" type="button" onClick=${add}>
       <${Icon} name="plus" />${several ? "Add a milestone" : "Split it into milestones"}</button></div>`}
+    <p class="short-preview small">${sentence(draft, currency, meta)}</p>
   </section>`;
 }
 

@@ -50,7 +50,7 @@ export function PaymentMethods() {
     if (problem.value) return html`<${Problem} problem=${problem.value} again=${read} />`;
     if (!saved.value) return html`<${Skeleton} lines=${4} />`;
     if (!saved.value.length) {
-      return html`<${Empty} icon="credit-card" title="Nothing is saved"><p>${key ? "Save a card to make offers faster." : "Cards are saved with Stripe's form, which this server has no key for."}</p></${Empty}>`;
+      return html`<${Empty} icon="credit-card" title="Nothing is saved"><p>${key ? "Save a card to make offers faster." : "This server plays with test cards. Choose one when you make an offer."}</p></${Empty}>`;
     }
     return html`<ul class="rows card flush" aria-label="Saved">${saved.value.map((method) => html`<li key=${method.id}><div class="line tall">
       <${Icon} name="credit-card" class="large" /><span class="grow strong">${labelOf(method)}</span>
