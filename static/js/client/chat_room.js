@@ -294,6 +294,7 @@ function handlers(talk) {
   /** @type {Entry | null} */
   let active = null;
   let press = 0;
+  let pressed = false; // then letting go is no click
   /** @param {EventTarget | null} target */
   const lineOf = (target) => (target instanceof Element ? target.closest("[data-key]") : null);
   /** @param {Element | null} line */
@@ -335,12 +336,14 @@ function handlers(talk) {
     onFocusIn: (/** @type {FocusEvent} */ { target }) => target instanceof Element && target.matches(":focus-visible") && activate(entryOf(lineOf(target))),
     onPointerDown: (/** @type {PointerEvent} */ { target, pointerType, clientX, clientY }) => {
       cancel();
+      pressed = false;
       if (pointerType === "mouse") return;
       press = window.setTimeout(() => {
-        if (menu(lineOf(target), { left: clientX, bottom: clientY })) navigator.vibrate?.(10);
+        pressed = menu(lineOf(target), { left: clientX, bottom: clientY });
       }, LONG_PRESS_MS);
     },
     onPointerUp: cancel,
+    onTouchEnd: (/** @type {TouchEvent} */ event) => pressed && event.preventDefault(),
     onPointerCancel: cancel,
     onPointerMove: (/** @type {PointerEvent} */ { movementX, movementY }) => Math.abs(movementX) + Math.abs(movementY) > 8 && cancel(),
     onContextMenu: (/** @type {MouseEvent} */ event) => {
