@@ -1,7 +1,7 @@
 // Search in a conversation. What is found opens where it was said.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Skeleton } from "../shared/pieces.js";
@@ -22,7 +22,7 @@ export function Find({ talk }) {
   const found = useSignal(/** @type {{q: string, items: Message[], cursor: string | null} | null} */ (null));
   const problem = useSignal(/** @type {string | null} */ (null));
   const q = (place.value.query.get("find") ?? "").trim();
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   useEffect(() => {
     if (!q) {
       found.value = null;
