@@ -52,6 +52,10 @@ export function View({ title, heading = title, back, actions, kind = "", childre
   useEffect(() => {
     document.title = `${title} · JobSphere`;
   }, [title]);
+  useEffect(() => {
+    // It took the focus in place of a heading whose module was on its way.
+    if (document.activeElement?.id === "main") element.current?.focus({ preventScroll: true });
+  }, []);
   return html`<div class=${`view ${kind}`}>
     <header class="view-header">
       ${back && html`<a class="back row small" href=${back.href}><${Icon} name="arrow-left" />${back.label}</a>`}

@@ -75,14 +75,14 @@ export function Shell({ home, groups, bar, menu, children }) {
   return html`<a class="skip" href="#main">Skip to the content</a>
     <div class="shell">
       <div class="bars"><${OfflineBar} /></div>
-      <div class="sidebar">
+      <header class="sidebar">
         <a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
         <nav aria-label="Sections">${groups.map(({ title, sections }) => html`
           ${title && html`<h2>${title}</h2>`}<${Links} sections=${sections} kind="nav-link" />`)}</nav>
         <div class="me">${menu}</div>
-      </div>
-      <div class="topbar"><a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
-        <div class="row tight">${bar}</div></div>
+      </header>
+      <header class="topbar"><a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
+        <div class="row tight">${bar}</div></header>
       <main id="main" tabindex="-1" ref=${main}>${children}</main>
       <nav class="tabbar" aria-label="Sections"><${Links} sections=${tabs} kind="tab" /></nav>
     </div>
