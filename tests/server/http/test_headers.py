@@ -8,7 +8,7 @@ from aiohttp import ClientSession, web
 from yarl import URL
 
 from server.config import ConfigError, load
-from server.http.headers import SECURITY_TXT, security_headers
+from server.http.headers import SECURITY_TXT, page_policy, security_headers
 from server.http.protocol import HttpRunner
 from tests.support.processes import free_port
 
@@ -164,3 +164,12 @@ def test_its_contact_is_a_setting(installation):
     for bad in ("hole@jobs.test", "http://jobs.test", "mailto:a b@c", "https://x\nExpires: never"):
         with pytest.raises(ConfigError, match="SECURITY_CONTACT"):
             load(env | {"SECURITY_CONTACT": bad})
+
+
+def test_only_pages_that_take_real_cards_may_load_stripe() -> None:
+    """Guard: `headers.STRIPE`: no other host is named where a sandbox takes Stripe's place."""
+    assert "stripe" not in page_policy("https://jobs.test", False, ["'sha256-x'"])
+    policy = page_policy("https://jobs.test", True, ["'sha256-x'"])
+    assert "script-src 'self' 'sha256-x' https://js.stripe.com" in policy
+    assert "connect-src 'self' wss://jobs.test https://api.stripe.com" in policy
+    assert "frame-src 'self' https://js.stripe.com" in policy
