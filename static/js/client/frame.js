@@ -43,6 +43,6 @@ export function Frame({ children }) {
   const bar = html`<a class="button quiet icon-only bell" href="/notifications"
       aria-label=${news ? `Notifications, ${news} new` : "Notifications"}><${Icon} name="bell" class="large" />
       ${news > 0 && html`<span class="count">${news > 99 ? "99+" : news}</span>`}</a>
-    <a href="/settings" aria-label="Settings"><${Avatar} id=${user.id} name=${user.name ?? "?"} /></a>`;
+    <a href="/settings"><${Avatar} id=${user.id} name=${user.name ?? "?"} /><span class="visually-hidden">Settings</span></a>`;
   return html`<${Shell} home="/" groups=${[{ sections: SECTIONS[user.role] }]} bar=${bar} menu=${menu}>${children}</${Shell}>`;
 }
