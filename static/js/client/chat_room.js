@@ -246,7 +246,7 @@ function useScrolling(talk, scroller, list, away) {
       state.height = height;
       state.first = first;
       look();
-      more();
+      if (!state.pinned || height < 2 * AHEAD_PX) more();
     };
     const follow = () => {
       const rest = box.scrollHeight - box.scrollTop - box.clientHeight;
