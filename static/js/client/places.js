@@ -4,7 +4,7 @@
 // first needed.
 
 import { signal } from "@preact/signals";
-import { Refusal } from "../shared/server.js";
+import { Refusal } from "../../client/jobsphere.js";
 
 /** @typedef {{lon: number, lat: number}} Point */
 /** @typedef {Point & {name: string, country: string, key: string}} City */
