@@ -6,7 +6,6 @@ import { Attachments, sizeOf } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Linked } from "../shared/links.js";
-import { display } from "../shared/money.js";
 import { Badge } from "../shared/pieces.js";
 import { me, server } from "../shared/server.js";
 import { dayOf, fullTime, timeOf } from "../shared/times.js";
@@ -177,7 +176,7 @@ function OfferFacts({ id }) {
   if (!offer) return null;
   const steps = offer.milestones.length;
   return html`<p class="row tight"><${Badge} of=${statusOf("offer", offer.status)} />
-    <span class="small">${display(offer.amount, offer.currency)}${steps > 1 ? ` in ${steps} milestones` : ""}</span></p>`;
+    ${steps > 1 && html`<span class="small">${steps} milestones</span>`}</p>`;
 }
 
 /** @param {string} text */
