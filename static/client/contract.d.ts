@@ -958,6 +958,11 @@ export interface ChatEditFields {
   text: string;
 }
 
+export interface ChatGetFields {
+  /** The id of the conversation. */
+  conversation_id: string;
+}
+
 /** The newest messages, those before `before_seq`, or those from `after_seq` on. */
 export interface ChatHistoryFields {
   /** The id of the conversation. */
@@ -3662,6 +3667,12 @@ export interface ChatCommands {
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   search(fields: ChatSearchFields, options?: CallOptions): Promise<MessagePage>;
+  /**
+   * One of one's own conversations, as `chat.list` shows it
+   *
+   * For contractor, customer. Refusals of its own: forbidden, not_found.
+   */
+  get(fields: ChatGetFields, options?: CallOptions): Promise<SeenConversation>;
   /**
    * Stop both members from writing to each other, in all their conversations.
    *

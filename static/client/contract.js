@@ -85,6 +85,7 @@ export const NAMESPACES = {
       delete: { event: "delete", http: "DELETE /api/chat/{conversation_id}/messages/{message_id}", repeat: "request_id", signedIn: true },
       react: { event: "react", http: "POST /api/chat/{conversation_id}/messages/{message_id}/react", repeat: "request_id", signedIn: true },
       search: { event: "search", http: "GET /api/chat/search", repeat: "safe", signedIn: true },
+      get: { event: "get", http: "GET /api/chat/{conversation_id}", repeat: "safe", signedIn: true },
       block: { event: "block", http: "POST /api/chat/{conversation_id}/block", repeat: "request_id", signedIn: true },
       report: { event: "report", http: "POST /api/chat/{conversation_id}/report", repeat: "request_id", signedIn: true },
       typing: { event: "typing", repeat: "safe", signedIn: true },

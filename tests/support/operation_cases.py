@@ -82,6 +82,7 @@ CASES = {
     "job-request.reject": Case("application_id", NOT_FOUND),
     "chat.open": Case("job_id user_id", NOT_FOUND),
     "chat.list": Case("cursor limit", NOTHING),
+    "chat.get": Case("conversation_id", NOT_FOUND),
     "chat.send": Case("conversation_id text client_id reply_to file_ids", NOT_FOUND),
     "chat.history": Case("conversation_id before_seq after_seq limit", NOT_FOUND),
     "chat.read": Case("conversation_id seq", NOT_FOUND),

@@ -67,6 +67,7 @@ CONTRACT = {
     "/chat": [
         ("open", "POST /api/chat", SIDES),
         ("list", "GET /api/chat", SIDES),
+        ("get", "GET /api/chat/{conversation_id}", SIDES),
         ("send", "POST /api/chat/{conversation_id}/messages", SIDES),
         ("history", "GET /api/chat/{conversation_id}/messages", SIDES),
         ("read", "POST /api/chat/{conversation_id}/read", SIDES),

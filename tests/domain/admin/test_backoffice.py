@@ -203,8 +203,8 @@ async def fill(store):
 
 
 async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
-    """Guard: the indexes of User, Payment, Balance and Transaction that LISTS names; fails when one
-    is dropped or the order of its fields changes."""
+    """Guard: the indexes that LISTS names; fails when one is dropped or the order of its fields
+    changes."""
     await fill(server.store)
     admin, asked = Actor("usr_0", Role.ADMIN, "ses_1"), []
     real = UnitOfWork.page

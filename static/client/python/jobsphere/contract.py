@@ -1026,6 +1026,11 @@ class ChatEditFields(TypedDict):
     text: str
 
 
+class ChatGetFields(TypedDict):
+    # The id of the conversation.
+    conversation_id: str
+
+
 class ChatHistoryFields(TypedDict):
     """The newest messages, those before `before_seq`, or those from `after_seq` on."""
 
@@ -4314,6 +4319,16 @@ class ChatCommands(Namespace):
         For contractor, customer. Refusals: not_found.
         """
         answer: MessagePage = await self._command("search", "GET /api/chat/search", fields, "safe")
+        return answer
+
+    async def get(self, **fields: Unpack[ChatGetFields]) -> SeenConversation:
+        """One of one's own conversations, as `chat.list` shows it
+
+        For contractor, customer. Refusals: not_found.
+        """
+        answer: SeenConversation = await self._command(
+            "get", "GET /api/chat/{conversation_id}", fields, "safe"
+        )
         return answer
 
     async def block(
