@@ -1611,6 +1611,15 @@ export interface JobRequestMineFields {
   limit?: number;
 }
 
+export interface JobRequestReceivedFields {
+  /** Only applications in this state. */
+  status?: ApplicationStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface JobRequestRejectFields {
   /** The id of the application. */
   application_id: string;
@@ -3571,6 +3580,12 @@ export interface JobRequestCommands {
    * For contractor. Refusals of its own: forbidden.
    */
   mine(fields?: JobRequestMineFields, options?: CallOptions): Promise<ApplicationPage>;
+  /**
+   * List the applications to all of the customer's jobs, newest first
+   *
+   * For customer. Refusals of its own: forbidden.
+   */
+  received(fields?: JobRequestReceivedFields, options?: CallOptions): Promise<ApplicationPage>;
   /**
    * The applicant and the owner of the job may read it
    *

@@ -66,6 +66,7 @@ export const NAMESPACES = {
       apply: { event: "apply", http: "POST /api/job-request", repeat: "request_id", signedIn: true },
       list: { event: "list", http: "GET /api/job-request", repeat: "safe", signedIn: true },
       mine: { event: "mine", http: "GET /api/job-request/mine", repeat: "safe", signedIn: true },
+      received: { event: "received", http: "GET /api/job-request/received", repeat: "safe", signedIn: true },
       get: { event: "get", http: "GET /api/job-request/{application_id}", repeat: "safe", signedIn: true },
       withdraw: { event: "withdraw", http: "POST /api/job-request/{application_id}/withdraw", repeat: "request_id", signedIn: true },
       accept: { event: "accept", http: "POST /api/job-request/{application_id}/accept", repeat: "request_id", signedIn: true },

@@ -59,6 +59,7 @@ CONTRACT = {
         ("apply", "POST /api/job-request", "contractor"),
         ("list", "GET /api/job-request", "customer"),
         ("mine", "GET /api/job-request/mine", "contractor"),
+        ("received", "GET /api/job-request/received", "customer"),
         ("get", "GET /api/job-request/{application_id}", SIDES),
         ("withdraw", "POST /api/job-request/{application_id}/withdraw", "contractor"),
         ("accept", "POST /api/job-request/{application_id}/accept", "customer"),

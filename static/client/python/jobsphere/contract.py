@@ -1784,6 +1784,15 @@ class JobRequestMineFields(TypedDict):
     limit: NotRequired[int]
 
 
+class JobRequestReceivedFields(TypedDict):
+    # Only applications in this state.
+    status: NotRequired[ApplicationStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class JobRequestRejectFields(TypedDict):
     # The id of the application.
     application_id: str
@@ -4154,6 +4163,16 @@ class JobRequestCommands(Namespace):
         """
         answer: ApplicationPage = await self._command(
             "mine", "GET /api/job-request/mine", fields, "safe"
+        )
+        return answer
+
+    async def received(self, **fields: Unpack[JobRequestReceivedFields]) -> ApplicationPage:
+        """List the applications to all of the customer's jobs, newest first
+
+        For customer.
+        """
+        answer: ApplicationPage = await self._command(
+            "received", "GET /api/job-request/received", fields, "safe"
         )
         return answer
 
