@@ -10,6 +10,7 @@ from domain.admin import (
     dispute_decisions,
     lists,
     moderation,
+    offers,
     wallet_actions,
 )
 from domain.audit_trail import listing
@@ -40,6 +41,8 @@ admin.expose(approvals.list_, http="GET /api/admin/approvals")
 admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
 admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")
 admin.expose(lists.users, http="GET /api/admin/users")
+admin.expose(offers.offers, http="GET /api/admin/offers")
+admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")
 admin.expose(lists.wallets, http="GET /api/admin/wallets")
 admin.expose(lists.transactions, http="GET /api/admin/transactions")

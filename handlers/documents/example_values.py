@@ -260,6 +260,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "account": f"wallet:{CONTRACTOR}:available",
     },
     "SeenConversation": {"id": CONVERSATION, "blocked_by": [], "unread": 1},
+    "SeenOffer": {"id": OFFER, "refunds": [], "refundable_amount": 100_000},
     "SeenPayment": {"id": PAYMENT},
     "SeenTransaction": {"id": "txn_665f3040f316d8a9bae45660", "users": [CUSTOMER, CONTRACTOR]},
     "SeenUser": {

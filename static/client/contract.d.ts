@@ -416,6 +416,28 @@ export interface AdminFreezeFields {
 /** An operation without fields. */
 export type AdminLiveFields = Record<string, never>;
 
+export interface AdminOfferFields {
+  /** The id of the offer. */
+  offer_id: string;
+}
+
+export interface AdminOffersFields {
+  /** Only offers on this job. */
+  job_id?: string | null;
+  /** Only offers of this customer. */
+  customer_id?: string | null;
+  /** Only offers to this contractor. */
+  contractor_id?: string | null;
+  /** Only offers of this negotiation, by the id of its first offer. */
+  thread_id?: string | null;
+  /** Only offers in this state. */
+  status?: OfferStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 /** An operation without fields. */
 export type AdminOverviewFields = Record<string, never>;
 
@@ -2631,6 +2653,80 @@ export interface SeenConversationPage {
   next_cursor: string | null;
 }
 
+/** An offer with the amounts that a refund and a decision start from. */
+export interface SeenOffer {
+  /** The id of the job. */
+  job_id: string;
+  /** The title of the job. */
+  job_title: string;
+  /** The id of the customer. */
+  customer_id: string;
+  /** The id of the contractor. */
+  contractor_id: string;
+  /** The id of the payment. */
+  payment_id: string;
+  /** What the customer pays, in minor units. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** What is agreed. */
+  description: string;
+  /** How many days the work takes. */
+  timeline_days: number;
+  /** The fees. */
+  schedule: Schedule;
+  /** When it expires if the contractor does not answer. */
+  expires_at: string;
+  /** Its state. */
+  status: OfferStatus;
+  /** What was taken from the customer, in minor units. */
+  captured_amount: number;
+  /** What went back to the customer, in minor units. */
+  refunded_amount: number;
+  /** What the completed work is worth, in minor units. */
+  completed_amount: number;
+  /** What was lost in chargebacks, in minor units. */
+  charged_back_amount: number;
+  /** What is in open chargebacks, in minor units. */
+  contested_amount: number;
+  /** The parts of the work, at least one. */
+  milestones: Milestone[];
+  /** All refunds, oldest first. */
+  refunds: Refund[];
+  /** The next automatic completion; null if none is due. */
+  due_at: string | null;
+  /** The id of the first offer of this negotiation. */
+  thread_id: string;
+  /** The id of the offer before it in the negotiation; null if it is the first. */
+  previous_id: string | null;
+  /** The contractor's other terms; null if there are none. */
+  counter: CounterOffer | null;
+  /** When it was accepted; null if it is not. */
+  accepted_at: string | null;
+  /** Its states, oldest first. */
+  history: OfferStep[];
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** What can still be refunded, in minor units: neither asked for already nor contested. */
+  refundable_amount: number;
+  /** What the contractor's work can still complete of it, in minor units. */
+  earnable_amount: number;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface SeenOfferPage {
+  /** This part of the list. */
+  items: SeenOffer[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** A payment with its ids at Stripe, without client secret and payment method. */
 export interface SeenPayment {
   /** The id of the payment. */
@@ -4133,6 +4229,18 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   users(fields?: AdminUsersFields, options?: CallOptions): Promise<SeenUserPage>;
+  /**
+   * List all offers, newest first, also those whose money is not held
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  offers(fields?: AdminOffersFields, options?: CallOptions): Promise<SeenOfferPage>;
+  /**
+   * One offer of any two sides
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  offer(fields: AdminOfferFields, options?: CallOptions): Promise<SeenOffer>;
   /**
    * List all payments, newest first
    *

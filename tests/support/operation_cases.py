@@ -163,6 +163,8 @@ CASES = {
     "admin.ban": Case("user_id reason", ALL),
     "admin.unban": Case("user_id", ALL),
     "admin.users": Case("q role state cursor limit", ALL),
+    "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
+    "admin.offer": Case("offer_id", ALL),
     "admin.payments": Case("status customer_id contractor_id since cursor limit", ALL),
     "admin.wallets": Case("user_id currency kind nonzero cursor limit", ALL),
     "admin.transactions": Case("user_id offer_id kind fact cursor limit", ALL),
@@ -267,6 +269,7 @@ STATUS = {
     "admin.disputes": "open",
     "admin.webhook_events": "done",
     "admin.transfers": "available",
+    "admin.offers": "accepted",
     "admin.payments": "captured",
     "admin.approvals": "pending",
 }

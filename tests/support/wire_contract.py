@@ -150,6 +150,8 @@ CONTRACT = {
         ("ban", "POST /api/admin/users/{user_id}/ban", "admin"),
         ("unban", "POST /api/admin/users/{user_id}/unban", "admin"),
         ("users", "GET /api/admin/users", "admin"),
+        ("offers", "GET /api/admin/offers", "admin"),
+        ("offer", "GET /api/admin/offers/{offer_id}", "admin"),
         ("payments", "GET /api/admin/payments", "admin"),
         ("wallets", "GET /api/admin/wallets", "admin"),
         ("transactions", "GET /api/admin/transactions", "admin"),

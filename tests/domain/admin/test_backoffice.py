@@ -7,10 +7,13 @@ import pytest
 
 from domain.accounts.user import User
 from domain.admin.lists import Payments, Transactions, Users, Wallets
+from domain.admin.offers import Offers
+from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.fulfillment import auto_completion
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
+from domain.kernel.money import Schedule
 from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
@@ -53,11 +56,12 @@ async def test_lists_continue_at_the_cursor(completed_work):
     admin = await completed_work.market.admin()
     for what, fields in (
         ("users", {}),
+        ("offers", {}),
         ("payments", {}),
         ("wallets", {"nonzero": False}),
         ("transactions", {"offer_id": completed_work.offer["id"]}),
     ):
-        if what == "payments":
+        if what == "offers":
             other = await JobInProgress(completed_work.market, completed_work.server).start()
             assert other.offer["id"] != completed_work.offer["id"]
         whole = await listed(admin, what, **fields)
@@ -93,6 +97,36 @@ async def test_payments_by_party_status_and_time(completed_work):
     [payment] = await listed(admin, "payments", customer_id=completed_work.customer.id)
     stored = await completed_work.stored_payment()
     assert (payment["intent_id"], payment["charge_id"]) == (stored.intent_id, stored.charge_id)
+
+
+async def test_offers_of_all_sides_are_read(market, completed_work):
+    """Guard: the filters of `offers.offers`, and `refundable_amount` and `earnable_amount`."""
+    admin = await market.admin()
+    done = completed_work.offer
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    unpaid = await market.offer(customer, contractor, job, payment_method=None)
+
+    async def ids(**fields):
+        return [offer["id"] for offer in await listed(admin, "offers", **fields)]
+
+    assert await ids() == [unpaid["id"], done["id"]]
+    for fields in (
+        {"job_id": job["id"]},
+        {"customer_id": customer.id},
+        {"contractor_id": contractor.id},
+        {"thread_id": unpaid["id"]},
+        {"status": "awaiting_payment"},
+    ):
+        assert await ids(**fields) == [unpaid["id"]], fields
+    assert await ids(status="accepted") == await ids(thread_id=done["id"]) == [done["id"]]
+    own = await completed_work.customer.call("/bidding", "get", {"offer_id": done["id"]})
+    seen = await admin.call("/admin", "offer", {"offer_id": done["id"]})
+    assert seen == {**own, "refundable_amount": done["amount"], "earnable_amount": 0}
+    assert await admin.http("GET", f"/api/admin/offers/{done['id']}") == (200, seen)
+    with pytest.raises(Refused, match="not_found"):
+        await admin.call("/admin", "offer", {"offer_id": "ofr_none"})
 
 
 async def test_wallets_and_the_journal(completed_work):
@@ -143,6 +177,11 @@ LISTS = [
     ("payments", Payments(status="captured"), Payment, "status_1__id_-1"),
     ("payments", Payments(customer_id="usr_7"), Payment, "customer_id_1__id_-1"),
     ("payments", Payments(contractor_id="usr_8"), Payment, "contractor_id_1_visible_1__id_-1"),
+    ("offers", Offers(status="expired"), Offer, "status_1__id_-1"),
+    ("offers", Offers(customer_id="usr_7"), Offer, "customer_id_1__id_-1"),
+    ("offers", Offers(contractor_id="usr_8"), Offer, "contractor_id_1_visible_1__id_-1"),
+    ("offers", Offers(job_id="job_7"), Offer, "job_id_1"),
+    ("offers", Offers(thread_id="ofr_7"), Offer, "thread_id_1__id_-1"),
     ("wallets", Wallets(user_id="usr_7", nonzero=False), Balance, "owner_1"),
     ("wallets", Wallets(kind="debt", nonzero=False), Balance, "kind_1"),
     ("transactions", Transactions(user_id="usr_7"), Transaction, "users_1"),
@@ -187,6 +226,27 @@ async def fill(store):
                     **stamps,
                 )
             )
+        await uow.add(
+            Offer(
+                id=new_id("ofr"),
+                job_id=f"job_{number}",
+                job_title="Paint the fence",
+                customer_id=id,
+                contractor_id=f"usr_{(number + 1) % 10}",
+                payment_id="pay_1",
+                amount=1,
+                currency="USD",
+                description="Two coats",
+                timeline_days=1,
+                schedule=Schedule(1000, 2000),
+                expires_at=now,
+                status="expired" if number % 2 else "failed",
+                thread_id=f"ofr_{number}",
+                visible=number % 3 == 0,
+                live=False,
+                **stamps,
+            )
+        )
         for kind, account in (("wallet", f"wallet:{id}:available"), ("debt", f"debt:{id}")):
             await uow.add(
                 Balance(

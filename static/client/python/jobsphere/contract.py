@@ -434,6 +434,28 @@ class AdminFreezeFields(TypedDict):
     reason: str
 
 
+class AdminOfferFields(TypedDict):
+    # The id of the offer.
+    offer_id: str
+
+
+class AdminOffersFields(TypedDict):
+    # Only offers on this job.
+    job_id: NotRequired[str | None]
+    # Only offers of this customer.
+    customer_id: NotRequired[str | None]
+    # Only offers to this contractor.
+    contractor_id: NotRequired[str | None]
+    # Only offers of this negotiation, by the id of its first offer.
+    thread_id: NotRequired[str | None]
+    # Only offers in this state.
+    status: NotRequired[OfferStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminPaymentsFields(TypedDict):
     """`since` is a time with its time zone."""
 
@@ -2948,6 +2970,82 @@ class SeenConversationPage(TypedDict):
     next_cursor: str | None
 
 
+class SeenOffer(TypedDict):
+    """An offer with the amounts that a refund and a decision start from."""
+
+    # The id of the job.
+    job_id: str
+    # The title of the job.
+    job_title: str
+    # The id of the customer.
+    customer_id: str
+    # The id of the contractor.
+    contractor_id: str
+    # The id of the payment.
+    payment_id: str
+    # What the customer pays, in minor units.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # What is agreed.
+    description: str
+    # How many days the work takes.
+    timeline_days: int
+    # The fees.
+    schedule: Schedule
+    # When it expires if the contractor does not answer.
+    expires_at: str
+    # Its state.
+    status: OfferStatus
+    # What was taken from the customer, in minor units.
+    captured_amount: int
+    # What went back to the customer, in minor units.
+    refunded_amount: int
+    # What the completed work is worth, in minor units.
+    completed_amount: int
+    # What was lost in chargebacks, in minor units.
+    charged_back_amount: int
+    # What is in open chargebacks, in minor units.
+    contested_amount: int
+    # The parts of the work, at least one.
+    milestones: list[Milestone]
+    # All refunds, oldest first.
+    refunds: list[Refund]
+    # The next automatic completion; null if none is due.
+    due_at: str | None
+    # The id of the first offer of this negotiation.
+    thread_id: str
+    # The id of the offer before it in the negotiation; null if it is the first.
+    previous_id: str | None
+    # The contractor's other terms; null if there are none.
+    counter: CounterOffer | None
+    # When it was accepted; null if it is not.
+    accepted_at: str | None
+    # Its states, oldest first.
+    history: list[OfferStep]
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # What can still be refunded, in minor units: neither asked for already nor contested.
+    refundable_amount: int
+    # What the contractor's work can still complete of it, in minor units.
+    earnable_amount: int
+
+
+class SeenOfferPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[SeenOffer]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 class SeenPayment(TypedDict):
     """A payment with its ids at Stripe, without client secret and payment method."""
 
@@ -4982,6 +5080,26 @@ class AdminCommands(Namespace):
         For admin.
         """
         answer: SeenUserPage = await self._command("users", "GET /api/admin/users", fields, "safe")
+        return answer
+
+    async def offers(self, **fields: Unpack[AdminOffersFields]) -> SeenOfferPage:
+        """List all offers, newest first, also those whose money is not held
+
+        For admin.
+        """
+        answer: SeenOfferPage = await self._command(
+            "offers", "GET /api/admin/offers", fields, "safe"
+        )
+        return answer
+
+    async def offer(self, **fields: Unpack[AdminOfferFields]) -> SeenOffer:
+        """One offer of any two sides
+
+        For admin. Refusals: not_found.
+        """
+        answer: SeenOffer = await self._command(
+            "offer", "GET /api/admin/offers/{offer_id}", fields, "safe"
+        )
         return answer
 
     async def payments(self, **fields: Unpack[AdminPaymentsFields]) -> SeenPaymentPage:
