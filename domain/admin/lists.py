@@ -1,4 +1,4 @@
-"""Lists for administrators: users, payments, wallets and the journal.
+"""Lists for administrators: users, payments, wallets, withdrawals and the journal.
 
 Each list has a view that names the fields shown. They include ids for Stripe's dashboard, but no
 password hashes, client secrets or payment methods.
@@ -31,6 +31,7 @@ from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, Moment, PageSize, Style
 from domain.operations.operation import operation
+from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 V = TypeVar("V", bound=msgspec.Struct)
 OLDEST_ID = (("_id", 1),)
@@ -228,6 +229,40 @@ async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page[SeenBalan
     page = await uow.page(Balance, where, sort=OLDEST_ID, cursor=cmd.cursor, limit=cmd.limit)
     rows = [view_of(SeenBalance, b, owner_id=b.owner, amount=b.balance) for b in page.items]
     return Page(rows, page.next_cursor)
+
+
+class SeenWithdrawal(msgspec.Struct, frozen=True):
+    """A withdrawal with its ids at Stripe."""
+
+    id: Annotated[str, about("The id of the withdrawal.")]
+    version: Annotated[int, about("Counts the changes.")]
+    created_at: Annotated[datetime, about("When it was asked for.")]
+    updated_at: Annotated[datetime, about("When it was last changed.")]
+    user_id: Annotated[str, about("The id of the contractor.")]
+    amount: MinorUnits
+    currency: Currency
+    status: Annotated[WithdrawalStatus, about("Its state.")]
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as account_closed; null if it did not."),
+    ]
+    payout_id: Annotated[str | None, about("The payout at Stripe; null until there is one.")]
+    account_id: Annotated[str, about("The contractor's connected account at Stripe.")]
+
+
+class Withdrawals(Command, frozen=True):
+    user_id: Annotated[Id | None, about("Only withdrawals of this contractor.")] = None
+    status: Annotated[WithdrawalStatus | None, about("Only withdrawals in this state.")] = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("admin.withdrawals", roles=ADMINS, style=Style.READ)
+async def withdrawals(cmd: Withdrawals, actor: Actor, uow: UnitOfWork) -> Page[SeenWithdrawal]:
+    """List all withdrawals, newest first."""
+    where = _filters(user_id=cmd.user_id, status=cmd.status)
+    page = await uow.page(Withdrawal, where, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([view_of(SeenWithdrawal, row) for row in page.items], page.next_cursor)
 
 
 class SeenTransaction(msgspec.Struct, frozen=True):

@@ -263,6 +263,11 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "SeenOffer": {"id": OFFER, "refunds": [], "refundable_amount": 100_000},
     "SeenPayment": {"id": PAYMENT},
     "SeenTransaction": {"id": "txn_665f3040f316d8a9bae45660", "users": [CUSTOMER, CONTRACTOR]},
+    "SeenWithdrawal": {
+        "id": "wdr_665f31510427e9bacbf56771",
+        "amount": 70_000,
+        "account_id": "acct_1PQ2b3Kx",
+    },
     "SeenUser": {
         "id": CONTRACTOR,
         "email": "conrad@example.com",

@@ -604,6 +604,17 @@ export interface AdminWebhookEventsFields {
   limit?: number;
 }
 
+export interface AdminWithdrawalsFields {
+  /** Only withdrawals of this contractor. */
+  user_id?: string | null;
+  /** Only withdrawals in this state. */
+  status?: WithdrawalStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 /** The old address must confirm the change, too. */
 export interface AgreementRequired {
   /** Always true. */
@@ -2853,6 +2864,40 @@ export interface SeenUserPage {
   next_cursor: string | null;
 }
 
+/** A withdrawal with its ids at Stripe. */
+export interface SeenWithdrawal {
+  /** The id of the withdrawal. */
+  id: string;
+  /** Counts the changes. */
+  version: number;
+  /** When it was asked for. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The id of the contractor. */
+  user_id: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Its state. */
+  status: WithdrawalStatus;
+  /** Stripe's code of why it failed, such as account_closed; null if it did not. */
+  failure: string | null;
+  /** The payout at Stripe; null until there is one. */
+  payout_id: string | null;
+  /** The contractor's connected account at Stripe. */
+  account_id: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface SeenWithdrawalPage {
+  /** This part of the list. */
+  items: SeenWithdrawal[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /**
  * One session, as its user sees it: the name of its device, and the network of the address that it
  * was started from.
@@ -4253,6 +4298,12 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   wallets(fields?: AdminWalletsFields, options?: CallOptions): Promise<SeenBalancePage>;
+  /**
+   * List all withdrawals, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  withdrawals(fields?: AdminWithdrawalsFields, options?: CallOptions): Promise<SeenWithdrawalPage>;
   /**
    * List the journal's transactions, newest first
    *

@@ -161,6 +161,7 @@ export const NAMESPACES = {
       offer: { event: "offer", http: "GET /api/admin/offers/{offer_id}", repeat: "safe", signedIn: true },
       payments: { event: "payments", http: "GET /api/admin/payments", repeat: "safe", signedIn: true },
       wallets: { event: "wallets", http: "GET /api/admin/wallets", repeat: "safe", signedIn: true },
+      withdrawals: { event: "withdrawals", http: "GET /api/admin/withdrawals", repeat: "safe", signedIn: true },
       transactions: { event: "transactions", http: "GET /api/admin/transactions", repeat: "safe", signedIn: true },
       commissions: { event: "commissions", http: "GET /api/admin/commissions", repeat: "safe", signedIn: true },
       ban: { event: "ban", http: "POST /api/admin/users/{user_id}/ban", repeat: "request_id", signedIn: true },

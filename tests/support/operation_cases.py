@@ -167,6 +167,7 @@ CASES = {
     "admin.offer": Case("offer_id", ALL),
     "admin.payments": Case("status customer_id contractor_id since cursor limit", ALL),
     "admin.wallets": Case("user_id currency kind nonzero cursor limit", ALL),
+    "admin.withdrawals": Case("user_id status cursor limit", ALL),
     "admin.transactions": Case("user_id offer_id kind fact cursor limit", ALL),
     "admin.commissions": Case("start end bucket currency", ALL),
 }
@@ -271,6 +272,7 @@ STATUS = {
     "admin.transfers": "available",
     "admin.offers": "accepted",
     "admin.payments": "captured",
+    "admin.withdrawals": "paid",
     "admin.approvals": "pending",
 }
 # Other values of the same names.

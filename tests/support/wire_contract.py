@@ -154,6 +154,7 @@ CONTRACT = {
         ("offer", "GET /api/admin/offers/{offer_id}", "admin"),
         ("payments", "GET /api/admin/payments", "admin"),
         ("wallets", "GET /api/admin/wallets", "admin"),
+        ("withdrawals", "GET /api/admin/withdrawals", "admin"),
         ("transactions", "GET /api/admin/transactions", "admin"),
         ("commissions", "GET /api/admin/commissions", "admin"),
     ],

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.accounts.user import User
-from domain.admin.lists import Payments, Transactions, Users, Wallets
+from domain.admin.lists import Payments, Transactions, Users, Wallets, Withdrawals
 from domain.admin.offers import Offers
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
@@ -17,6 +17,7 @@ from domain.kernel.money import Schedule
 from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.wallet.withdrawals import Withdrawal
 from handlers import NAMESPACES
 from tests.support.job_in_progress import JobInProgress
 from tests.support.journal_samples import insert_transactions
@@ -151,6 +152,38 @@ async def test_wallets_and_the_journal(completed_work):
     assert captured["users"] == [completed_work.customer.id]
 
 
+async def test_withdrawals_of_all_contractors(completed_work):
+    """Guard: the filters of `lists.withdrawals`, and the ids at Stripe in its view."""
+    market = completed_work.market
+    admin, contractor = await market.admin(), completed_work.contractor
+    await market.sandbox.settings(payout_delay_seconds=30)
+    made = [await market.withdraw(contractor, amount) for amount in (1000, 2000)]
+    for withdrawal in made:
+        await contractor.push(
+            "/wallet",
+            "withdrawal.updated",
+            lambda pushed, id=withdrawal["id"]: (
+                (pushed["id"], pushed["status"]) == (id, "in_transit")
+            ),
+        )
+
+    async def ids(**fields):
+        return [withdrawal["id"] for withdrawal in await listed(admin, "withdrawals", **fields)]
+
+    both = [withdrawal["id"] for withdrawal in reversed(made)]
+    assert await ids() == await ids(user_id=contractor.id) == both
+    assert await ids(status="in_transit", user_id=contractor.id) == both
+    assert await ids(status="failed") == await ids(user_id=admin.id) == []
+    stored = await market.store.single().get(Withdrawal, both[0])
+    [newest, _] = await listed(admin, "withdrawals")
+    assert (newest["amount"], newest["payout_id"], newest["account_id"]) == (
+        2000,
+        stored.payout_id,
+        stored.account_id,
+    )
+    assert stored.payout_id.startswith("po_")
+
+
 async def test_lists_show_no_secrets(completed_work):
     """Guard: a view for each list; without it all fields of the record are sent."""
     admin = await completed_work.market.admin()
@@ -184,11 +217,25 @@ LISTS = [
     ("offers", Offers(thread_id="ofr_7"), Offer, "thread_id_1__id_-1"),
     ("wallets", Wallets(user_id="usr_7", nonzero=False), Balance, "owner_1"),
     ("wallets", Wallets(kind="debt", nonzero=False), Balance, "kind_1"),
+    ("withdrawals", Withdrawals(user_id="usr_7"), Withdrawal, "user_id_1__id_-1"),
+    ("withdrawals", Withdrawals(status="paid"), Withdrawal, "status_1__id_-1"),
     ("transactions", Transactions(user_id="usr_7"), Transaction, "users_1"),
     ("transactions", Transactions(kind="withdrawn"), Transaction, "kind_1__id_-1"),
     ("transactions", Transactions(fact="usr_7:7"), Transaction, "fact_1"),
     ("transactions", Transactions(offer_id="ofr_7"), Transaction, "offer_id_1"),
 ]
+
+
+def withdrawal_of(user_id, status, **stamps):
+    return Withdrawal(
+        id=new_id("wdr"),
+        user_id=user_id,
+        account_id="acct_1",
+        amount=1,
+        currency="USD",
+        status=status,
+        **stamps,
+    )
 
 
 async def fill(store):
@@ -259,6 +306,7 @@ async def fill(store):
                     **stamps,
                 )
             )
+        await uow.add(withdrawal_of(id, "paid" if number % 2 else "failed", **stamps))
         await insert_transactions(store, 20, user=id, offer_id=f"ofr_{number}")
 
 

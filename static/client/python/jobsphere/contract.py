@@ -627,6 +627,17 @@ class AdminWebhookEventsFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminWithdrawalsFields(TypedDict):
+    # Only withdrawals of this contractor.
+    user_id: NotRequired[str | None]
+    # Only withdrawals in this state.
+    status: NotRequired[WithdrawalStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AgreementRequired(TypedDict):
     """The old address must confirm the change, too."""
 
@@ -3178,6 +3189,42 @@ class SeenUserPage(TypedDict):
     next_cursor: str | None
 
 
+class SeenWithdrawal(TypedDict):
+    """A withdrawal with its ids at Stripe."""
+
+    # The id of the withdrawal.
+    id: str
+    # Counts the changes.
+    version: int
+    # When it was asked for.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The id of the contractor.
+    user_id: str
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Its state.
+    status: WithdrawalStatus
+    # Stripe's code of why it failed, such as account_closed; null if it did not.
+    failure: str | None
+    # The payout at Stripe; null until there is one.
+    payout_id: str | None
+    # The contractor's connected account at Stripe.
+    account_id: str
+
+
+class SeenWithdrawalPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[SeenWithdrawal]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 class SessionView(TypedDict):
     """One session, as its user sees it: the name of its device, and the network of the address that
     it was started from.
@@ -5119,6 +5166,16 @@ class AdminCommands(Namespace):
         """
         answer: SeenBalancePage = await self._command(
             "wallets", "GET /api/admin/wallets", fields, "safe"
+        )
+        return answer
+
+    async def withdrawals(self, **fields: Unpack[AdminWithdrawalsFields]) -> SeenWithdrawalPage:
+        """List all withdrawals, newest first
+
+        For admin.
+        """
+        answer: SeenWithdrawalPage = await self._command(
+            "withdrawals", "GET /api/admin/withdrawals", fields, "safe"
         )
         return answer
 
