@@ -11,6 +11,7 @@ from domain.admin import (
     lists,
     moderation,
     offers,
+    sessions,
     wallet_actions,
 )
 from domain.audit_trail import listing
@@ -50,6 +51,8 @@ admin.expose(lists.transactions, http="GET /api/admin/transactions")
 admin.expose(commissions.commissions, http="GET /api/admin/commissions")
 admin.expose(bans.ban, http="POST /api/admin/users/{user_id}/ban")
 admin.expose(bans.unban, http="POST /api/admin/users/{user_id}/unban")
+admin.expose(sessions.sessions, http="GET /api/admin/users/{user_id}/sessions")
+admin.expose(sessions.session_end, http="POST /api/admin/users/{user_id}/sessions/end")
 admin.expose(dead_letters.list_dead_letters, http="GET /api/admin/dead_letters")
 admin.expose(dead_letters.retry, http="POST /api/admin/dead_letters/{row_id}/retry")
 admin.expose(dead_letters.discard, http="POST /api/admin/dead_letters/{row_id}/discard")

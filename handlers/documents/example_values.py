@@ -168,6 +168,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "Difference": {"what": "amount", "expected": 100_000, "found": 99_000},
     "Dispute": {"id": VALUES["dispute_id"], "milestones": [1], "reason": "quality"},
     "EarlierContent": {"files": []},
+    "EndedByAdmin": {"count": 2},
     "EventWithPayload": {"id": "evt_1PQ2b3Kx", "payload": {"id": "evt_1PQ2b3Kx"}},
     "Facts": {
         "contract": "1.1.0",

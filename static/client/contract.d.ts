@@ -519,6 +519,21 @@ export interface AdminRetryFields {
   row_id: string;
 }
 
+/** Without `session_id` all sessions of the user end. */
+export interface AdminSessionEndFields {
+  /** The id of the user. */
+  user_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+  /** The id of the session to end; by default all end. */
+  session_id?: string | null;
+}
+
+export interface AdminSessionsFields {
+  /** The id of the user. */
+  user_id: string;
+}
+
 /** `fact` is the unique name of one transaction, such as `capture:pay_...`. */
 export interface AdminTransactionsFields {
   /** Only transactions that this user sees. */
@@ -1301,6 +1316,14 @@ export interface EnabledCodes {
   user: User;
   /** Shown once; null if the user has some already. */
   recovery_codes: string[] | null;
+}
+
+/** Whose sessions were ended, and how many. */
+export interface EndedByAdmin {
+  /** The id of the user. */
+  user_id: string;
+  /** How many sessions were ended. */
+  count: number;
 }
 
 /** The session that has ended. */
@@ -4329,6 +4352,18 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   unban(fields: AdminUnbanFields, options?: CallOptions): Promise<SeenUser>;
+  /**
+   * The devices of a user that are signed in, newest first
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  sessions(fields: AdminSessionsFields, options?: CallOptions): Promise<SessionView[]>;
+  /**
+   * End one session of a user, or all of them. The user may sign in again.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  session_end(fields: AdminSessionEndFields, options?: CallOptions): Promise<EndedByAdmin>;
   /**
    * List dead letters, newest first
    *

@@ -166,6 +166,8 @@ export const NAMESPACES = {
       commissions: { event: "commissions", http: "GET /api/admin/commissions", repeat: "safe", signedIn: true },
       ban: { event: "ban", http: "POST /api/admin/users/{user_id}/ban", repeat: "request_id", signedIn: true },
       unban: { event: "unban", http: "POST /api/admin/users/{user_id}/unban", repeat: "request_id", signedIn: true },
+      sessions: { event: "sessions", http: "GET /api/admin/users/{user_id}/sessions", repeat: "safe", signedIn: true },
+      session_end: { event: "session_end", http: "POST /api/admin/users/{user_id}/sessions/end", repeat: "no", signedIn: true },
       dead_letters: { event: "dead_letters", http: "GET /api/admin/dead_letters", repeat: "safe", signedIn: true },
       retry: { event: "retry", http: "POST /api/admin/dead_letters/{row_id}/retry", repeat: "request_id", signedIn: true },
       discard: { event: "discard", http: "POST /api/admin/dead_letters/{row_id}/discard", repeat: "request_id", signedIn: true },

@@ -162,6 +162,8 @@ CASES = {
     "admin.decline": Case("approval_id reason", ALL),
     "admin.ban": Case("user_id reason", ALL),
     "admin.unban": Case("user_id", ALL),
+    "admin.sessions": Case("user_id", ALL),
+    "admin.session_end": Case("user_id session_id reason", ALL),
     "admin.users": Case("q role state cursor limit", ALL),
     "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
     "admin.offer": Case("offer_id", ALL),

@@ -149,6 +149,8 @@ CONTRACT = {
         ("decline", "POST /api/admin/approvals/{approval_id}/decline", "admin"),
         ("ban", "POST /api/admin/users/{user_id}/ban", "admin"),
         ("unban", "POST /api/admin/users/{user_id}/unban", "admin"),
+        ("sessions", "GET /api/admin/users/{user_id}/sessions", "admin"),
+        ("session_end", "POST /api/admin/users/{user_id}/sessions/end", "admin"),
         ("users", "GET /api/admin/users", "admin"),
         ("offers", "GET /api/admin/offers", "admin"),
         ("offer", "GET /api/admin/offers/{offer_id}", "admin"),

@@ -539,6 +539,22 @@ class AdminRetryFields(TypedDict):
     row_id: str
 
 
+class AdminSessionEndFields(TypedDict):
+    """Without `session_id` all sessions of the user end."""
+
+    # The id of the user.
+    user_id: str
+    # Why, for the audit trail.
+    reason: str
+    # The id of the session to end; by default all end.
+    session_id: NotRequired[str | None]
+
+
+class AdminSessionsFields(TypedDict):
+    # The id of the user.
+    user_id: str
+
+
 class AdminTransactionsFields(TypedDict):
     """`fact` is the unique name of one transaction, such as `capture:pay_...`."""
 
@@ -1403,6 +1419,15 @@ class EnabledCodes(TypedDict):
     user: User
     # Shown once; null if the user has some already.
     recovery_codes: list[str] | None
+
+
+class EndedByAdmin(TypedDict):
+    """Whose sessions were ended, and how many."""
+
+    # The id of the user.
+    user_id: str
+    # How many sessions were ended.
+    count: int
 
 
 class EndedSession(TypedDict):
@@ -3692,6 +3717,9 @@ AccountPasskeyBeginAnswer: TypeAlias = "dict[str, Any]"
 ChatTypingAnswer: TypeAlias = "None"
 
 
+AdminSessionsAnswer: TypeAlias = "list[SessionView]"
+
+
 class FilesTicketFields(TypedDict):
     file_id: str
 
@@ -5221,6 +5249,26 @@ class AdminCommands(Namespace):
         """
         answer: SeenUser = await self._command(
             "unban", "POST /api/admin/users/{user_id}/unban", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def sessions(self, **fields: Unpack[AdminSessionsFields]) -> AdminSessionsAnswer:
+        """The devices of a user that are signed in, newest first
+
+        For admin. Refusals: not_found.
+        """
+        answer: AdminSessionsAnswer = await self._command(
+            "sessions", "GET /api/admin/users/{user_id}/sessions", fields, "safe"
+        )
+        return answer
+
+    async def session_end(self, **fields: Unpack[AdminSessionEndFields]) -> EndedByAdmin:
+        """End one session of a user, or all of them. The user may sign in again.
+
+        For admin. Refusals: not_found.
+        """
+        answer: EndedByAdmin = await self._command(
+            "session_end", "POST /api/admin/users/{user_id}/sessions/end", fields, "no"
         )
         return answer
 
