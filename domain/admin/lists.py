@@ -14,7 +14,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.documents import lowest_id
+from domain.kernel.documents import highest_id, lowest_id
 from domain.kernel.email_address import email_to_find
 from domain.kernel.fields import (
     ContractorId,
@@ -160,12 +160,15 @@ class SeenPayment(msgspec.Struct, frozen=True):
 
 
 class Payments(Command, frozen=True):
-    """`since` is a time with its time zone."""
+    """`since` and `until` are times with their time zone."""
 
     status: Annotated[PaymentStatus | None, about("Only payments in this state.")] = None
     customer_id: Annotated[Id | None, about("Only payments of this customer.")] = None
     contractor_id: Annotated[Id | None, about("Only payments to this contractor.")] = None
+    offer_id: Annotated[Id | None, about("Only the payment of this offer.")] = None
+    job_id: Annotated[Id | None, about("Only payments for this job.")] = None
     since: Annotated[Moment | None, about("Only offers made from this time on.")] = None
+    until: Annotated[Moment | None, about("Only offers made before this time.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -173,12 +176,18 @@ class Payments(Command, frozen=True):
 @operation("admin.payments", roles=ADMINS, style=Style.READ)
 async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page[SeenPayment]:
     """List all payments, newest first."""
-    where = _filters(status=cmd.status, customer_id=cmd.customer_id)
+    where = _filters(
+        status=cmd.status, customer_id=cmd.customer_id, offer_id=cmd.offer_id, job_id=cmd.job_id
+    )
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
+    made, ids = {}, {}
     if cmd.since:
-        earliest = lowest_id(Payment.PREFIX, cmd.since)
-        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
+        made["$gte"], ids["$gte"] = cmd.since, lowest_id(Payment.PREFIX, cmd.since)
+    if cmd.until:
+        made["$lt"], ids["$lt"] = cmd.until, highest_id(Payment.PREFIX, cmd.until)
+    if made:
+        where |= {"created_at": made, "_id": ids}
     page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)
 
@@ -287,6 +296,7 @@ class Transactions(Command, frozen=True):
     user_id: Annotated[Id | None, about("Only transactions that this user sees.")] = None
     offer_id: Annotated[Id | None, about("Only transactions about this offer.")] = None
     kind: Annotated[Kind | None, about("Only movements of this kind.")] = None
+    withdrawal_id: Annotated[Id | None, about("Only transactions about this withdrawal.")] = None
     fact: Annotated[
         Fact | None, about("The transaction with this unique name, such as capture:pay_...")
     ] = None
@@ -297,7 +307,13 @@ class Transactions(Command, frozen=True):
 @operation("admin.transactions", roles=ADMINS, style=Style.READ)
 async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page[SeenTransaction]:
     """List the journal's transactions, newest first."""
-    where = _filters(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
+    where = _filters(
+        users=cmd.user_id,
+        offer_id=cmd.offer_id,
+        withdrawal_id=cmd.withdrawal_id,
+        kind=cmd.kind,
+        fact=cmd.fact,
+    )
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenTransaction, row) for row in page.items], page.next_cursor)
 

@@ -441,7 +441,7 @@ export interface AdminOffersFields {
 /** An operation without fields. */
 export type AdminOverviewFields = Record<string, never>;
 
-/** `since` is a time with its time zone. */
+/** `since` and `until` are times with their time zone. */
 export interface AdminPaymentsFields {
   /** Only payments in this state. */
   status?: PaymentStatus | null;
@@ -449,8 +449,14 @@ export interface AdminPaymentsFields {
   customer_id?: string | null;
   /** Only payments to this contractor. */
   contractor_id?: string | null;
+  /** Only the payment of this offer. */
+  offer_id?: string | null;
+  /** Only payments for this job. */
+  job_id?: string | null;
   /** Only offers made from this time on. */
   since?: string | null;
+  /** Only offers made before this time. */
+  until?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -542,6 +548,8 @@ export interface AdminTransactionsFields {
   offer_id?: string | null;
   /** Only movements of this kind. */
   kind?: string | null;
+  /** Only transactions about this withdrawal. */
+  withdrawal_id?: string | null;
   /** The transaction with this unique name, such as capture:pay_... */
   fact?: string | null;
   /** The `next_cursor` of the page before. */
@@ -613,6 +621,10 @@ export interface AdminWebhookEventsFields {
   status?: EventStatus | null;
   /** Only events of this type, such as charge.refunded. */
   type?: string | null;
+  /** Only events about this payment. */
+  payment_id?: string | null;
+  /** Only events about the object with this id at Stripe, such as ch_... */
+  object_id?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */

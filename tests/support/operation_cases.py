@@ -139,7 +139,7 @@ CASES = {
     "admin.reconciliations": Case("cursor limit", ALL),
     "admin.retry": Case("row_id", ALL),
     "admin.discard": Case("row_id reason", ALL),
-    "admin.webhook_events": Case("status type cursor limit", ALL),
+    "admin.webhook_events": Case("status type payment_id object_id cursor limit", ALL),
     "admin.webhook_event": Case("event_id", ALL),
     "admin.replay": Case("event_id", ALL),
     "admin.disputes": Case("job_id status cursor limit", ALL),
@@ -167,10 +167,12 @@ CASES = {
     "admin.users": Case("q role state cursor limit", ALL),
     "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
     "admin.offer": Case("offer_id", ALL),
-    "admin.payments": Case("status customer_id contractor_id since cursor limit", ALL),
+    "admin.payments": Case(
+        "status customer_id contractor_id offer_id job_id since until cursor limit", ALL
+    ),
     "admin.wallets": Case("user_id currency kind nonzero cursor limit", ALL),
     "admin.withdrawals": Case("user_id status cursor limit", ALL),
-    "admin.transactions": Case("user_id offer_id kind fact cursor limit", ALL),
+    "admin.transactions": Case("user_id offer_id withdrawal_id kind fact cursor limit", ALL),
     "admin.commissions": Case("start end bucket currency", ALL),
 }
 
@@ -233,6 +235,8 @@ VALUES: Json = {
     "type": "charge.refunded",
     "lane": "stripe",
     "method_id": "pm_1none",
+    "object_id": "ch_1none",
+    "until": "2026-02-28T00:00:00Z",
     "refund_amount": 0,
     "reason": "quality",
     "product_description": "A.",

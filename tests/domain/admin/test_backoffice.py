@@ -78,8 +78,8 @@ async def test_lists_continue_at_the_cursor(completed_work):
 
 
 async def test_payments_by_party_status_and_time(completed_work):
-    """Guard: the filters of `lists.payments`, and `lowest_id`; without it a list with `since` reads
-    all earlier payments."""
+    """Guard: the filters of `lists.payments`; without `lowest_id` and `highest_id` a list with
+    `since` or `until` reads all payments before or after."""
     admin = await completed_work.market.admin()
     other = await JobInProgress(completed_work.market, completed_work.server).start()
     first, second = completed_work.offer["payment_id"], other.offer["payment_id"]
@@ -94,6 +94,10 @@ async def test_payments_by_party_status_and_time(completed_work):
     assert await ids(contractor_id=other.contractor.id) == [second]
     made = (await other.stored_payment()).created_at
     assert await ids(since=made.isoformat()) == [second]
+    assert await ids(until=made.isoformat()) == await ids(offer_id=completed_work.offer["id"])
+    assert (
+        await ids(until=made.isoformat()) == await ids(job_id=completed_work.job["id"]) == [first]
+    )
     assert await ids(since=(made + timedelta(milliseconds=1)).isoformat()) == []
     [payment] = await listed(admin, "payments", customer_id=completed_work.customer.id)
     stored = await completed_work.stored_payment()
@@ -210,6 +214,8 @@ LISTS = [
     ("payments", Payments(status="captured"), Payment, "status_1__id_-1"),
     ("payments", Payments(customer_id="usr_7"), Payment, "customer_id_1__id_-1"),
     ("payments", Payments(contractor_id="usr_8"), Payment, "contractor_id_1_visible_1__id_-1"),
+    ("payments", Payments(offer_id="ofr_1"), Payment, "offer_id_1__id_-1"),
+    ("payments", Payments(job_id="job_1"), Payment, "job_id_1__id_-1"),
     ("offers", Offers(status="expired"), Offer, "status_1__id_-1"),
     ("offers", Offers(customer_id="usr_7"), Offer, "customer_id_1__id_-1"),
     ("offers", Offers(contractor_id="usr_8"), Offer, "contractor_id_1_visible_1__id_-1"),
@@ -223,6 +229,7 @@ LISTS = [
     ("transactions", Transactions(kind="withdrawn"), Transaction, "kind_1__id_-1"),
     ("transactions", Transactions(fact="usr_7:7"), Transaction, "fact_1"),
     ("transactions", Transactions(offer_id="ofr_7"), Transaction, "offer_id_1"),
+    ("transactions", Transactions(withdrawal_id="wdr_7"), Transaction, "withdrawal_id_1"),
 ]
 
 
@@ -243,8 +250,7 @@ async def fill(store):
     uow = store.single()
     now = datetime.now(UTC)
     stamps = {"created_at": now, "updated_at": now}
-    for number in range(10):
-        id = f"usr_{number}"
+    for number, id in ((number, f"usr_{number}") for number in range(10)):
         await uow.add(
             User(
                 id=id,
@@ -307,7 +313,8 @@ async def fill(store):
                 )
             )
         await uow.add(withdrawal_of(id, "paid" if number % 2 else "failed", **stamps))
-        await insert_transactions(store, 20, user=id, offer_id=f"ofr_{number}")
+        about = {"user": id, "offer_id": f"ofr_{number}", "withdrawal_id": f"wdr_{number}"}
+        await insert_transactions(store, 20, **about)
 
 
 async def test_every_filter_is_answered_from_an_index(server, monkeypatch):

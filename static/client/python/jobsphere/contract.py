@@ -457,7 +457,7 @@ class AdminOffersFields(TypedDict):
 
 
 class AdminPaymentsFields(TypedDict):
-    """`since` is a time with its time zone."""
+    """`since` and `until` are times with their time zone."""
 
     # Only payments in this state.
     status: NotRequired[PaymentStatus | None]
@@ -465,8 +465,14 @@ class AdminPaymentsFields(TypedDict):
     customer_id: NotRequired[str | None]
     # Only payments to this contractor.
     contractor_id: NotRequired[str | None]
+    # Only the payment of this offer.
+    offer_id: NotRequired[str | None]
+    # Only payments for this job.
+    job_id: NotRequired[str | None]
     # Only offers made from this time on.
     since: NotRequired[str | None]
+    # Only offers made before this time.
+    until: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -564,6 +570,8 @@ class AdminTransactionsFields(TypedDict):
     offer_id: NotRequired[str | None]
     # Only movements of this kind.
     kind: NotRequired[str | None]
+    # Only transactions about this withdrawal.
+    withdrawal_id: NotRequired[str | None]
     # The transaction with this unique name, such as capture:pay_...
     fact: NotRequired[str | None]
     # The `next_cursor` of the page before.
@@ -637,6 +645,10 @@ class AdminWebhookEventsFields(TypedDict):
     status: NotRequired[EventStatus | None]
     # Only events of this type, such as charge.refunded.
     type: NotRequired[str | None]
+    # Only events about this payment.
+    payment_id: NotRequired[str | None]
+    # Only events about the object with this id at Stripe, such as ch_...
+    object_id: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
