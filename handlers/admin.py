@@ -10,6 +10,8 @@ from domain.admin import (
     dispute_decisions,
     lists,
     moderation,
+    offers,
+    sessions,
     wallet_actions,
 )
 from domain.audit_trail import listing
@@ -40,12 +42,17 @@ admin.expose(approvals.list_, http="GET /api/admin/approvals")
 admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
 admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")
 admin.expose(lists.users, http="GET /api/admin/users")
+admin.expose(offers.offers, http="GET /api/admin/offers")
+admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")
 admin.expose(lists.wallets, http="GET /api/admin/wallets")
+admin.expose(lists.withdrawals, http="GET /api/admin/withdrawals")
 admin.expose(lists.transactions, http="GET /api/admin/transactions")
 admin.expose(commissions.commissions, http="GET /api/admin/commissions")
 admin.expose(bans.ban, http="POST /api/admin/users/{user_id}/ban")
 admin.expose(bans.unban, http="POST /api/admin/users/{user_id}/unban")
+admin.expose(sessions.sessions, http="GET /api/admin/users/{user_id}/sessions")
+admin.expose(sessions.session_end, http="POST /api/admin/users/{user_id}/sessions/end")
 admin.expose(dead_letters.list_dead_letters, http="GET /api/admin/dead_letters")
 admin.expose(dead_letters.retry, http="POST /api/admin/dead_letters/{row_id}/retry")
 admin.expose(dead_letters.discard, http="POST /api/admin/dead_letters/{row_id}/discard")

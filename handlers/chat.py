@@ -15,6 +15,7 @@ from handlers.expose import Namespace
 
 chat = Namespace("/chat")
 
+# Fixed paths come before `{conversation_id}`, which would match them as well.
 chat.expose(conversations.open_, http="POST /api/chat")
 chat.expose(history.list_, http="GET /api/chat")
 chat.expose(messages.send, http="POST /api/chat/{conversation_id}/messages")
@@ -25,6 +26,7 @@ chat.expose(messages.edit, http="PATCH /api/chat/{conversation_id}/messages/{mes
 chat.expose(messages.delete, http="DELETE /api/chat/{conversation_id}/messages/{message_id}")
 chat.expose(messages.react, http="POST /api/chat/{conversation_id}/messages/{message_id}/react")
 chat.expose(messages.find, http="GET /api/chat/search")
+chat.expose(history.get, http="GET /api/chat/{conversation_id}")
 chat.expose(blocks.block, http="POST /api/chat/{conversation_id}/block")
 chat.expose(reports.report, http="POST /api/chat/{conversation_id}/report")
 chat.expose(typing_indicator.typing)

@@ -246,12 +246,14 @@ async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Ended
 @operation("account.sessions", roles=EVERYONE, style=Style.DIRECT, audited=False)
 async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
     """The signed-in devices, newest first, up to 200."""
-    found = await ports.sessions.list(actor.id)
+    return await newest_sessions(ports, actor.id, current=actor.session_id)
+
+
+async def newest_sessions(ports: Ports, user_id: str, *, current: str) -> list[SessionView]:
+    """The sessions of a user, newest first, up to SESSIONS_SHOWN, with the `current` one marked."""
+    found = await ports.sessions.list(user_id)
     newest = sorted(found, key=lambda s: s.created_at, reverse=True)[:SESSIONS_SHOWN]
-    return [
-        msgspec.structs.replace(session, current=session.id == actor.session_id)
-        for session in newest
-    ]
+    return [msgspec.structs.replace(session, current=session.id == current) for session in newest]
 
 
 @operation(

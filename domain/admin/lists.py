@@ -1,4 +1,4 @@
-"""Lists for administrators: users, payments, wallets and the journal.
+"""Lists for administrators: users, payments, wallets, withdrawals and the journal.
 
 Each list has a view that names the fields shown. They include ids for Stripe's dashboard, but no
 password hashes, client secrets or payment methods.
@@ -14,7 +14,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.documents import lowest_id
+from domain.kernel.documents import highest_id, lowest_id
 from domain.kernel.email_address import email_to_find
 from domain.kernel.fields import (
     ContractorId,
@@ -31,6 +31,7 @@ from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, Moment, PageSize, Style
 from domain.operations.operation import operation
+from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 V = TypeVar("V", bound=msgspec.Struct)
 OLDEST_ID = (("_id", 1),)
@@ -159,12 +160,15 @@ class SeenPayment(msgspec.Struct, frozen=True):
 
 
 class Payments(Command, frozen=True):
-    """`since` is a time with its time zone."""
+    """`since` and `until` are times with their time zone."""
 
     status: Annotated[PaymentStatus | None, about("Only payments in this state.")] = None
     customer_id: Annotated[Id | None, about("Only payments of this customer.")] = None
     contractor_id: Annotated[Id | None, about("Only payments to this contractor.")] = None
+    offer_id: Annotated[Id | None, about("Only the payment of this offer.")] = None
+    job_id: Annotated[Id | None, about("Only payments for this job.")] = None
     since: Annotated[Moment | None, about("Only offers made from this time on.")] = None
+    until: Annotated[Moment | None, about("Only offers made before this time.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -172,12 +176,18 @@ class Payments(Command, frozen=True):
 @operation("admin.payments", roles=ADMINS, style=Style.READ)
 async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page[SeenPayment]:
     """List all payments, newest first."""
-    where = _filters(status=cmd.status, customer_id=cmd.customer_id)
+    where = _filters(
+        status=cmd.status, customer_id=cmd.customer_id, offer_id=cmd.offer_id, job_id=cmd.job_id
+    )
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
+    made, ids = {}, {}
     if cmd.since:
-        earliest = lowest_id(Payment.PREFIX, cmd.since)
-        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
+        made["$gte"], ids["$gte"] = cmd.since, lowest_id(Payment.PREFIX, cmd.since)
+    if cmd.until:
+        made["$lt"], ids["$lt"] = cmd.until, highest_id(Payment.PREFIX, cmd.until)
+    if made:
+        where |= {"created_at": made, "_id": ids}
     page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)
 
@@ -230,6 +240,40 @@ async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page[SeenBalan
     return Page(rows, page.next_cursor)
 
 
+class SeenWithdrawal(msgspec.Struct, frozen=True):
+    """A withdrawal with its ids at Stripe."""
+
+    id: Annotated[str, about("The id of the withdrawal.")]
+    version: Annotated[int, about("Counts the changes.")]
+    created_at: Annotated[datetime, about("When it was asked for.")]
+    updated_at: Annotated[datetime, about("When it was last changed.")]
+    user_id: Annotated[str, about("The id of the contractor.")]
+    amount: MinorUnits
+    currency: Currency
+    status: Annotated[WithdrawalStatus, about("Its state.")]
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as account_closed; null if it did not."),
+    ]
+    payout_id: Annotated[str | None, about("The payout at Stripe; null until there is one.")]
+    account_id: Annotated[str, about("The contractor's connected account at Stripe.")]
+
+
+class Withdrawals(Command, frozen=True):
+    user_id: Annotated[Id | None, about("Only withdrawals of this contractor.")] = None
+    status: Annotated[WithdrawalStatus | None, about("Only withdrawals in this state.")] = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("admin.withdrawals", roles=ADMINS, style=Style.READ)
+async def withdrawals(cmd: Withdrawals, actor: Actor, uow: UnitOfWork) -> Page[SeenWithdrawal]:
+    """List all withdrawals, newest first."""
+    where = _filters(user_id=cmd.user_id, status=cmd.status)
+    page = await uow.page(Withdrawal, where, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([view_of(SeenWithdrawal, row) for row in page.items], page.next_cursor)
+
+
 class SeenTransaction(msgspec.Struct, frozen=True):
     """A transaction with all users who see it."""
 
@@ -252,6 +296,7 @@ class Transactions(Command, frozen=True):
     user_id: Annotated[Id | None, about("Only transactions that this user sees.")] = None
     offer_id: Annotated[Id | None, about("Only transactions about this offer.")] = None
     kind: Annotated[Kind | None, about("Only movements of this kind.")] = None
+    withdrawal_id: Annotated[Id | None, about("Only transactions about this withdrawal.")] = None
     fact: Annotated[
         Fact | None, about("The transaction with this unique name, such as capture:pay_...")
     ] = None
@@ -262,7 +307,13 @@ class Transactions(Command, frozen=True):
 @operation("admin.transactions", roles=ADMINS, style=Style.READ)
 async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page[SeenTransaction]:
     """List the journal's transactions, newest first."""
-    where = _filters(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
+    where = _filters(
+        users=cmd.user_id,
+        offer_id=cmd.offer_id,
+        withdrawal_id=cmd.withdrawal_id,
+        kind=cmd.kind,
+        fact=cmd.fact,
+    )
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenTransaction, row) for row in page.items], page.next_cursor)
 

@@ -56,6 +56,10 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
+class ConversationById(Command, frozen=True):
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+
+
 class History(Command, frozen=True):
     """The newest messages, those before `before_seq`, or those from `after_seq` on."""
 
@@ -101,6 +105,14 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[SeenConversati
     )
     seen = [found.seen_by(actor.id) for found in page.items]
     return Page(await hide_receipts(uow, actor.id, seen), page.next_cursor)
+
+
+@operation("chat.get", roles=PARTIES, style=Style.READ, errors=(NotFound,))
+async def get(cmd: ConversationById, actor: Actor, uow: UnitOfWork) -> SeenConversation:
+    """One of one's own conversations, as `chat.list` shows it. Raises NotFound."""
+    conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
+    [seen] = await hide_receipts(uow, actor.id, [conversation.seen_by(actor.id)])
+    return seen
 
 
 @operation("chat.history", roles=PARTIES, style=Style.READ, errors=(NotFound,))

@@ -182,6 +182,7 @@ class Offer(Record, frozen=True):
         Index((("job_id", 1), ("contractor_id", 1), ("_id", -1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
+        Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("expires_at", 1), ("reminded_at", 1))),
         Index((("due_at", 1),), where={"due_at": ANY_TIME}),
         Index((("announce_at", 1),), where={"announce_at": ANY_TIME}),

@@ -74,6 +74,8 @@ class Payment(Record, frozen=True):
         Index((("charge_id", 1), ("_id", 1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
+        Index((("offer_id", 1), ("_id", -1))),
+        Index((("job_id", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("updated_at", 1))),
     )

@@ -70,6 +70,8 @@ class Application(Record, frozen=True):
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("status", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("job_id", 1))),
+        Index((("customer_id", 1), ("_id", -1))),
+        Index((("customer_id", 1), ("status", 1), ("_id", -1))),
     )
     PRIVATE = frozenset({"live"})
     PERSONAL = frozenset({"contractor_name"})
@@ -127,7 +129,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-class Mine(Command, frozen=True):
+class Own(Command, frozen=True):
     status: Annotated[ApplicationStatus | None, about("Only applications in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -214,7 +216,7 @@ async def withdraw(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Appli
 
 
 @operation("job-request.mine", roles={Role.CONTRACTOR}, style=Style.READ)
-async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page[Application]:
+async def mine(cmd: Own, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the contractor's own applications, newest first."""
     where = {"contractor_id": actor.id, **({"status": cmd.status} if cmd.status else {})}
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
@@ -228,6 +230,13 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the applications to the customer's own job, newest first. Raises NotFound."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     where = {"job_id": job.id, **({"status": cmd.status} if cmd.status else {})}
+    return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+@operation("job-request.received", roles={Role.CUSTOMER}, style=Style.READ)
+async def received(cmd: Own, actor: Actor, uow: UnitOfWork) -> Page[Application]:
+    """List the applications to all of the customer's jobs, newest first."""
+    where = {"customer_id": actor.id, **({"status": cmd.status} if cmd.status else {})}
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

@@ -130,3 +130,8 @@ def lowest_id(prefix: str, since: datetime) -> str:
     Ids begin with the second of their creation, so a list sorted by id can stop at this bound.
     """
     return f"{prefix}_{max(0, int(since.timestamp()) - ID_MARGIN_SECONDS):08x}"
+
+
+def highest_id(prefix: str, until: datetime) -> str:
+    """An upper bound for the ids of records created before `until`, itself above all of them."""
+    return f"{prefix}_{max(0, int(until.timestamp()) + ID_MARGIN_SECONDS + 1):08x}"

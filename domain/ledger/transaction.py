@@ -30,6 +30,7 @@ class Transaction(Record, frozen=True):
         Index((("accounts", 1), ("created_at", 1))),
         Index((("users", 1), ("created_at", 1), ("_id", 1))),
         Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
+        Index((("withdrawal_id", 1),), where={"withdrawal_id": {"$gt": ""}}),
         Index((("kind", 1), ("_id", -1))),
     )
     PRIVATE = frozenset({"users", "accounts"})

@@ -107,6 +107,8 @@ class WebhookEvent(Record, frozen=True):
         Index(RECEIVED_LAST),
         Index((("status", 1), *RECEIVED_LAST)),
         Index((("type", 1), *RECEIVED_LAST)),
+        Index((("payment_id", 1), *RECEIVED_LAST), where={"payment_id": {"$gt": ""}}),
+        Index((("object_id", 1), *RECEIVED_LAST)),
         Index((("status", 1), ("type", 1), *RECEIVED_LAST)),
         Index((("reason", 1), ("updated_at", -1)), where={"status": EventStatus.QUARANTINED.value}),
     )

@@ -25,6 +25,14 @@ class ListEvents(Command, frozen=True):
         Annotated[str, Limits(max_length=100)] | None,
         about("Only events of this type, such as charge.refunded."),
     ] = None
+    payment_id: Annotated[
+        Annotated[str, Limits(min_length=1, max_length=64)] | None,
+        about("Only events about this payment."),
+    ] = None
+    object_id: Annotated[
+        Annotated[str, Limits(min_length=1, max_length=255)] | None,
+        about("Only events about the object with this id at Stripe, such as ch_..."),
+    ] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -70,7 +78,12 @@ class EventWithPayload(msgspec.Struct, frozen=True):
 @operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
 async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page[WebhookEvent]:
     """List Stripe's events, the one that was received last first."""
-    filters = {"status": cmd.status, "type": cmd.type}
+    filters = {
+        "status": cmd.status,
+        "type": cmd.type,
+        "payment_id": cmd.payment_id,
+        "object_id": cmd.object_id,
+    }
     where: dict[str, Any] = {name: value for name, value in filters.items() if value}
     return await uow.page(
         WebhookEvent, where, sort=RECEIVED_LAST, cursor=cmd.cursor, limit=cmd.limit

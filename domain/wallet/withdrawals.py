@@ -70,6 +70,7 @@ class Withdrawal(Record, frozen=True):
     PREFIX = "wdr"
     INDEXES = (
         Index((("user_id", 1), ("_id", -1))),
+        Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("updated_at", 1))),
         Index((("payout_id", 1),), where={"payout_id": {"$gt": ""}}),
     )

@@ -168,6 +168,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "Difference": {"what": "amount", "expected": 100_000, "found": 99_000},
     "Dispute": {"id": VALUES["dispute_id"], "milestones": [1], "reason": "quality"},
     "EarlierContent": {"files": []},
+    "EndedByAdmin": {"count": 2},
     "EventWithPayload": {"id": "evt_1PQ2b3Kx", "payload": {"id": "evt_1PQ2b3Kx"}},
     "Facts": {
         "contract": "1.1.0",
@@ -260,8 +261,14 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "account": f"wallet:{CONTRACTOR}:available",
     },
     "SeenConversation": {"id": CONVERSATION, "blocked_by": [], "unread": 1},
+    "SeenOffer": {"id": OFFER, "refunds": [], "refundable_amount": 100_000},
     "SeenPayment": {"id": PAYMENT},
     "SeenTransaction": {"id": "txn_665f3040f316d8a9bae45660", "users": [CUSTOMER, CONTRACTOR]},
+    "SeenWithdrawal": {
+        "id": "wdr_665f31510427e9bacbf56771",
+        "amount": 70_000,
+        "account_id": "acct_1PQ2b3Kx",
+    },
     "SeenUser": {
         "id": CONTRACTOR,
         "email": "conrad@example.com",

@@ -416,10 +416,32 @@ export interface AdminFreezeFields {
 /** An operation without fields. */
 export type AdminLiveFields = Record<string, never>;
 
+export interface AdminOfferFields {
+  /** The id of the offer. */
+  offer_id: string;
+}
+
+export interface AdminOffersFields {
+  /** Only offers on this job. */
+  job_id?: string | null;
+  /** Only offers of this customer. */
+  customer_id?: string | null;
+  /** Only offers to this contractor. */
+  contractor_id?: string | null;
+  /** Only offers of this negotiation, by the id of its first offer. */
+  thread_id?: string | null;
+  /** Only offers in this state. */
+  status?: OfferStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 /** An operation without fields. */
 export type AdminOverviewFields = Record<string, never>;
 
-/** `since` is a time with its time zone. */
+/** `since` and `until` are times with their time zone. */
 export interface AdminPaymentsFields {
   /** Only payments in this state. */
   status?: PaymentStatus | null;
@@ -427,8 +449,14 @@ export interface AdminPaymentsFields {
   customer_id?: string | null;
   /** Only payments to this contractor. */
   contractor_id?: string | null;
+  /** Only the payment of this offer. */
+  offer_id?: string | null;
+  /** Only payments for this job. */
+  job_id?: string | null;
   /** Only offers made from this time on. */
   since?: string | null;
+  /** Only offers made before this time. */
+  until?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -497,6 +525,21 @@ export interface AdminRetryFields {
   row_id: string;
 }
 
+/** Without `session_id` all sessions of the user end. */
+export interface AdminSessionEndFields {
+  /** The id of the user. */
+  user_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+  /** The id of the session to end; by default all end. */
+  session_id?: string | null;
+}
+
+export interface AdminSessionsFields {
+  /** The id of the user. */
+  user_id: string;
+}
+
 /** `fact` is the unique name of one transaction, such as `capture:pay_...`. */
 export interface AdminTransactionsFields {
   /** Only transactions that this user sees. */
@@ -505,6 +548,8 @@ export interface AdminTransactionsFields {
   offer_id?: string | null;
   /** Only movements of this kind. */
   kind?: string | null;
+  /** Only transactions about this withdrawal. */
+  withdrawal_id?: string | null;
   /** The transaction with this unique name, such as capture:pay_... */
   fact?: string | null;
   /** The `next_cursor` of the page before. */
@@ -576,6 +621,21 @@ export interface AdminWebhookEventsFields {
   status?: EventStatus | null;
   /** Only events of this type, such as charge.refunded. */
   type?: string | null;
+  /** Only events about this payment. */
+  payment_id?: string | null;
+  /** Only events about the object with this id at Stripe, such as ch_... */
+  object_id?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
+export interface AdminWithdrawalsFields {
+  /** Only withdrawals of this contractor. */
+  user_id?: string | null;
+  /** Only withdrawals in this state. */
+  status?: WithdrawalStatus | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -958,6 +1018,11 @@ export interface ChatEditFields {
   text: string;
 }
 
+export interface ChatGetFields {
+  /** The id of the conversation. */
+  conversation_id: string;
+}
+
 /** The newest messages, those before `before_seq`, or those from `after_seq` on. */
 export interface ChatHistoryFields {
   /** The id of the conversation. */
@@ -1263,6 +1328,14 @@ export interface EnabledCodes {
   user: User;
   /** Shown once; null if the user has some already. */
   recovery_codes: string[] | null;
+}
+
+/** Whose sessions were ended, and how many. */
+export interface EndedByAdmin {
+  /** The id of the user. */
+  user_id: string;
+  /** How many sessions were ended. */
+  count: number;
 }
 
 /** The session that has ended. */
@@ -1598,6 +1671,15 @@ export interface JobRequestListFields {
 }
 
 export interface JobRequestMineFields {
+  /** Only applications in this state. */
+  status?: ApplicationStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
+export interface JobRequestReceivedFields {
   /** Only applications in this state. */
   status?: ApplicationStatus | null;
   /** The `next_cursor` of the page before. */
@@ -2617,6 +2699,80 @@ export interface SeenConversationPage {
   next_cursor: string | null;
 }
 
+/** An offer with the amounts that a refund and a decision start from. */
+export interface SeenOffer {
+  /** The id of the job. */
+  job_id: string;
+  /** The title of the job. */
+  job_title: string;
+  /** The id of the customer. */
+  customer_id: string;
+  /** The id of the contractor. */
+  contractor_id: string;
+  /** The id of the payment. */
+  payment_id: string;
+  /** What the customer pays, in minor units. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** What is agreed. */
+  description: string;
+  /** How many days the work takes. */
+  timeline_days: number;
+  /** The fees. */
+  schedule: Schedule;
+  /** When it expires if the contractor does not answer. */
+  expires_at: string;
+  /** Its state. */
+  status: OfferStatus;
+  /** What was taken from the customer, in minor units. */
+  captured_amount: number;
+  /** What went back to the customer, in minor units. */
+  refunded_amount: number;
+  /** What the completed work is worth, in minor units. */
+  completed_amount: number;
+  /** What was lost in chargebacks, in minor units. */
+  charged_back_amount: number;
+  /** What is in open chargebacks, in minor units. */
+  contested_amount: number;
+  /** The parts of the work, at least one. */
+  milestones: Milestone[];
+  /** All refunds, oldest first. */
+  refunds: Refund[];
+  /** The next automatic completion; null if none is due. */
+  due_at: string | null;
+  /** The id of the first offer of this negotiation. */
+  thread_id: string;
+  /** The id of the offer before it in the negotiation; null if it is the first. */
+  previous_id: string | null;
+  /** The contractor's other terms; null if there are none. */
+  counter: CounterOffer | null;
+  /** When it was accepted; null if it is not. */
+  accepted_at: string | null;
+  /** Its states, oldest first. */
+  history: OfferStep[];
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** What can still be refunded, in minor units: neither asked for already nor contested. */
+  refundable_amount: number;
+  /** What the contractor's work can still complete of it, in minor units. */
+  earnable_amount: number;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface SeenOfferPage {
+  /** This part of the list. */
+  items: SeenOffer[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** A payment with its ids at Stripe, without client secret and payment method. */
 export interface SeenPayment {
   /** The id of the payment. */
@@ -2739,6 +2895,40 @@ export interface SeenUser {
 export interface SeenUserPage {
   /** This part of the list. */
   items: SeenUser[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
+/** A withdrawal with its ids at Stripe. */
+export interface SeenWithdrawal {
+  /** The id of the withdrawal. */
+  id: string;
+  /** Counts the changes. */
+  version: number;
+  /** When it was asked for. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The id of the contractor. */
+  user_id: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Its state. */
+  status: WithdrawalStatus;
+  /** Stripe's code of why it failed, such as account_closed; null if it did not. */
+  failure: string | null;
+  /** The payout at Stripe; null until there is one. */
+  payout_id: string | null;
+  /** The contractor's connected account at Stripe. */
+  account_id: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface SeenWithdrawalPage {
+  /** This part of the list. */
+  items: SeenWithdrawal[];
   /** Give it as `cursor` to get the next page; null at the end. */
   next_cursor: string | null;
 }
@@ -3567,6 +3757,12 @@ export interface JobRequestCommands {
    */
   mine(fields?: JobRequestMineFields, options?: CallOptions): Promise<ApplicationPage>;
   /**
+   * List the applications to all of the customer's jobs, newest first
+   *
+   * For customer. Refusals of its own: forbidden.
+   */
+  received(fields?: JobRequestReceivedFields, options?: CallOptions): Promise<ApplicationPage>;
+  /**
    * The applicant and the owner of the job may read it
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
@@ -3662,6 +3858,12 @@ export interface ChatCommands {
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   search(fields: ChatSearchFields, options?: CallOptions): Promise<MessagePage>;
+  /**
+   * One of one's own conversations, as `chat.list` shows it
+   *
+   * For contractor, customer. Refusals of its own: forbidden, not_found.
+   */
+  get(fields: ChatGetFields, options?: CallOptions): Promise<SeenConversation>;
   /**
    * Stop both members from writing to each other, in all their conversations.
    *
@@ -4108,6 +4310,18 @@ export interface AdminCommands {
    */
   users(fields?: AdminUsersFields, options?: CallOptions): Promise<SeenUserPage>;
   /**
+   * List all offers, newest first, also those whose money is not held
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  offers(fields?: AdminOffersFields, options?: CallOptions): Promise<SeenOfferPage>;
+  /**
+   * One offer of any two sides
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  offer(fields: AdminOfferFields, options?: CallOptions): Promise<SeenOffer>;
+  /**
    * List all payments, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
@@ -4119,6 +4333,12 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   wallets(fields?: AdminWalletsFields, options?: CallOptions): Promise<SeenBalancePage>;
+  /**
+   * List all withdrawals, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  withdrawals(fields?: AdminWithdrawalsFields, options?: CallOptions): Promise<SeenWithdrawalPage>;
   /**
    * List the journal's transactions, newest first
    *
@@ -4144,6 +4364,18 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   unban(fields: AdminUnbanFields, options?: CallOptions): Promise<SeenUser>;
+  /**
+   * The devices of a user that are signed in, newest first
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  sessions(fields: AdminSessionsFields, options?: CallOptions): Promise<SessionView[]>;
+  /**
+   * End one session of a user, or all of them. The user may sign in again.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  session_end(fields: AdminSessionEndFields, options?: CallOptions): Promise<EndedByAdmin>;
   /**
    * List dead letters, newest first
    *

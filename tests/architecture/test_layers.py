@@ -38,7 +38,7 @@ ALLOWED = {
     " payments disputes",
     "stripe_events": "kernel ports operations accounts deals notifications payouts wallet payments"
     " disputes",
-    "admin": "kernel ledger ports operations accounts deals notifications chat payouts jobs"
+    "admin": "kernel ledger ports operations accounts deals notifications chat payouts wallet jobs"
     " payments fulfillment disputes stripe_events",
 }
 MAY_IMPORT_ALL = {"registry"}

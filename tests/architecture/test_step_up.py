@@ -16,6 +16,8 @@ WITHOUT_STEP_UP = {
     "admin.freeze",
     "admin.ban",
     "admin.unban",
+    "admin.sessions",
+    "admin.session_end",
     "admin.evidence",  # what the bank reads; the bank decides
     "admin.reconcile",  # books what has happened at Stripe
     # Tasks and events that were decided before are run again.

@@ -76,16 +76,18 @@ DEFAULT_SETTINGS: dict[str, float] = {
     "dispute_fee": 1_500,
 }
 ALPHABET = string.ascii_letters + string.digits
+# Not the generator of the process: what seeds that one would repeat the ids.
+RANDOM = random.SystemRandom()
 
 
 def new_id(prefix: str, length: int = 24) -> str:
     """A random id in Stripe's format."""
-    return prefix + "".join(random.choices(ALPHABET, k=length))
+    return prefix + "".join(RANDOM.choices(ALPHABET, k=length))
 
 
 def new_digits(length: int) -> str:
     """A random string of digits, such as a bank's reference."""
-    return "".join(random.choices(string.digits, k=length))
+    return "".join(RANDOM.choices(string.digits, k=length))
 
 
 @dataclass

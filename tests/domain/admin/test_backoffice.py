@@ -6,14 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.accounts.user import User
-from domain.admin.lists import Payments, Transactions, Users, Wallets
+from domain.admin.lists import Payments, Transactions, Users, Wallets, Withdrawals
+from domain.admin.offers import Offers
+from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.fulfillment import auto_completion
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
+from domain.kernel.money import Schedule
 from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.wallet.withdrawals import Withdrawal
 from handlers import NAMESPACES
 from tests.support.job_in_progress import JobInProgress
 from tests.support.journal_samples import insert_transactions
@@ -53,11 +57,12 @@ async def test_lists_continue_at_the_cursor(completed_work):
     admin = await completed_work.market.admin()
     for what, fields in (
         ("users", {}),
+        ("offers", {}),
         ("payments", {}),
         ("wallets", {"nonzero": False}),
         ("transactions", {"offer_id": completed_work.offer["id"]}),
     ):
-        if what == "payments":
+        if what == "offers":
             other = await JobInProgress(completed_work.market, completed_work.server).start()
             assert other.offer["id"] != completed_work.offer["id"]
         whole = await listed(admin, what, **fields)
@@ -73,8 +78,8 @@ async def test_lists_continue_at_the_cursor(completed_work):
 
 
 async def test_payments_by_party_status_and_time(completed_work):
-    """Guard: the filters of `lists.payments`, and `lowest_id`; without it a list with `since` reads
-    all earlier payments."""
+    """Guard: the filters of `lists.payments`; without `lowest_id` and `highest_id` a list with
+    `since` or `until` reads all payments before or after."""
     admin = await completed_work.market.admin()
     other = await JobInProgress(completed_work.market, completed_work.server).start()
     first, second = completed_work.offer["payment_id"], other.offer["payment_id"]
@@ -89,10 +94,44 @@ async def test_payments_by_party_status_and_time(completed_work):
     assert await ids(contractor_id=other.contractor.id) == [second]
     made = (await other.stored_payment()).created_at
     assert await ids(since=made.isoformat()) == [second]
+    assert await ids(until=made.isoformat()) == await ids(offer_id=completed_work.offer["id"])
+    assert (
+        await ids(until=made.isoformat()) == await ids(job_id=completed_work.job["id"]) == [first]
+    )
     assert await ids(since=(made + timedelta(milliseconds=1)).isoformat()) == []
     [payment] = await listed(admin, "payments", customer_id=completed_work.customer.id)
     stored = await completed_work.stored_payment()
     assert (payment["intent_id"], payment["charge_id"]) == (stored.intent_id, stored.charge_id)
+
+
+async def test_offers_of_all_sides_are_read(market, completed_work):
+    """Guard: the filters of `offers.offers`, and `refundable_amount` and `earnable_amount`."""
+    admin = await market.admin()
+    done = completed_work.offer
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    unpaid = await market.offer(customer, contractor, job, payment_method=None)
+
+    async def ids(**fields):
+        return [offer["id"] for offer in await listed(admin, "offers", **fields)]
+
+    assert await ids() == [unpaid["id"], done["id"]]
+    for fields in (
+        {"job_id": job["id"]},
+        {"customer_id": customer.id},
+        {"contractor_id": contractor.id},
+        {"thread_id": unpaid["id"]},
+        {"status": "awaiting_payment"},
+    ):
+        assert await ids(**fields) == [unpaid["id"]], fields
+    assert await ids(status="accepted") == await ids(thread_id=done["id"]) == [done["id"]]
+    own = await completed_work.customer.call("/bidding", "get", {"offer_id": done["id"]})
+    seen = await admin.call("/admin", "offer", {"offer_id": done["id"]})
+    assert seen == {**own, "refundable_amount": done["amount"], "earnable_amount": 0}
+    assert await admin.http("GET", f"/api/admin/offers/{done['id']}") == (200, seen)
+    with pytest.raises(Refused, match="not_found"):
+        await admin.call("/admin", "offer", {"offer_id": "ofr_none"})
 
 
 async def test_wallets_and_the_journal(completed_work):
@@ -115,6 +154,38 @@ async def test_wallets_and_the_journal(completed_work):
     [captured] = await listed(admin, "transactions", fact=fact)
     assert [captured] == await listed(admin, "transactions", kind="captured")
     assert captured["users"] == [completed_work.customer.id]
+
+
+async def test_withdrawals_of_all_contractors(completed_work):
+    """Guard: the filters of `lists.withdrawals`, and the ids at Stripe in its view."""
+    market = completed_work.market
+    admin, contractor = await market.admin(), completed_work.contractor
+    await market.sandbox.settings(payout_delay_seconds=30)
+    made = [await market.withdraw(contractor, amount) for amount in (1000, 2000)]
+    for withdrawal in made:
+        await contractor.push(
+            "/wallet",
+            "withdrawal.updated",
+            lambda pushed, id=withdrawal["id"]: (
+                (pushed["id"], pushed["status"]) == (id, "in_transit")
+            ),
+        )
+
+    async def ids(**fields):
+        return [withdrawal["id"] for withdrawal in await listed(admin, "withdrawals", **fields)]
+
+    both = [withdrawal["id"] for withdrawal in reversed(made)]
+    assert await ids() == await ids(user_id=contractor.id) == both
+    assert await ids(status="in_transit", user_id=contractor.id) == both
+    assert await ids(status="failed") == await ids(user_id=admin.id) == []
+    stored = await market.store.single().get(Withdrawal, both[0])
+    [newest, _] = await listed(admin, "withdrawals")
+    assert (newest["amount"], newest["payout_id"], newest["account_id"]) == (
+        2000,
+        stored.payout_id,
+        stored.account_id,
+    )
+    assert stored.payout_id.startswith("po_")
 
 
 async def test_lists_show_no_secrets(completed_work):
@@ -143,13 +214,35 @@ LISTS = [
     ("payments", Payments(status="captured"), Payment, "status_1__id_-1"),
     ("payments", Payments(customer_id="usr_7"), Payment, "customer_id_1__id_-1"),
     ("payments", Payments(contractor_id="usr_8"), Payment, "contractor_id_1_visible_1__id_-1"),
+    ("payments", Payments(offer_id="ofr_1"), Payment, "offer_id_1__id_-1"),
+    ("payments", Payments(job_id="job_1"), Payment, "job_id_1__id_-1"),
+    ("offers", Offers(status="expired"), Offer, "status_1__id_-1"),
+    ("offers", Offers(customer_id="usr_7"), Offer, "customer_id_1__id_-1"),
+    ("offers", Offers(contractor_id="usr_8"), Offer, "contractor_id_1_visible_1__id_-1"),
+    ("offers", Offers(job_id="job_7"), Offer, "job_id_1"),
+    ("offers", Offers(thread_id="ofr_7"), Offer, "thread_id_1__id_-1"),
     ("wallets", Wallets(user_id="usr_7", nonzero=False), Balance, "owner_1"),
     ("wallets", Wallets(kind="debt", nonzero=False), Balance, "kind_1"),
+    ("withdrawals", Withdrawals(user_id="usr_7"), Withdrawal, "user_id_1__id_-1"),
+    ("withdrawals", Withdrawals(status="paid"), Withdrawal, "status_1__id_-1"),
     ("transactions", Transactions(user_id="usr_7"), Transaction, "users_1"),
     ("transactions", Transactions(kind="withdrawn"), Transaction, "kind_1__id_-1"),
     ("transactions", Transactions(fact="usr_7:7"), Transaction, "fact_1"),
     ("transactions", Transactions(offer_id="ofr_7"), Transaction, "offer_id_1"),
+    ("transactions", Transactions(withdrawal_id="wdr_7"), Transaction, "withdrawal_id_1"),
 ]
+
+
+def withdrawal_of(user_id, status, **stamps):
+    return Withdrawal(
+        id=new_id("wdr"),
+        user_id=user_id,
+        account_id="acct_1",
+        amount=1,
+        currency="USD",
+        status=status,
+        **stamps,
+    )
 
 
 async def fill(store):
@@ -157,8 +250,7 @@ async def fill(store):
     uow = store.single()
     now = datetime.now(UTC)
     stamps = {"created_at": now, "updated_at": now}
-    for number in range(10):
-        id = f"usr_{number}"
+    for number, id in ((number, f"usr_{number}") for number in range(10)):
         await uow.add(
             User(
                 id=id,
@@ -187,6 +279,27 @@ async def fill(store):
                     **stamps,
                 )
             )
+        await uow.add(
+            Offer(
+                id=new_id("ofr"),
+                job_id=f"job_{number}",
+                job_title="Paint the fence",
+                customer_id=id,
+                contractor_id=f"usr_{(number + 1) % 10}",
+                payment_id="pay_1",
+                amount=1,
+                currency="USD",
+                description="Two coats",
+                timeline_days=1,
+                schedule=Schedule(1000, 2000),
+                expires_at=now,
+                status="expired" if number % 2 else "failed",
+                thread_id=f"ofr_{number}",
+                visible=number % 3 == 0,
+                live=False,
+                **stamps,
+            )
+        )
         for kind, account in (("wallet", f"wallet:{id}:available"), ("debt", f"debt:{id}")):
             await uow.add(
                 Balance(
@@ -199,12 +312,14 @@ async def fill(store):
                     **stamps,
                 )
             )
-        await insert_transactions(store, 20, user=id, offer_id=f"ofr_{number}")
+        await uow.add(withdrawal_of(id, "paid" if number % 2 else "failed", **stamps))
+        about = {"user": id, "offer_id": f"ofr_{number}", "withdrawal_id": f"wdr_{number}"}
+        await insert_transactions(store, 20, **about)
 
 
 async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
-    """Guard: the indexes of User, Payment, Balance and Transaction that LISTS names; fails when one
-    is dropped or the order of its fields changes."""
+    """Guard: the indexes that LISTS names; fails when one is dropped or the order of its fields
+    changes."""
     await fill(server.store)
     admin, asked = Actor("usr_0", Role.ADMIN, "ses_1"), []
     real = UnitOfWork.page

@@ -401,6 +401,23 @@ async def test_the_most_recently_active_conversation_comes_first(market: Market)
     assert [found["id"] for found in await listed(customer)] == [second.id, first.id]
 
 
+async def test_one_conversation_is_read_as_the_list_shows_it(market: Market) -> None:
+    """Guard: `history.get`, with `hide_receipts`; over HTTP `search` is no id of a conversation."""
+    talk = await meet(market)
+    await talk.say(talk.contractor, "Good morning")
+    await talk.contractor.call("/account", "update", {"show_receipts": False})
+    for reader, unread, other in (
+        (talk.customer, 1, talk.contractor),
+        (talk.contractor, 0, talk.customer),
+    ):
+        [shown] = await listed(reader)
+        assert await reader.call("/chat", "get", {"conversation_id": talk.id}) == shown
+        assert await reader.http("GET", f"/api/chat/{talk.id}") == (200, shown)
+        assert (shown["unread"], shown["read"][other.id]) == (unread, 0)
+    status, found = await talk.customer.http("GET", "/api/chat/search", params={"q": "morning"})
+    assert (status, len(found["items"])) == (200, 1)
+
+
 async def test_lists_are_paged_by_cursor(market: Market) -> None:
     """Fails when a cursor loses the type of active_at, or without _id in the order."""
     talks = [await meet(market)]
@@ -427,6 +444,7 @@ async def test_users_outside_a_conversation_are_refused_without_effect(market: M
     id = {"conversation_id": talk.id}
     for command, fields in (
         ("send", {**id, "text": "Take me!"}),
+        ("get", id),
         ("history", id),
         ("read", {**id, "seq": 1}),
         ("sync", {"conversations": {talk.id: 0}}),

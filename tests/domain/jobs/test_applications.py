@@ -7,6 +7,7 @@ import pytest
 from domain.chat.conversation import Conversation
 from domain.jobs.applications import Application, active_application
 from domain.jobs.job import Job, JobStatus
+from tests.conftest import Server
 from tests.support.databases import needs
 from tests.support.market import Market
 from tests.support.parties import Party, Refused
@@ -231,8 +232,38 @@ async def test_the_customer_pages_through_the_applications(market: Market) -> No
     assert await statuses(contractors[1], "mine", status="rejected") == ["rejected"]
 
 
+async def test_a_customer_lists_the_applications_to_all_jobs(
+    market: Market, server: Server
+) -> None:
+    """Guard: `applications.received`, with its owner, status and cursor, and its two indexes."""
+    customer, other = await market.customer(), await market.customer("Other Customer")
+    contractor = await market.contractor()
+    made = [await market.application(contractor, await market.job(customer)) for _ in range(3)]
+    await market.application(contractor, await market.job(other))
+    await customer.call("/job-request", "reject", {"application_id": made[1]["id"]})
+
+    async def received(**fields: object) -> tuple[list[str], str | None]:
+        page = await customer.call("/job-request", "received", fields)
+        return [application["id"] for application in page["items"]], page["next_cursor"]
+
+    ids = [application["id"] for application in reversed(made)]
+    first, cursor = await received(limit=2)
+    assert first == ids[:2]
+    assert await received(limit=2, cursor=cursor) == (ids[2:], None)
+    assert await received(status="pending") == ([ids[0], ids[2]], None)
+    for where, index in (
+        ({"customer_id": customer.id}, "customer_id_1__id_-1"),
+        ({"customer_id": customer.id, "status": "pending"}, "customer_id_1_status_1__id_-1"),
+    ):
+        find = {"find": Application.COLLECTION, "filter": where, "sort": {"_id": -1}}
+        explained = await server.store.database.command(
+            {"explain": find, "verbosity": "queryPlanner"}
+        )
+        assert f"'indexName': '{index}'" in str(explained["queryPlanner"]["winningPlan"])
+
+
 async def test_the_same_over_http(market: Market) -> None:
-    """Fails when `/api/job-request/mine` is routed as an id."""
+    """Fails when `/api/job-request/mine` or `received` is routed as an id."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     status, application = await contractor.http(
@@ -250,8 +281,9 @@ async def test_the_same_over_http(market: Market) -> None:
     assert await customer.http("GET", path) == (200, application)
     status, page = await contractor.http("GET", "/api/job-request/mine?status=pending")
     assert (status, page["items"]) == (200, [application])
-    status, page = await customer.http("GET", f"/api/job-request?job_id={job['id']}")
-    assert (status, page["items"]) == (200, [application])
+    for path_of_list in (f"?job_id={job['id']}", "/received?status=pending"):
+        status, page = await customer.http("GET", f"/api/job-request{path_of_list}")
+        assert (status, page["items"]) == (200, [application])
     assert (await customer.http("POST", f"{path}/accept"))[1]["status"] == "accepted"
     assert (await customer.http("POST", f"{path}/reject"))[0] == 409
     assert (await contractor.http("POST", f"{path}/withdraw"))[1]["status"] == "withdrawn"

@@ -312,9 +312,14 @@ async def test_the_lists_over_http(market, server):
         ("webhook_events?status=done", 0),
         ("webhook_events?status=dead&type=payment_intent.succeeded", 1),
         ("webhook_events?type=payout.paid", 0),
+        ("webhook_events?payment_id=pay_none", 0),
+        ("webhook_events?object_id=pi_none", 0),
     ):
         status, page = await admin.http("GET", f"/api/admin/{path}")
         assert (status, len(page["items"])) == (200, found), path
+    event = await market.store.single().get(WebhookEvent, "evt_1")
+    asked = {"object_id": event.object_id}
+    assert len((await admin.call("/admin", "webhook_events", asked))["items"]) == 1
     status, row = await admin.http("POST", "/api/admin/webhook_events/evt_1/replay", {})
     assert (status, row["status"]) == (200, "received")
 
@@ -342,6 +347,8 @@ async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
         {"status": EventStatus.DEAD},
         {"type": "a"},
         {"status": EventStatus.DEAD, "type": "a"},
+        {"payment_id": "pay_a"},
+        {"object_id": "ch_a"},
     ):
         await replay.list_events(replay.ListEvents(**fields), actor, uow)
     assert await post_event(market, make_event("evt_1")) == 200

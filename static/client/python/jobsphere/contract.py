@@ -434,8 +434,30 @@ class AdminFreezeFields(TypedDict):
     reason: str
 
 
+class AdminOfferFields(TypedDict):
+    # The id of the offer.
+    offer_id: str
+
+
+class AdminOffersFields(TypedDict):
+    # Only offers on this job.
+    job_id: NotRequired[str | None]
+    # Only offers of this customer.
+    customer_id: NotRequired[str | None]
+    # Only offers to this contractor.
+    contractor_id: NotRequired[str | None]
+    # Only offers of this negotiation, by the id of its first offer.
+    thread_id: NotRequired[str | None]
+    # Only offers in this state.
+    status: NotRequired[OfferStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminPaymentsFields(TypedDict):
-    """`since` is a time with its time zone."""
+    """`since` and `until` are times with their time zone."""
 
     # Only payments in this state.
     status: NotRequired[PaymentStatus | None]
@@ -443,8 +465,14 @@ class AdminPaymentsFields(TypedDict):
     customer_id: NotRequired[str | None]
     # Only payments to this contractor.
     contractor_id: NotRequired[str | None]
+    # Only the payment of this offer.
+    offer_id: NotRequired[str | None]
+    # Only payments for this job.
+    job_id: NotRequired[str | None]
     # Only offers made from this time on.
     since: NotRequired[str | None]
+    # Only offers made before this time.
+    until: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -517,6 +545,22 @@ class AdminRetryFields(TypedDict):
     row_id: str
 
 
+class AdminSessionEndFields(TypedDict):
+    """Without `session_id` all sessions of the user end."""
+
+    # The id of the user.
+    user_id: str
+    # Why, for the audit trail.
+    reason: str
+    # The id of the session to end; by default all end.
+    session_id: NotRequired[str | None]
+
+
+class AdminSessionsFields(TypedDict):
+    # The id of the user.
+    user_id: str
+
+
 class AdminTransactionsFields(TypedDict):
     """`fact` is the unique name of one transaction, such as `capture:pay_...`."""
 
@@ -526,6 +570,8 @@ class AdminTransactionsFields(TypedDict):
     offer_id: NotRequired[str | None]
     # Only movements of this kind.
     kind: NotRequired[str | None]
+    # Only transactions about this withdrawal.
+    withdrawal_id: NotRequired[str | None]
     # The transaction with this unique name, such as capture:pay_...
     fact: NotRequired[str | None]
     # The `next_cursor` of the page before.
@@ -599,6 +645,21 @@ class AdminWebhookEventsFields(TypedDict):
     status: NotRequired[EventStatus | None]
     # Only events of this type, such as charge.refunded.
     type: NotRequired[str | None]
+    # Only events about this payment.
+    payment_id: NotRequired[str | None]
+    # Only events about the object with this id at Stripe, such as ch_...
+    object_id: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
+class AdminWithdrawalsFields(TypedDict):
+    # Only withdrawals of this contractor.
+    user_id: NotRequired[str | None]
+    # Only withdrawals in this state.
+    status: NotRequired[WithdrawalStatus | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -1026,6 +1087,11 @@ class ChatEditFields(TypedDict):
     text: str
 
 
+class ChatGetFields(TypedDict):
+    # The id of the conversation.
+    conversation_id: str
+
+
 class ChatHistoryFields(TypedDict):
     """The newest messages, those before `before_seq`, or those from `after_seq` on."""
 
@@ -1365,6 +1431,15 @@ class EnabledCodes(TypedDict):
     user: User
     # Shown once; null if the user has some already.
     recovery_codes: list[str] | None
+
+
+class EndedByAdmin(TypedDict):
+    """Whose sessions were ended, and how many."""
+
+    # The id of the user.
+    user_id: str
+    # How many sessions were ended.
+    count: int
 
 
 class EndedSession(TypedDict):
@@ -1771,6 +1846,15 @@ class JobRequestListFields(TypedDict):
 
 
 class JobRequestMineFields(TypedDict):
+    # Only applications in this state.
+    status: NotRequired[ApplicationStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
+class JobRequestReceivedFields(TypedDict):
     # Only applications in this state.
     status: NotRequired[ApplicationStatus | None]
     # The `next_cursor` of the page before.
@@ -2934,6 +3018,82 @@ class SeenConversationPage(TypedDict):
     next_cursor: str | None
 
 
+class SeenOffer(TypedDict):
+    """An offer with the amounts that a refund and a decision start from."""
+
+    # The id of the job.
+    job_id: str
+    # The title of the job.
+    job_title: str
+    # The id of the customer.
+    customer_id: str
+    # The id of the contractor.
+    contractor_id: str
+    # The id of the payment.
+    payment_id: str
+    # What the customer pays, in minor units.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # What is agreed.
+    description: str
+    # How many days the work takes.
+    timeline_days: int
+    # The fees.
+    schedule: Schedule
+    # When it expires if the contractor does not answer.
+    expires_at: str
+    # Its state.
+    status: OfferStatus
+    # What was taken from the customer, in minor units.
+    captured_amount: int
+    # What went back to the customer, in minor units.
+    refunded_amount: int
+    # What the completed work is worth, in minor units.
+    completed_amount: int
+    # What was lost in chargebacks, in minor units.
+    charged_back_amount: int
+    # What is in open chargebacks, in minor units.
+    contested_amount: int
+    # The parts of the work, at least one.
+    milestones: list[Milestone]
+    # All refunds, oldest first.
+    refunds: list[Refund]
+    # The next automatic completion; null if none is due.
+    due_at: str | None
+    # The id of the first offer of this negotiation.
+    thread_id: str
+    # The id of the offer before it in the negotiation; null if it is the first.
+    previous_id: str | None
+    # The contractor's other terms; null if there are none.
+    counter: CounterOffer | None
+    # When it was accepted; null if it is not.
+    accepted_at: str | None
+    # Its states, oldest first.
+    history: list[OfferStep]
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # What can still be refunded, in minor units: neither asked for already nor contested.
+    refundable_amount: int
+    # What the contractor's work can still complete of it, in minor units.
+    earnable_amount: int
+
+
+class SeenOfferPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[SeenOffer]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 class SeenPayment(TypedDict):
     """A payment with its ids at Stripe, without client secret and payment method."""
 
@@ -3062,6 +3222,42 @@ class SeenUserPage(TypedDict):
 
     # This part of the list.
     items: list[SeenUser]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
+class SeenWithdrawal(TypedDict):
+    """A withdrawal with its ids at Stripe."""
+
+    # The id of the withdrawal.
+    id: str
+    # Counts the changes.
+    version: int
+    # When it was asked for.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The id of the contractor.
+    user_id: str
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Its state.
+    status: WithdrawalStatus
+    # Stripe's code of why it failed, such as account_closed; null if it did not.
+    failure: str | None
+    # The payout at Stripe; null until there is one.
+    payout_id: str | None
+    # The contractor's connected account at Stripe.
+    account_id: str
+
+
+class SeenWithdrawalPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[SeenWithdrawal]
     # Give it as `cursor` to get the next page; null at the end.
     next_cursor: str | None
 
@@ -3531,6 +3727,9 @@ AccountPasskeyBeginAnswer: TypeAlias = "dict[str, Any]"
 
 
 ChatTypingAnswer: TypeAlias = "None"
+
+
+AdminSessionsAnswer: TypeAlias = "list[SessionView]"
 
 
 class FilesTicketFields(TypedDict):
@@ -4152,6 +4351,16 @@ class JobRequestCommands(Namespace):
         )
         return answer
 
+    async def received(self, **fields: Unpack[JobRequestReceivedFields]) -> ApplicationPage:
+        """List the applications to all of the customer's jobs, newest first
+
+        For customer.
+        """
+        answer: ApplicationPage = await self._command(
+            "received", "GET /api/job-request/received", fields, "safe"
+        )
+        return answer
+
     async def get(self, **fields: Unpack[JobRequestGetFields]) -> Application:
         """The applicant and the owner of the job may read it
 
@@ -4314,6 +4523,16 @@ class ChatCommands(Namespace):
         For contractor, customer. Refusals: not_found.
         """
         answer: MessagePage = await self._command("search", "GET /api/chat/search", fields, "safe")
+        return answer
+
+    async def get(self, **fields: Unpack[ChatGetFields]) -> SeenConversation:
+        """One of one's own conversations, as `chat.list` shows it
+
+        For contractor, customer. Refusals: not_found.
+        """
+        answer: SeenConversation = await self._command(
+            "get", "GET /api/chat/{conversation_id}", fields, "safe"
+        )
         return answer
 
     async def block(
@@ -4950,6 +5169,26 @@ class AdminCommands(Namespace):
         answer: SeenUserPage = await self._command("users", "GET /api/admin/users", fields, "safe")
         return answer
 
+    async def offers(self, **fields: Unpack[AdminOffersFields]) -> SeenOfferPage:
+        """List all offers, newest first, also those whose money is not held
+
+        For admin.
+        """
+        answer: SeenOfferPage = await self._command(
+            "offers", "GET /api/admin/offers", fields, "safe"
+        )
+        return answer
+
+    async def offer(self, **fields: Unpack[AdminOfferFields]) -> SeenOffer:
+        """One offer of any two sides
+
+        For admin. Refusals: not_found.
+        """
+        answer: SeenOffer = await self._command(
+            "offer", "GET /api/admin/offers/{offer_id}", fields, "safe"
+        )
+        return answer
+
     async def payments(self, **fields: Unpack[AdminPaymentsFields]) -> SeenPaymentPage:
         """List all payments, newest first
 
@@ -4967,6 +5206,16 @@ class AdminCommands(Namespace):
         """
         answer: SeenBalancePage = await self._command(
             "wallets", "GET /api/admin/wallets", fields, "safe"
+        )
+        return answer
+
+    async def withdrawals(self, **fields: Unpack[AdminWithdrawalsFields]) -> SeenWithdrawalPage:
+        """List all withdrawals, newest first
+
+        For admin.
+        """
+        answer: SeenWithdrawalPage = await self._command(
+            "withdrawals", "GET /api/admin/withdrawals", fields, "safe"
         )
         return answer
 
@@ -5012,6 +5261,26 @@ class AdminCommands(Namespace):
         """
         answer: SeenUser = await self._command(
             "unban", "POST /api/admin/users/{user_id}/unban", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def sessions(self, **fields: Unpack[AdminSessionsFields]) -> AdminSessionsAnswer:
+        """The devices of a user that are signed in, newest first
+
+        For admin. Refusals: not_found.
+        """
+        answer: AdminSessionsAnswer = await self._command(
+            "sessions", "GET /api/admin/users/{user_id}/sessions", fields, "safe"
+        )
+        return answer
+
+    async def session_end(self, **fields: Unpack[AdminSessionEndFields]) -> EndedByAdmin:
+        """End one session of a user, or all of them. The user may sign in again.
+
+        For admin. Refusals: not_found.
+        """
+        answer: EndedByAdmin = await self._command(
+            "session_end", "POST /api/admin/users/{user_id}/sessions/end", fields, "no"
         )
         return answer
 

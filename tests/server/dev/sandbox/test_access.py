@@ -1,6 +1,7 @@
 """Who may reach the sandbox, and whom it reaches."""
 
 import asyncio
+import random
 import subprocess
 import sys
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.dev.stripe_sandbox import access
-from server.dev.stripe_sandbox.store import Store
+from server.dev.stripe_sandbox.store import Store, new_digits, new_id
 from tests.server.dev.sandbox.conftest import CONTROL_KEY, ROOT, Shop
 
 MODULE = "server.dev.stripe_sandbox"
@@ -21,6 +22,16 @@ async def test_a_publishable_key_is_registered_and_not_derived(sandbox_shop: Sho
     url = f"{sandbox_shop.url}/v1/payment_intents/pi_1"
     async with sandbox_shop.http.get(url, headers=derived) as response:
         assert response.status == 401
+
+
+def test_ids_are_not_repeated() -> None:
+    """Guard: RANDOM in `store.new_id`. Hypothesis seeds the generator of the process for each
+    example, and charges of two of them had the same id."""
+    ids = []
+    for _ in range(2):
+        random.seed(0)
+        ids.append((new_id("ch_"), new_digits(12)))
+    assert ids[0] != ids[1]
 
 
 async def test_only_registered_pages_may_read_answers(sandbox_shop: Shop) -> None:
