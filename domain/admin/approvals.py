@@ -9,6 +9,7 @@ from domain.admin.approval import Action, Approval, ApprovalStatus, move_approva
 from domain.admin.dispute_decisions import RESOLVE
 from domain.admin.wallet_actions import ADJUST, REFUND, RELEASE
 from domain.kernel.actor import ADMINS, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.errors import (
     AmountNotPayable,
     Conflict,
@@ -54,7 +55,7 @@ class Decline(Command, frozen=True):
 @operation("admin.approvals", roles=ADMINS, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Approval]:
     """List the commands that wait for a second administrator, or waited; newest first."""
-    where = {"status": cmd.status} if cmd.status else {}
+    where = given(status=cmd.status)
     return await uow.page(Approval, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

@@ -14,7 +14,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.documents import highest_id, lowest_id
+from domain.kernel.documents import created_between, given
 from domain.kernel.email_address import email_to_find
 from domain.kernel.fields import (
     ContractorId,
@@ -176,18 +176,12 @@ class Payments(Command, frozen=True):
 @operation("admin.payments", roles=ADMINS, style=Style.READ)
 async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page[SeenPayment]:
     """List all payments, newest first."""
-    where = _filters(
+    where = given(
         status=cmd.status, customer_id=cmd.customer_id, offer_id=cmd.offer_id, job_id=cmd.job_id
     )
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
-    made, ids = {}, {}
-    if cmd.since:
-        made["$gte"], ids["$gte"] = cmd.since, lowest_id(Payment.PREFIX, cmd.since)
-    if cmd.until:
-        made["$lt"], ids["$lt"] = cmd.until, highest_id(Payment.PREFIX, cmd.until)
-    if made:
-        where |= {"created_at": made, "_id": ids}
+    where |= created_between(Payment.PREFIX, cmd.since, cmd.until)
     page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)
 
@@ -230,7 +224,7 @@ class Wallets(Command, frozen=True):
 @operation("admin.wallets", roles=ADMINS, style=Style.READ)
 async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page[SeenBalance]:
     """List wallets, debts and escrow accounts, sorted by account name."""
-    where = _filters(owner=cmd.user_id, currency=cmd.currency)
+    where = given(owner=cmd.user_id, currency=cmd.currency)
     if cmd.kind or not cmd.user_id:  # accounts with an owner are all of these kinds
         where["kind"] = cmd.kind or tuple(AccountKind)
     if cmd.nonzero:
@@ -269,7 +263,7 @@ class Withdrawals(Command, frozen=True):
 @operation("admin.withdrawals", roles=ADMINS, style=Style.READ)
 async def withdrawals(cmd: Withdrawals, actor: Actor, uow: UnitOfWork) -> Page[SeenWithdrawal]:
     """List all withdrawals, newest first."""
-    where = _filters(user_id=cmd.user_id, status=cmd.status)
+    where = given(user_id=cmd.user_id, status=cmd.status)
     page = await uow.page(Withdrawal, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenWithdrawal, row) for row in page.items], page.next_cursor)
 
@@ -307,7 +301,7 @@ class Transactions(Command, frozen=True):
 @operation("admin.transactions", roles=ADMINS, style=Style.READ)
 async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page[SeenTransaction]:
     """List the journal's transactions, newest first."""
-    where = _filters(
+    where = given(
         users=cmd.user_id,
         offer_id=cmd.offer_id,
         withdrawal_id=cmd.withdrawal_id,
@@ -316,7 +310,3 @@ async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page
     )
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenTransaction, row) for row in page.items], page.next_cursor)
-
-
-def _filters(**filters: Any) -> dict[str, Any]:
-    return {name: value for name, value in filters.items() if value is not None}

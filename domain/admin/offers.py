@@ -1,11 +1,12 @@
 """Offers as administrators read them: all of them, with what is left of their money."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from domain.deals.offer import Offer, OfferStatus
 from domain.kernel.actor import ADMINS, Actor
+from domain.kernel.documents import given
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import about
 from domain.kernel.record import Page
@@ -47,14 +48,13 @@ class Offers(Command, frozen=True):
 @operation("admin.offers", roles=ADMINS, style=Style.READ)
 async def offers(cmd: Offers, actor: Actor, uow: UnitOfWork) -> Page[SeenOffer]:
     """List all offers, newest first, also those whose money is not held."""
-    filters = {
-        "job_id": cmd.job_id,
-        "customer_id": cmd.customer_id,
-        "contractor_id": cmd.contractor_id,
-        "thread_id": cmd.thread_id,
-        "status": cmd.status,
-    }
-    where: dict[str, Any] = {name: value for name, value in filters.items() if value}
+    where = given(
+        job_id=cmd.job_id,
+        customer_id=cmd.customer_id,
+        contractor_id=cmd.contractor_id,
+        thread_id=cmd.thread_id,
+        status=cmd.status,
+    )
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where["visible"] = (False, True)
     page = await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -1,4 +1,4 @@
-"""The sessions of a user, as administrators list and end them; a ban ends them for good."""
+"""The sessions of a user, as administrators list and end them. A ban also keeps the user out."""
 
 from typing import Annotated
 

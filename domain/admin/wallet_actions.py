@@ -1,7 +1,7 @@
 """Money operations of administrators, each with a reason: refund, release, freeze, adjust."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta as Limits
 
@@ -13,6 +13,7 @@ from domain.deals.payment import Payment
 from domain.fulfillment import work
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import ADMINS, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.errors import (
     AmountNotPayable,
     ApprovalRequired,
@@ -187,11 +188,7 @@ RELEASE = Action("admin.release", Release, _release)
 @operation("admin.transfers", roles=ADMINS, style=Style.READ)
 async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Transfer]:
     """List transfers to contractors, newest first."""
-    where: dict[str, Any] = {}
-    if cmd.user_id:
-        where["user_id"] = cmd.user_id
-    if cmd.status:
-        where["status"] = cmd.status
+    where = given(user_id=cmd.user_id, status=cmd.status)
     return await uow.page(Transfer, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

@@ -50,11 +50,9 @@ class AuditListing(msgspec.Struct, frozen=True):
 @operation("admin.audit", roles={Role.ADMIN}, style=Style.READ)
 async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[AuditListing]:
     """The audit trail, newest first."""
-    given = {"actor_id": cmd.actor_id, "operation": cmd.operation, "subjects": cmd.subject}
-    where: dict[str, Any] = {name: value for name, value in given.items() if value}
-    if cmd.since:
-        earliest = documents.lowest_id(AuditRow.PREFIX, cmd.since)
-        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
+    where = documents.given(
+        actor_id=cmd.actor_id, operation=cmd.operation, subjects=cmd.subject
+    ) | documents.created_between(AuditRow.PREFIX, cmd.since)
     # A row that is chained between the two queries is read twice, never missed.
     pages = [
         await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit, share=2)

@@ -25,6 +25,7 @@ from domain.deals.payment import Payment, PaymentStatus, move_payment
 from domain.jobs.applications import active_application
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.errors import (
     AmountNotPayable,
     CurrencyNotSupported,
@@ -333,8 +334,8 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 @operation("bidding.list", roles=PARTIES, style=Style.READ)
 async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Offer]:
     """List the offers that the actor has sent or received, newest first."""
-    filters = {"job_id": cmd.job_id, "thread_id": cmd.thread_id, "status": cmd.status}
-    where = visible_to(actor, Offer) | {name: value for name, value in filters.items() if value}
+    filters = given(job_id=cmd.job_id, thread_id=cmd.thread_id, status=cmd.status)
+    where = visible_to(actor, Offer) | filters
     return await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

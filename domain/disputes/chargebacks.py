@@ -30,6 +30,7 @@ from domain.disputes.chargeback import (
     ChargebackStatus,
 )
 from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.errors import DisputeNotOpen, NotFound
 from domain.kernel.fields import about
 from domain.kernel.money import display
@@ -84,7 +85,7 @@ class Evidence(Command, frozen=True):
 @operation("payment.chargebacks", roles=EVERYONE, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Chargeback]:
     """List the chargebacks of the actor's own payments, or all for an administrator."""
-    where = visible_to(actor, Chargeback) | ({"status": cmd.status} if cmd.status else {})
+    where = visible_to(actor, Chargeback) | given(status=cmd.status)
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

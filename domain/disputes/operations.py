@@ -23,6 +23,7 @@ from domain.fulfillment import work
 from domain.fulfillment.work import MilestoneNumber, require_not_frozen
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.errors import (
     AmountNotPayable,
     Conflict,
@@ -253,8 +254,7 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
 @operation("payment.disputes", roles=EVERYONE, style=Style.READ)
 async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Dispute]:
     """List the actor's own disputes, or all for an administrator, newest first."""
-    filters = {"job_id": cmd.job_id, "status": cmd.status}
-    where = visible_to(actor, Dispute) | {name: value for name, value in filters.items() if value}
+    where = visible_to(actor, Dispute) | given(job_id=cmd.job_id, status=cmd.status)
     return await uow.page(Dispute, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

@@ -14,6 +14,7 @@ from domain.accounts.email_verification import verified_user
 from domain.chat import conversation
 from domain.jobs.job import Amount, Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.errors import (
     AlreadyApplied,
     ApplicationNotPending,
@@ -218,7 +219,7 @@ async def withdraw(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Appli
 @operation("job-request.mine", roles={Role.CONTRACTOR}, style=Style.READ)
 async def mine(cmd: Own, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the contractor's own applications, newest first."""
-    where = {"contractor_id": actor.id, **({"status": cmd.status} if cmd.status else {})}
+    where = given(contractor_id=actor.id, status=cmd.status)
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
@@ -229,14 +230,14 @@ async def mine(cmd: Own, actor: Actor, uow: UnitOfWork) -> Page[Application]:
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the applications to the customer's own job, newest first. Raises NotFound."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
-    where = {"job_id": job.id, **({"status": cmd.status} if cmd.status else {})}
+    where = given(job_id=job.id, status=cmd.status)
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("job-request.received", roles={Role.CUSTOMER}, style=Style.READ)
 async def received(cmd: Own, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the applications to all of the customer's jobs, newest first."""
-    where = {"customer_id": actor.id, **({"status": cmd.status} if cmd.status else {})}
+    where = given(customer_id=actor.id, status=cmd.status)
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

@@ -15,7 +15,7 @@ from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skill
 from domain.jobs.views import page_seen_by
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
-from domain.kernel.documents import Sort
+from domain.kernel.documents import Sort, given
 from domain.kernel.errors import Invalid, Rule
 from domain.kernel.fields import about
 from domain.kernel.money import MAX_AMOUNT
@@ -120,9 +120,7 @@ class Mine(Command, frozen=True):
 @operation("job.mine", roles=EVERYONE, style=Style.READ)
 async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page[Job]:
     """List a customer's own jobs, or the jobs assigned to a contractor; newest first."""
-    where: dict[str, Any] = owned_by(actor, Job)
-    if cmd.status:
-        where["status"] = cmd.status
+    where = owned_by(actor, Job) | given(status=cmd.status)
     return page_seen_by(actor, await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit))
 
 

@@ -135,3 +135,24 @@ def lowest_id(prefix: str, since: datetime) -> str:
 def highest_id(prefix: str, until: datetime) -> str:
     """An upper bound for the ids of records created before `until`, itself above all of them."""
     return f"{prefix}_{max(0, int(until.timestamp()) + ID_MARGIN_SECONDS + 1):08x}"
+
+
+def given(**filters: Any) -> dict[str, Any]:
+    """The filters of a list that the client has given: those that are not None."""
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def created_between(
+    prefix: str, since: datetime | None = None, until: datetime | None = None
+) -> dict[str, Any]:
+    """A filter for records that were created from `since` on and before `until`.
+
+    The bounds of the ids let a list, which is in the order of ids, begin and end there.
+    """
+    created: dict[str, datetime] = {}
+    ids: dict[str, str] = {}
+    if since:
+        created["$gte"], ids["$gte"] = since, lowest_id(prefix, since)
+    if until:
+        created["$lt"], ids["$lt"] = until, highest_id(prefix, until)
+    return {"created_at": created, "_id": ids} if created else {}

@@ -6,6 +6,7 @@ import msgspec
 
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.documents import given
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import about
 from domain.kernel.record import Page
@@ -59,7 +60,7 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
 @operation("payment.list", roles=EVERYONE, style=Style.READ)
 async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Payment]:
     """The actor's payments, newest first; all payments for an admin."""
-    where = visible_to(actor, Payment) | ({"status": cmd.status} if cmd.status else {})
+    where = visible_to(actor, Payment) | given(status=cmd.status)
     return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

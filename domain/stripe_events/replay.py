@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import ADMINS, Actor
+from domain.kernel.documents import given
 from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.fields import about
 from domain.kernel.outbox import Lane, OutboxRow
@@ -78,13 +79,9 @@ class EventWithPayload(msgspec.Struct, frozen=True):
 @operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
 async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page[WebhookEvent]:
     """List Stripe's events, the one that was received last first."""
-    filters = {
-        "status": cmd.status,
-        "type": cmd.type,
-        "payment_id": cmd.payment_id,
-        "object_id": cmd.object_id,
-    }
-    where: dict[str, Any] = {name: value for name, value in filters.items() if value}
+    where = given(
+        status=cmd.status, type=cmd.type, payment_id=cmd.payment_id, object_id=cmd.object_id
+    )
     return await uow.page(
         WebhookEvent, where, sort=RECEIVED_LAST, cursor=cmd.cursor, limit=cmd.limit
     )

@@ -189,7 +189,7 @@ export class JobSphere {
       const timer = patience <= LONGEST_TIMER_MS ? setTimeout(lateness, patience) : 0;
       this.#waiting.add(fail);
     });
-    waited.catch(() => {}); // whoever waits for it hears of it; one that nobody awaits is no error
+    waited.catch(() => {}); // a caller that awaits it gets the refusal; without one it is no error
     return waited;
   }
 

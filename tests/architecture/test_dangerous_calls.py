@@ -17,8 +17,8 @@ PAUSES = {
     "server/workers/outbox_relay.py",
     "server/workers/scheduler.py",
 }
-# Markup made of text, programs made of text, and messages of other pages. The channel `tabs` of
-# The BroadcastChannel of client/session.js connects pages of one origin only.
+# Markup made of text, programs made of text, and messages of other pages. `#channel` is the
+# BroadcastChannel of client/session.js, which connects pages of one origin only.
 IN_BROWSER = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|srcdoc|createContextualFragment"
     r"|\beval\(|new Function|(?<!#channel\.)(?<!#channel\?\.)postMessage"

@@ -67,8 +67,19 @@ async def sessions(market: Market, user: User) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-# These are also paths of one record, `/api/job/{job_id}`, so they have its methods, too.
-OF_RECORDS = ("/api/job/mine", "/api/job/searches", "/api/payment/setup")
+def of_records() -> list[str]:
+    """Paths that are also those of one record, so they have its methods, too: `/api/job/mine` is
+    one of `/api/job/{job_id}`."""
+    paths = documents()["openapi"]["paths"]
+    records = {re.compile(re.sub(r"{\w+}", "[^/]+", path)): set(paths[path]) for path in paths}
+    return [
+        path
+        for path in paths
+        if any(
+            record.fullmatch(path) and methods - set(paths[path])
+            for record, methods in records.items()
+        )
+    ]
 
 
 def configuration(ids: dict[str, object]) -> str:
@@ -88,7 +99,7 @@ def configuration(ids: dict[str, object]) -> str:
     for name in known:
         binding = f"{{ dictionary = {json.dumps(name)}, probability = 0.5 }}"
         lines += [f'"{place}.{name}" = {binding}' for place in ("path", "query", "body")]
-    for path in OF_RECORDS:
+    for path in of_records():
         lines += ["[[operations]]", f"include-path = {json.dumps(path)}"]
         lines.append("checks.allow_header_conformance.enabled = false")
     return "\n".join(lines)

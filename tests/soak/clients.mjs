@@ -150,8 +150,8 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const { url, pause, people } = JSON.parse((await lines.next()).value);
 const all = people.map((each) => new Person(url, each));
 const tabs = people.slice(0, 2).map((each) => new Tab(url, each));
-const both = [...all, ...tabs];
-await Promise.all(both.map(async ({ client }) => {
+const clients = [...all, ...tabs];
+await Promise.all(clients.map(async ({ client }) => {
   await client.connect();
   await client.conversations.catchUp();
 }));
@@ -168,11 +168,11 @@ while (all.some(({ pending }) => pending.size)) {
 clearInterval(late);
 console.log('idle');
 await lines.next();
-await Promise.all(both.map(({ client }) => client.connect())); // until those that were cut are back
-const count = () => both.reduce((sum, { seen }) => sum + seen, 0);
+await Promise.all(clients.map(({ client }) => client.connect())); // until those that were cut are back
+const count = () => clients.reduce((sum, { seen }) => sum + seen, 0);
 for (let before = null; before !== count();) {
   before = count();
   await sleep(1_000); // for the last pushes
 }
-const summaries = await Promise.all(both.map((each) => each.summary()));
+const summaries = await Promise.all(clients.map((each) => each.summary()));
 process.stdout.write(`${JSON.stringify(summaries)}\n`, () => process.exit(0)); // when all is written

@@ -277,7 +277,7 @@ const cases = {
     const client = new JobSphere({ url: 'http://127.0.0.1:9' });
     client.adopt(session('a'));
     const waits = [client.job.next('job.updated'), client.job.next('job.updated')];
-    client.job.next('job.updated'); // nobody waits for this one
+    client.job.next('job.updated'); // is not awaited
     client.close();
     for (const wait of waits) assert.equal((await failing(wait)).code, 'unavailable');
     const over = client.job.next('job.updated');

@@ -46,8 +46,8 @@ async def test_pushes(case: str) -> None:
     "case", ["waiting_for_a_push_ends_with_the_client", "a_listener_that_throws_disturbs_nothing"]
 )
 async def test_listeners(case: str) -> None:
-    """Guard: `#next` in jobsphere.js, and `report` in listeners.js: Node ends a program whose
-    rejection or error nobody takes."""
+    """Guard: `#next` in jobsphere.js, and `report` in listeners.js: Node ends a program
+    with a rejection or an error that is not handled."""
     await play(case)
 
 

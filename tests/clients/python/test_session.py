@@ -175,7 +175,7 @@ async def test_a_clock_that_is_ahead(
 
 @pytest.mark.parametrize(("left", "seconds"), [(900, 840), (100, 50), (-60, 10)])
 def test_when_a_token_is_renewed(left: float, seconds: float) -> None:
-    """Guard: `session.pause`: never at once, whatever the clocks say."""
+    """Guard: `session.pause`: never at once, even if the clocks differ."""
     assert pause(left) == seconds
 
 

@@ -9,6 +9,7 @@ from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.reconciliation.books_audit import audit
+from domain.wallet.withdrawals import Withdrawal
 from tests.support.parties import Refused
 
 PATIENCE = 30
@@ -194,9 +195,16 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
-    await server.sandbox.fault(payout="usd", failure_code="account_closed", after_paid=after_paid)
+    if not after_paid:
+        await server.sandbox.fault(payout="usd", failure_code="account_closed")
     contractor.clear_pushes()
-    await market.withdraw(contractor, 70_000)
+    asked = await market.withdraw(contractor, 70_000)
+    if after_paid:
+        await contractor.push(
+            "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+        )
+        (row,) = await market.rows(Withdrawal, _id=asked["id"])
+        await server.sandbox.fail_payout(row.payout_id)
     failed = await contractor.push(
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE
     )
