@@ -18,8 +18,8 @@ NAMES = {"localhost", "127.0.0.1", "::1"}
 FORWARDED = (hdrs.X_FORWARDED_FOR, hdrs.FORWARDED, "X-Real-IP")
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Mails</title>
-<link rel="stylesheet" href="/static/style.css"></head>
-<body><main><h1>Mails</h1>
+<link rel="stylesheet" href="/static/css/shared.css"></head>
+<body><main class="view stack"><h1>Mails</h1>
 <p>This server sends no mails. These are the last ones, newest first.</p>
 {mails}</main></body></html>
 """

@@ -73,6 +73,7 @@ export function enter() {
   me.value = server.user;
   const back = new URLSearchParams(location.search).get("next") ?? "/";
   const next = /^\/(?!\/)/.test(back) ? back : "/"; // no other origin
+  if (next.startsWith("/docs")) return location.assign(next); // a page of its own
   if (me.value?.role === "admin") return location.assign(next.startsWith("/admin") ? next : "/admin");
   startFeed();
   if (place.value.view?.open) go(next, { replace: true });

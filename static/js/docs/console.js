@@ -1,14 +1,14 @@
 // The console: commands sent live as the signed-in user, their acknowledgements, and pushes.
 
-import { adminDoor, doorActions } from "../sign_in.js";
-import { changed, clear, notify, putUser, state } from "../state.js";
+import { Refusal, live, me, server } from "../shared/server.js";
+import { withStepUp } from "../shared/steps.js";
+import { refuse, say } from "../shared/toasts.js";
+import { el } from "./element.js";
+import { changed } from "./page.js";
 import { code, json, link } from "./text.js";
-import { liveMark, refuse } from "../frame.js";
-import { Refusal } from "../../client/refusal.js";
-import { api } from "../api.js";
-import { button } from "../parts.js";
-import { el } from "../dom.js";
 
+/** The address of the console, and of one command in it. */
+export const CONSOLE = /^console(?:\.(.+))?$/;
 const ACKS = 20;
 const PUSHES = 100;
 const FIRST = "account.me";
@@ -25,14 +25,15 @@ const key = () => `console-${(numbers += 1)}`;
 
 /** Connect as the user who is signed in, if that has not been done. */
 export function openConsole() {
-  if (!api.session || state.user) return;
-  state.user = api.session.user;
-  if (!limited()) {
-    const { namespaces } = reachable;
-    api.connect(namespaces.filter((each) => each !== "/admin" || state.user.role === "admin"));
-  }
-  changed();
+  if (!server.user || connected || reachable.commands.length === 0) return;
+  me.value = server.user;
+  if (limited()) return;
+  connected = true;
+  const namespaces = reachable.namespaces.filter((each) => each !== "/admin" || server.user.role === "admin");
+  server.connect({ namespaces, patience: Infinity }).catch(() => {}); // `end` tells why
 }
+
+let connected = false;
 
 /** What the console can reach: the commands on sockets, and their namespaces. */
 let reachable = { commands: [], namespaces: [] };
@@ -43,114 +44,119 @@ export function prepareConsole({ operations }) {
 }
 
 /** An administrator without a second factor gets a session that can only set one up. */
-const limited = () => Boolean(api.session?.second_factor_setup_required);
+const limited = () => Boolean(server.session.current?.second_factor_setup_required);
 
-api.onLive = async (live) => {
-  const back = live && !state.live;
-  state.live = live;
-  changed();
-  if (back) await api.command("/account", "me").then(putUser).catch(refuse);
-};
-
-api.onPush = (namespace, name, envelope) => {
+server.on("push", ({ namespace, name, ...envelope }) => {
   pushes = [{ key: key(), namespace, name, envelope }, ...pushes].slice(0, PUSHES);
   changed();
-};
+});
 
-api.onEnd = (reason) => {
+server.on("end", (reason) => {
   acks = [];
   pushes = [];
-  clear();
-  if (reason) notify(reason, { kind: "refusal" });
-};
+  connected = false;
+  me.value = null;
+  if (reason) say(reason, { tone: "bad" });
+});
 
 // -- views -----------------------------------------------------------------------------------
 
 /** `name` is the chosen command. */
-export function consolePage(name, page) {
+export function consolePage(name) {
   return [
     el("h1", {}, "Console"),
     el("p", {}, "Commands are sent over Socket.IO as the user who is signed in. They are real: what they change stays changed."),
     el("div.console", {},
-      el("div", { "data-key": state.user ? "commands" : "door" }, state.user ? signedIn(name, page) : door()),
-      el("div", { "data-key": "pushes" }, stream(page))),
+      el("div", { key: me.value ? "commands" : "door" }, me.value ? signedIn(name) : door()),
+      el("div", { key: "pushes" }, stream())),
   ];
 }
 
 function door() {
-  return [adminDoor(), LOCAL.has(location.hostname) && el(
-    "section", {}, el("h2", {}, "Demo accounts"),
-    el("p.hint", {}, "A server that make run started has these."),
-    el("div.actions", {}, DEMO.names.map((name) => button(`Sign in as ${name}`, "demo", name))))];
+  const back = encodeURIComponent(location.pathname + location.hash);
+  return [
+    el("p.lead", {}, "Sign in first: commands are sent as you."),
+    el("div.row", {}, el("a.button.primary", { href: `/sign-in?next=${back}` }, "Sign in"),
+      LOCAL.has(location.hostname) && DEMO.names.map((name) => el("button.button", {
+        type: "button", onClick: () => demo(name),
+      }, `Demo ${name}`))),
+    LOCAL.has(location.hostname) && el("p.hint", {}, "A server that ", el("code", {}, "make run"), " started has the demo accounts.")];
 }
 
-function signedIn(name, page) {
+async function demo(name) {
+  try {
+    await server.account.login({ email: `${name}@demo.test`, password: DEMO.password });
+    openConsole();
+    changed();
+  } catch (refused) {
+    refuse(refused);
+  }
+}
+
+function signedIn(name) {
   if (limited()) {
     return el("p.empty", {}, "Administrators need a second factor first: ",
       el("a", { href: "/admin" }, "set it up"), ".");
   }
+  const { name: who, role } = me.value;
   return [
-    el("div.row.whoami", {}, el("span", {}, state.user.name ?? "", " ", el("span.need", {}, state.user.role)), liveMark(),
-      button("Sign out", "sign_out", "", "quiet")),
+    el("div.row.whoami", {}, el("span.grow", {}, who ?? "", " ", el("span.need", {}, role)),
+      el("span.soft", { role: "status" }, live.value ? "Live" : "Connecting…"),
+      el("button.button.small", { type: "button", onClick: () => server.account.logout().catch(() => {}) }, "Sign out")),
     commandForm(reachable.commands.find((each) => each.name === name) ?? reachable.commands.find((each) => each.name === FIRST)),
     el("section", {}, el("h2", {}, "Acknowledgements"),
-      acks.length ? el("ol", {}, acks.map((each) => acknowledgement(each, page)))
+      acks.length ? el("ol", {}, acks.map((each) => acknowledgement(each)))
         : el("p.none", {}, "The answer to each command appears here.")),
   ];
 }
 
 function commandForm(operation) {
   const { name, socket, example } = operation;
-  const busy = state.busy.has(`send:${name}`);
   const text = json(example);
   return el(
-    "form", { "data-action": "send", "data-id": name, "data-key": `send:${name}` },
-    el("label.field", {}, el("span", {}, "Command"), el("select", { id: "command" },
+    "form.stack", { key: `send:${name}`, onSubmit: (event) => send(event, operation) },
+    el("label.field", {}, el("span", {}, "Command"), el("select.input", { id: "command", onChange: ({ target }) => { location.hash = `#console.${target.value}`; } },
       reachable.namespaces.map((namespace) => el("optgroup", { label: namespace }, reachable.commands
         .filter((each) => each.socket.namespace === namespace)
         .map((each) => el("option", { value: each.name, selected: each.name === name }, each.name)))))),
     el("p.hint", {}, "Emits ", el("code", {}, socket.event), " in ", el("code", {}, socket.namespace), ". ",
       link(`#${name}`, "What it does"), " Ctrl+Enter sends it."),
-    el("label.field", {}, el("span", {}, "Fields (JSON)"), el("textarea.json", {
-      name: "fields", rows: Math.min(18, text.split("\n").length + 1), spellcheck: "false", autocomplete: "off",
+    el("label.field", {}, el("span", {}, "Fields (JSON)"), el("textarea.input.json", {
+      name: "fields", rows: Math.min(18, text.split("\n").length + 1), spellcheck: false, autocomplete: "off", onKeyDown: quickly,
     }, text)),
-    el("button.primary", { disabled: busy || !state.live }, busy ? "One moment…" : "Send"),
+    el("button.button.primary", { disabled: sending || !live.value }, sending ? "One moment…" : "Send"),
   );
 }
 
-function acknowledgement({ key: id, name, took, ack }, page) {
+function acknowledgement({ key: id, name, took, ack }) {
   return el(
-    "li", { "data-key": id },
+    "li", { key: id },
     el("p.heard", {}, el("strong", {}, name), el(ack.ok ? "span.badge.good" : "span.badge.bad", {}, ack.ok ? "ok" : ack.error.code),
       el("small", {}, `${took} ms`)),
-    code(json(ack), `Acknowledgement of ${name}`, page.copied),
+    code(json(ack), `Acknowledgement of ${name}`),
   );
 }
 
-function stream(page) {
+function stream() {
   return el(
-    "section", {}, el("div.row", {}, el("h2", {}, "Pushes"), pushes.length > 0 && button("Clear", "clear_pushes", "", "quiet")),
-    pushes.length ? el("ol", {}, pushes.map((each) => push(each, page)))
+    "section", {}, el("div.row", {}, el("h2", {}, "Pushes"), pushes.length > 0 && el("button.button.small", { type: "button", onClick: clear }, "Clear")),
+    pushes.length ? el("ol", {}, pushes.map((each) => push(each)))
       : el("p.none", {}, "What is pushed to this user appears here as it comes."),
   );
 }
 
-function push({ key: id, namespace, name, envelope }, page) {
+function push({ key: id, namespace, name, envelope }) {
   return el(
-    "li", { "data-key": id },
+    "li", { key: id },
     el("details", {}, el("summary", {}, el("code", {}, name), " ", el("small", {}, namespace,
       envelope.seq !== null && ` · ${envelope.seq}`)),
-      code(json(envelope), `Push ${name}`, page.copied)),
+      code(json(envelope), `Push ${name}`)),
   );
 }
 
 // -- actions ---------------------------------------------------------------------------------
 
-/** A step of signing in; the last one leads in. */
-const entering = (step) => async (event) => {
-  await step(event);
-  openConsole();
-};
+let sending = false;
 
 function parsed(text) {
   try {
@@ -160,40 +166,49 @@ function parsed(text) {
   }
 }
 
-async function send({ id: name, fields: { fields: text } }) {
-  const fields = parsed(text);
-  const { socket } = reachable.commands.find((each) => each.name === name);
+async function send(event, operation) {
+  event.preventDefault();
+  if (sending) return;
+  const text = String(new FormData(event.target).get("fields"));
+  sending = true;
+  changed();
+  try {
+    const fields = parsed(text);
+    await withStepUp(() => sent(operation, fields));
+  } catch (problem) {
+    if (!(problem instanceof Noted)) refuse(problem);
+  } finally {
+    sending = false;
+    changed();
+  }
+}
+
+/** A refusal that is among the acknowledgements. */
+class Noted extends Refusal {}
+
+async function sent({ name, socket }, fields) {
   const began = performance.now();
   const note = (ack) => {
     const took = Math.round(performance.now() - began);
     acks = [{ key: key(), name, took, ack }, ...acks].slice(0, ACKS);
+    changed();
   };
   try {
-    note({ ok: true, data: await api.command(socket.namespace, socket.event, fields) });
+    note({ ok: true, data: await server.command(socket.namespace, socket.event, fields) });
   } catch (problem) {
     if (!(problem instanceof Refusal)) throw problem;
-    const { code: refused, message, details } = problem;
-    note({ ok: false, error: { code: refused, message, details } });
-    if (refused === "step_up_required") throw problem; // the frame asks, and sends it again
+    const error = { code: problem.code, message: problem.message, details: problem.details };
+    note({ ok: false, error });
+    throw new Noted(error);
   }
 }
 
-export const consoleActions = {
-  ...Object.fromEntries(Object.entries(doorActions).map(([name, step]) => [name, entering(step)])),
-  demo: entering(({ id }) => api.login(`${id}@demo.test`, DEMO.password)),
-  send,
-  clear_pushes() {
-    pushes = [];
-  },
-};
+function clear() {
+  pushes = [];
+  changed();
+}
 
-/** Choosing another command, and Ctrl+Enter in the fields. */
-export function followConsole() {
-  document.addEventListener("change", ({ target }) => {
-    if (target.id === "command") location.hash = `#console.${target.value}`;
-  });
-  document.addEventListener("keydown", (event) => {
-    const sends = event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("textarea.json");
-    if (sends) event.target.form.requestSubmit();
-  });
+/** Ctrl+Enter in the fields sends them. */
+function quickly(event) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
 }

@@ -1,7 +1,8 @@
 // What a reader needs before the first command: connections, pushes, refusals, limits.
 
 import { code, line, link } from "./text.js";
-import { el } from "../dom.js";
+import { el } from "./element.js";
+import { page } from "./page.js";
 import { setUp } from "./examples.js";
 import { tabs } from "./operation_view.js";
 
@@ -17,7 +18,7 @@ const PUSH = `bidding.on("offer.created", ({ seq, at, data }) => {
   // data is the whole object with its version: keep the highest
 });`;
 
-export function startPage({ version, meta }, page) {
+export function startPage({ version, meta }) {
   return [
     el("h1", {}, "Build on JobSphere"),
     el("p.lead", {}, "Everything that a program can ask for and everything that is pushed to it."),
@@ -26,7 +27,7 @@ export function startPage({ version, meta }, page) {
       ` for the sockets. Both are generated from the code that runs here, version ${version} of the contract.`),
     el("section", {}, el("h2", {}, "Get a token and a client"),
       p("Examples on these pages need what this makes: a shell has `TOKEN`, a program has `client`."),
-      tabs(setUp(page.origin, "customer@demo.test", "demo-jobsphere"), page),
+      tabs(setUp(page.origin, "customer@demo.test", "demo-jobsphere")),
       p("The account is one of those that `make run` makes. `account.register` opens your own. The clients are the ",
         "packages in ", el("code", {}, "static/client"), " and ", el("code", {}, "static/client/python"), ".")),
     el("section", {}, el("h2", {}, "Tokens"),
@@ -38,13 +39,13 @@ export function startPage({ version, meta }, page) {
     el("section", {}, el("h2", {}, "Commands"),
       p("Sockets speak Socket.IO v4. Connect each namespace that you need with the token. A command is always answered, ",
         "in one form. Nearly every command has a twin over HTTP, with the same fields, answer and refusals."),
-      code(COMMAND, "A command over Socket.IO", page.copied),
+      code(COMMAND, "A command over Socket.IO"),
       p("A command with a request id (over HTTP the header ", el("code", {}, "Idempotency-Key"), ") may be repeated for ",
         "24 hours: the first success is answered again, and nothing happens twice. Commands of one connection run in the ",
         "order in which they were sent.")),
     el("section", {}, el("h2", {}, "Pushes"),
       p("Everything that happens to a user is pushed to all of their devices, as ", el("code", {}, "{seq, at, data}"), "."),
-      code(PUSH, "A push over Socket.IO", page.copied),
+      code(PUSH, "A push over Socket.IO"),
       p("Numbered pushes have the user's own feed number as `seq`: one count over all namespaces, without gaps. After a ",
         "jump or a new connection, ask `account.sync` for what was missed, and `chat.sync` for messages. A push may come ",
         "twice, with the same `seq`.")),
@@ -68,13 +69,13 @@ const PROBLEM = `{
   "code": "invalid", "details": { "field": "title", "rule": "required" }
 }`;
 
-export function errorsPage({ errors, operations }, page) {
+export function errorsPage({ errors, operations }) {
   return [
     el("h1", {}, "Refusals"),
     p("A refused command answers a `code` for programs, a sentence for people, and details. Over HTTP this is ",
       el("code", {}, "application/problem+json"), ", with the status that is given here. The values of codes never change; ",
       "new ones may come."),
-    code(PROBLEM, "A refusal over HTTP", page.copied),
+    code(PROBLEM, "A refusal over HTTP"),
     el("ul.plain.errors", {}, [...errors.values()].map(({ code: name, meaning, statuses, operations: users }) => el(
       "li", { id: `errors.${name}`, tabindex: "-1" },
       el("h2", {}, link(`#errors.${name}`, el("code", {}, name)),

@@ -3,7 +3,8 @@
 import { LANGUAGES, examples, listeners } from "./examples.js";
 import { fields, typeOf } from "./schema_view.js";
 import { code, json, line, link, paragraphs } from "./text.js";
-import { el } from "../dom.js";
+import { el } from "./element.js";
+import { choose, page } from "./page.js";
 import { fieldsOf, nameOf } from "./reference.js";
 
 const REPEATS = {
@@ -22,7 +23,7 @@ const NUMBERINGS = {
 
 // -- an operation ----------------------------------------------------------------------------
 
-export function operationPage(operation, reference, page) {
+export function operationPage(operation, reference) {
   const { name, namespace, summary, description, http, socket } = operation;
   return el(
     "div.split", {},
@@ -39,11 +40,11 @@ export function operationPage(operation, reference, page) {
       el("section", {}, el("h2", {}, "Limits"), limits(operation))),
     el("div.aside", {},
       el("section", {}, el("h2", {}, "Call it"),
-        tabs(examples(operation, page.origin, page.key), page),
+        tabs(examples(operation, page.origin, page.key)),
         !operation.open && el("p.hint", {}, link("#start", "How to get a token and a client")),
         socket && el("a.button", { href: `#console.${name}` }, "Try it in the console")),
       "example" in operation.answer && operation.answer.example !== undefined
-        && el("section", {}, el("h2", {}, "What it answers"), code(json(operation.answer.example), "Example of the answer", page.copied)),
+        && el("section", {}, el("h2", {}, "What it answers"), code(json(operation.answer.example), "Example of the answer")),
       http && !socket && el("p.hint", {}, "There is no socket command: this goes over HTTP only.")),
   );
 }
@@ -115,23 +116,19 @@ function limits({ limits: all }) {
 
 // -- examples --------------------------------------------------------------------------------
 
-function tabs(texts, page) {
+export function tabs(texts) {
   const shown = LANGUAGES.filter(([language]) => texts[language]);
   const [chosen] = shown.find(([language]) => language === page.language) ?? shown[0];
   return [
-    el("div.languages", { role: "group", "aria-label": "Language of the example" }, shown.map(([language, label]) =>
-      el("button.quiet", {
-        type: "button", "data-action": "language", "data-id": language, "aria-pressed": String(language === chosen),
-      }, label))),
-    code(texts[chosen], `Example, ${chosen}`, page.copied),
+    el("div.segments.languages", { role: "group", "aria-label": "Language of the example" }, shown.map(([language, label]) =>
+      el("button", { type: "button", onClick: () => choose(language), "aria-pressed": String(language === chosen) }, label))),
+    code(texts[chosen], `Example, ${chosen}`),
   ];
 }
 
-export { tabs };
-
 // -- a push ----------------------------------------------------------------------------------
 
-export function pushPage(push, { schemas }, page) {
+export function pushPage(push, { schemas }) {
   const { namespace, event, description, numbering, data, example } = push;
   const found = schemas.get(nameOf(data));
   return el(
@@ -146,9 +143,9 @@ export function pushPage(push, { schemas }, page) {
         found?.properties && fields(fieldsOf(found), schemas, false),
         data.properties && fields(fieldsOf(data), schemas, false))),
     el("div.aside", {},
-      el("section", {}, el("h2", {}, "Listen to it"), tabs(listeners(push), page),
+      el("section", {}, el("h2", {}, "Listen to it"), tabs(listeners(push)),
         el("p.hint", {}, link("#start", "How to get a client"))),
-      example && el("section", {}, el("h2", {}, "What comes"), code(json(example), "Example of the push", page.copied))),
+      example && el("section", {}, el("h2", {}, "What comes"), code(json(example), "Example of the push"))),
   );
 }
 

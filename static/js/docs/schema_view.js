@@ -1,6 +1,6 @@
 // Schemas for people: the fields of an object in a table, each with its type, limits and meaning.
 
-import { el } from "../dom.js";
+import { el } from "./element.js";
 import { fieldsOf, nameOf } from "./reference.js";
 import { line, link, paragraphs } from "./text.js";
 

@@ -1,6 +1,7 @@
 // Texts of the documents as elements: paragraphs, lists, and `names` that lead to their places.
 
-import { el } from "../dom.js";
+import { el } from "./element.js";
+import { copy, page } from "./page.js";
 
 let known = null; // the reference, in which names are looked up
 
@@ -37,12 +38,12 @@ export function paragraphs(text) {
 }
 
 /** A block of code with a button that copies it. */
-export function code(text, label, copied = "") {
+export function code(text, label) {
   return el(
     "div.code", {},
     el("pre", { tabindex: "0", "aria-label": label, role: "region" }, el("code", {}, text)),
-    el("button.quiet.copy", { type: "button", "data-action": "copy", "data-id": text, "aria-label": `Copy: ${label}` },
-      copied === text ? "Copied" : "Copy"),
+    el("button.button.small.copy", { type: "button", onClick: () => copy(text), "aria-label": `Copy: ${label}` },
+      page.copied === text ? "Copied" : "Copy"),
   );
 }
 

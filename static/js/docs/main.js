@@ -1,33 +1,28 @@
 // The documents for programs: what they describe, searchable, and a console that sends commands.
 
-import { errorsPage, limitsPage, startPage } from "./docs/guide.js";
-import { frameActions, brand, mount, refuse } from "./frame.js";
-import { consoleActions, consolePage, followConsole, openConsole, prepareConsole } from "./docs/console.js";
-import { namespacePage, operationPage, pushPage } from "./docs/operation_view.js";
-import { schemaList, schemaPage } from "./docs/schema_view.js";
-import { changed, notify } from "./state.js";
-import { el } from "./dom.js";
-import { empty } from "./parts.js";
-import { linkInto } from "./docs/text.js";
-import { reference } from "./docs/reference.js";
-import { search } from "./docs/search.js";
-import { unique } from "../client/waiting.js";
+import { render } from "preact";
+import { useLayoutEffect } from "preact/hooks";
+import { Dialogs } from "../shared/dialog.js";
+import { html } from "../shared/html.js";
+import { Toasts, refuse } from "../shared/toasts.js";
+import { CONSOLE, consolePage, openConsole, prepareConsole } from "./console.js";
+import { el } from "./element.js";
+import { errorsPage, limitsPage, startPage } from "./guide.js";
+import { namespacePage, operationPage, pushPage } from "./operation_view.js";
+import { changed, drawing } from "./page.js";
+import { reference } from "./reference.js";
+import { schemaList, schemaPage } from "./schema_view.js";
+import { search } from "./search.js";
+import { linkInto } from "./text.js";
 
-const LANGUAGE = "jobsphere.docs.language";
 const GUIDE = [["start", "Start"], ["errors", "Refusals"], ["limits", "Limits"], ["schemas", "Schemas"],
   ["console", "Console"]];
-const CONSOLE = /^console(?:\.(.+))?$/;
 
 let known = null; // the reference, when both documents are there
 let failed = false;
 let sought = "";
 let menu = false; // whether a phone shows the list of contents
-const page = {
-  origin: location.origin,
-  key: unique(),
-  language: localStorage.getItem(LANGUAGE) ?? "curl",
-  copied: "",
-};
+let arriving = false; // whether what is drawn next is to be gone to
 
 const place = () => placeIn(location.hash);
 
@@ -42,14 +37,14 @@ function placeIn(hash) {
 // -- the content -----------------------------------------------------------------------------
 
 function content(name) {
-  if (!known) return failed ? empty("The documents cannot be read. Reload the page.") : empty("Loading…");
-  if (name === "start") return startPage(known, page);
-  if (name === "errors" || name.startsWith("errors.")) return errorsPage(known, page);
-  if (CONSOLE.test(name)) return consolePage(CONSOLE.exec(name)[1], page);
+  if (!known) return failed ? el("p.none", {}, "The documents cannot be read. Reload the page.") : el("p.none", {}, "Loading…");
+  if (name === "start") return startPage(known);
+  if (name === "errors" || name.startsWith("errors.")) return errorsPage(known);
+  if (CONSOLE.test(name)) return consolePage(CONSOLE.exec(name)[1]);
   if (name === "limits") return limitsPage(known);
   if (name === "schemas") return schemaList(known);
-  if (known.operations.has(name)) return operationPage(known.operations.get(name), known, page);
-  if (known.pushes.has(name)) return pushPage(known.pushes.get(name), known, page);
+  if (known.operations.has(name)) return operationPage(known.operations.get(name), known);
+  if (known.pushes.has(name)) return pushPage(known.pushes.get(name), known);
   if (known.namespaces.has(name)) return namespacePage(known.namespaces.get(name));
   const schema = name.replace(/^schema\./, "");
   if (known.schemas.has(schema)) return schemaPage(schema, known);
@@ -63,7 +58,7 @@ function contents(current) {
   return el(
     menu ? "nav.contents.open" : "nav.contents", { "aria-label": "Contents", id: "contents" },
     el("label.field", {}, el("span", {}, "Search"),
-      el("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "job, offer_expired, cursor …" })),
+      el("input.input", { type: "search", id: "search", autocomplete: "off", spellcheck: false, onInput: seek, placeholder: "job, offer_expired, cursor …" })),
     sought && known ? results() : tree(current),
   );
 }
@@ -71,10 +66,10 @@ function contents(current) {
 function results() {
   const found = search(known, sought);
   return el(
-    "div.results", { "data-key": "results" },
+    "div.results", { key: "results" },
     el("p.hint", { role: "status" }, found.length ? `${found.length === 30 ? "The best 30" : found.length} found` : "Nothing found"),
     el("ul.plain", {}, found.map(({ place: to, kind, name, summary }) => el(
-      "li", { "data-key": to }, el("a", { href: `#${to}` }, el("code", {}, name), el("span.need", {}, kind),
+      "li", { key: to }, el("a", { href: `#${to}` }, el("code", {}, name), el("span.need", {}, kind),
         el("small", {}, summary.split("\n")[0]))))),
   );
 }
@@ -85,7 +80,7 @@ function item(to, label, current) {
 
 function tree(current) {
   return el(
-    "div.tree", { "data-key": "tree" },
+    "div.tree", { key: "tree" },
     el("ul.plain", {}, GUIDE.map(([to, label]) => item(to, label, current.startsWith("schema") ? "schemas" : shown(current)))),
     known && [...known.namespaces.values()].map((each) => branch(each, current)),
   );
@@ -94,7 +89,7 @@ function tree(current) {
 function branch({ name, operations, pushes }, current) {
   const holds = current === name || [...operations, ...pushes].some((each) => each.name === current);
   return el(
-    "details", { "data-key": name, open: holds },
+    "details", { key: name, open: holds },
     el("summary", {}, name),
     el("ul.plain", {}, item(name, "Overview", current), operations.map((each) => item(each.name, each.name.replace(`${name}.`, ""), current)),
       pushes.map((each) => item(each.name, ["⇠ ", each.event], current))),
@@ -103,15 +98,41 @@ function branch({ name, operations, pushes }, current) {
 
 // -- the page --------------------------------------------------------------------------------
 
-function view() {
+function Page() {
+  drawing.value;
   const current = place();
+  useLayoutEffect(() => {
+    if (arriving) arrive();
+    arriving = false;
+  });
   return [
-    el("a.skip", { href: "#main", "data-skip": true }, "To the content"),
-    el("header.bar", {}, brand("/"), el("a.title", { href: "#start" }, "Documents"),
-      el("button.quiet.menu", { type: "button", "data-action": "menu", "aria-expanded": String(menu), "aria-controls": "contents" }, "Contents")),
+    el("a.skip", { href: "#main", onClick: skip }, "To the content"),
+    el("header.docs-bar", {}, el("a.brand", { href: "/" }, el("img", { src: LOGO, alt: "" }), "JobSphere"),
+      el("a.title", { href: "#start" }, "Documents"),
+      el("button.button.small.toggle", {
+        type: "button", onClick: toggle, "aria-expanded": String(menu), "aria-controls": "contents",
+      }, "Contents")),
     el("div.docs", {}, contents(current),
-      el("main", { id: "main", tabindex: "-1", "data-key": shown(current) }, content(current))),
+      el("main", { id: "main", tabindex: "-1", key: shown(current), "data-key": shown(current) }, content(current))),
+    html`<${Toasts} /><${Dialogs} />`,
   ];
+}
+
+const LOGO = new URL("../../favicon.svg", import.meta.url).href;
+
+function toggle() {
+  menu = !menu;
+  changed();
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+function seek({ target }) {
+  sought = target.value.trim();
+  changed();
 }
 
 function title() {
@@ -139,59 +160,21 @@ function arrive() {
 }
 
 addEventListener("hashchange", ({ oldURL }) => {
+  const before = placeIn(new URL(oldURL).hash);
   menu = false;
+  arriving = !CONSOLE.test(before) || !CONSOLE.test(place());
   title();
   if (CONSOLE.test(place())) openConsole();
-  changed();
-  const before = placeIn(new URL(oldURL).hash);
-  if (!CONSOLE.test(before) || !CONSOLE.test(place())) queueMicrotask(arrive);
-});
-
-document.addEventListener("input", ({ target }) => {
-  if (target.id !== "search") return;
-  sought = target.value.trim();
   changed();
 });
 
 document.addEventListener("keydown", (event) => {
-  const field = document.getElementById("search");
-  if (event.key === "/" && !event.target.closest("input, textarea, select")) {
-    event.preventDefault();
-    menu = true;
-    changed();
-    queueMicrotask(() => field.focus());
-  }
-});
-
-document.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-skip]")) return;
+  if (event.key !== "/" || event.target.closest("input, textarea, select")) return;
   event.preventDefault();
-  document.getElementById("main").focus();
+  menu = true;
+  changed();
+  setTimeout(() => document.getElementById("search").focus());
 });
-
-const actions = {
-  ...frameActions,
-  ...consoleActions,
-  menu() {
-    menu = !menu;
-  },
-  language({ id }) {
-    page.language = id;
-    localStorage.setItem(LANGUAGE, id);
-  },
-  async copy({ id }) {
-    if (!navigator.clipboard) { // pages over TLS and of this host have one
-      notify("Browsers let pages copy over TLS only. Select the text instead.");
-      return;
-    }
-    await navigator.clipboard.writeText(id);
-    page.copied = id;
-    setTimeout(() => {
-      page.copied = "";
-      changed();
-    }, 2000);
-  },
-};
 
 async function read() {
   const paths = ["/api/openapi.json", "/api/asyncapi.json", "/api/meta"];
@@ -206,13 +189,12 @@ async function read() {
   if (CONSOLE.test(place())) openConsole();
 }
 
-followConsole();
-mount(view, (name) => actions[name]);
+render(html`<${Page} />`, document.getElementById("page"));
 title();
 read().catch((problem) => {
   failed = true;
   refuse(problem);
 }).finally(() => {
+  arriving = location.hash !== "";
   changed();
-  queueMicrotask(() => location.hash && arrive());
 });
