@@ -119,7 +119,7 @@ async def test_a_refused_connection_can_be_read(server, listed, monkeypatch):
 
 async def test_nothing_else_is_shared(market, listed):
     """Guard: SHARED in `cross_origin`."""
-    for path in ("/", "/admin", "/static/style.css", "/webhooks/stripe", "/livez", "/readyz"):
+    for path in ("/", "/admin", "/static/css/client.css", "/webhooks/stripe", "/livez", "/readyz"):
         async with market.web.get(market.url + path, headers={"Origin": listed}) as response:
             assert ALLOW not in response.headers, path
         async with await ask_before(market, path, listed) as response:

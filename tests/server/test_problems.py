@@ -25,7 +25,7 @@ def routes_of(server) -> list[tuple[str, str]]:
     """(method, path) of all routes."""
     found = []
     for route in server.web.application().router.routes():
-        path = route.resource.canonical.replace("{path}", "style.css")
+        path = route.resource.canonical.replace("{path}", "css/client.css")
         path = re.sub(r"\{\w+\}", "abc", path)
         if not path.startswith("/socket.io"):
             found.append((route.method, path))

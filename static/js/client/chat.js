@@ -10,12 +10,10 @@ import { me, server } from "../shared/server.js";
 import { fullTime, timeOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { Room } from "./chat_room.js";
-import {
-  conversations, findConversation, listed, listShown, openWith, ordered, other, presenceOf, putPresence, readMore,
-  talkOf, unread,
-} from "./talks.js";
+import { conversations, ordered, other, unread } from "./conversations.js";
+import { findConversation, listed, listShown, openWith, presenceOf, putPresence, readMore, talkOf } from "./talks.js";
 
-/** @typedef {import("./talks.js").Conversation} Conversation */
+/** @typedef {import("./conversations.js").Conversation} Conversation */
 
 const ASKED = 100; // conversations in one question for presence
 const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });

@@ -9,9 +9,9 @@ import { refuse, say } from "../shared/toasts.js";
 import { Upload } from "../shared/uploads.js";
 import { editable } from "./chat_menu.js";
 import { askToBlock } from "./chat_unwanted.js";
-import { conversations, other, saying } from "./talks.js";
+import { conversations, other, saying } from "./conversations.js";
 
-/** @typedef {import("./talks.js").Talk} Talk */
+/** @typedef {import("./talk.js").Talk} Talk */
 
 const LONGEST = 4_000;
 const TYPING_EVERY_MS = 3_000;
@@ -132,7 +132,7 @@ function Pen({ talk, name }) {
   </form>`;
 }
 
-/** @param {Talk} talk @param {{entry: import("./talks.js").Entry, text: string}} editing */
+/** @param {Talk} talk @param {{entry: import("./talk.js").Entry, text: string}} editing */
 async function change(talk, { entry, text }) {
   const { id, text: before } = entry.message.peek();
   talk.editing.value = null;

@@ -8,15 +8,15 @@ import { Skeleton } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
 import { dayOf, timeOf } from "../shared/times.js";
-import { conversations, saying } from "./talks.js";
+import { conversations, saying } from "./conversations.js";
 
-/** @typedef {import("./talks.js").Message} Message */
+/** @typedef {import("./conversations.js").Message} Message */
 
 const PAUSE_MS = 250;
 const PAGE = 20;
 const BEFORE = 40; // characters of a text before the word that was found
 
-/** @param {{talk: import("./talks.js").Talk}} props */
+/** @param {{talk: import("./talk.js").Talk}} props */
 export function Find({ talk }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const found = useSignal(/** @type {{q: string, items: Message[], cursor: string | null} | null} */ (null));

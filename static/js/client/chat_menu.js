@@ -9,8 +9,8 @@ import { me, server } from "../shared/server.js";
 import { refuse, say } from "../shared/toasts.js";
 import { report } from "./chat_unwanted.js";
 
-/** @typedef {import("./talks.js").Entry} Entry */
-/** @typedef {import("./talks.js").Talk} Talk */
+/** @typedef {import("./talk.js").Entry} Entry */
+/** @typedef {import("./talk.js").Talk} Talk */
 
 const EMOJIS = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 const MARGIN = 8;

@@ -12,12 +12,12 @@ import { dayOf, fullTime, timeOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { statusOf } from "../shared/words.js";
 import { openMenu } from "./chat_menu.js";
-import { conversations, saying } from "./talks.js";
+import { conversations, saying } from "./conversations.js";
 import { offers } from "./world.js";
 
-/** @typedef {import("./talks.js").Entry} Entry */
-/** @typedef {import("./talks.js").Shown} Shown */
-/** @typedef {import("./talks.js").Talk} Talk */
+/** @typedef {import("./talk.js").Entry} Entry */
+/** @typedef {import("./talk.js").Shown} Shown */
+/** @typedef {import("./talk.js").Talk} Talk */
 
 /**
  * A message, below the day and the mark of the news if they begin here. `joined` is one that goes

@@ -13,10 +13,11 @@ import { Find } from "./chat_find.js";
 import { MessageMenu, openMenu } from "./chat_menu.js";
 import { Line } from "./chat_message.js";
 import { askToBlock, report } from "./chat_unwanted.js";
-import { conversations, markRead, other, presenceOf, saying, shown, talkOf, unread } from "./talks.js";
+import { conversations, other, saying, unread } from "./conversations.js";
+import { markRead, presenceOf, shown, talkOf } from "./talks.js";
 
-/** @typedef {import("./talks.js").Entry} Entry */
-/** @typedef {import("./talks.js").Talk} Talk */
+/** @typedef {import("./talk.js").Entry} Entry */
+/** @typedef {import("./talk.js").Talk} Talk */
 
 const NEAR_PX = 80; // from the end: one reads along
 const AHEAD_PX = 800; // from the edges: the next page is read

@@ -10,7 +10,7 @@ import { live, me, server } from "../shared/server.js";
 import { left } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { statusOf } from "../shared/words.js";
-import { other } from "./talks.js";
+import { other } from "./conversations.js";
 import { conversations, disputes, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
 
 const PAGE = 50;

@@ -6,7 +6,7 @@ import { Records } from "../shared/records.js";
 import { refuse, say } from "../shared/toasts.js";
 import { forgetTalks, hear, mark, putPresence, readList, receive } from "./talks.js";
 
-export { conversations, unread } from "./talks.js";
+export { conversations, unread } from "./conversations.js";
 
 export const jobs = new Records();
 export const applications = new Records();

@@ -91,7 +91,7 @@ async def test_nothing_else_is_served(served: Served, path: str) -> None:
 
 async def test_files_are_packed_and_known(market: Market) -> None:
     """Guard: `packed.PackedBody`."""
-    url = f"{market.url}/static/js/main.js"
+    url = f"{market.url}/static/js/client/app.js"
     async with ClientSession(auto_decompress=False) as client:
         async with client.get(url, headers={"Accept-Encoding": "gzip"}) as response:
             assert response.headers[hdrs.CONTENT_ENCODING] == "gzip"

@@ -28,8 +28,8 @@ PAGES = (
     "/jobs/job_1",
     "/admin",
     "/docs",
-    "/static/style.css",
-    "/static/js/main.js",
+    "/static/css/client.css",
+    "/static/js/client/main.js",
     "/static/nowhere",
 )
 
@@ -69,7 +69,7 @@ async def test_pages(market, path):
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     public = market.settings.public_url.removeprefix("http://")
     scripts = policy.pop("script-src", None)
-    if path in ("/", "/jobs/job_1", "/admin"):  # the import map
+    if path in ("/", "/jobs/job_1", "/admin", "/docs"):  # the import map
         assert scripts and re.fullmatch(r"'self' 'sha256-\S{43}='", scripts)
     else:
         assert scripts is None
@@ -94,7 +94,7 @@ async def test_pages(market, path):
     ("path", "type"),
     [
         ("/", "text/html"),
-        ("/static/style.css", "text/css"),
+        ("/static/css/client.css", "text/css"),
         ("/static/favicon.svg", "image/svg+xml"),
         (SECURITY_TXT, "text/plain"),
     ],

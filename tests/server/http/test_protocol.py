@@ -118,7 +118,7 @@ async def test_odd_requests_are_answered(server, library_log):
     """Guard: `assets.Assets.load`: a long name is an error of a disk."""
     with capture_logs() as logs:
         for line in HARMLESS.values():
-            for path in ("/", "/static/style.css", "/api/job", "/socket.io/?EIO=4"):
+            for path in ("/", "/static/css/client.css", "/api/job", "/socket.io/?EIO=4"):
                 reply = check_tells_nothing(
                     await send(server.url, request("GET", path, b"", LAST, line))
                 )
@@ -133,7 +133,7 @@ async def test_odd_requests_are_answered(server, library_log):
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PUT", "PROPFIND", "LINK"])
 async def test_methods_that_nothing_has(server, method):
     """Guard: METHODS in `routes._check_head`."""
-    for path in ("/", "/nowhere", "/api/job", "/static/style.css", "/socket.io/"):
+    for path in ("/", "/nowhere", "/api/job", "/static/css/client.css", "/socket.io/"):
         target = "test:80" if method == "CONNECT" else path
         reply = check_tells_nothing(await send(server.url, request(method, target, b"", LAST)))
         assert reply.status == 405
@@ -162,7 +162,7 @@ async def test_a_packed_body_is_refused_on_every_path(server, encoding):
         ("GET", "/socket.io/?EIO=4&transport=polling"),
         *(
             ("GET", path)
-            for path in ("/", "/admin", "/docs", "/static/style.css", "/livez", "/nowhere")
+            for path in ("/", "/admin", "/docs", "/static/css/client.css", "/livez", "/nowhere")
         ),
     }
     header = f"Content-Encoding: {encoding}"
