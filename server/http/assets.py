@@ -10,11 +10,12 @@ Rejected: a digest in each file's name. Imports would have to be rewritten or ma
 
 import asyncio
 import hashlib
+import json
 import mimetypes
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
@@ -28,6 +29,12 @@ IMMUTABLE: dict[str, str] = {hdrs.CACHE_CONTROL: f"public, max-age={YEAR}, immut
 TYPES = {".ts": "text/plain", ".toml": "text/plain"}  # what the standard table has otherwise
 SERVED = re.compile(r"(?!.*/\.)(?!\.)(?!.*__pycache__).*")
 IMPORTED = re.compile(r'^@import url\("(?P<path>[^"]+)"\);\n', re.MULTILINE)
+MODULE = re.compile(
+    r'^(?:import\s+|(?:import|export)\b[^;"]*?\bfrom\s+)"(?P<name>[^"]+)";', re.MULTILINE
+)
+IMPORT_MAP = re.compile(r'<script type="importmap">(?P<text>.*?)</script>', re.DOTALL)
+PRELOAD = re.compile(r'<link rel="modulepreload" href="(?P<address>[^"]+)">')
+LOADED = "/static/"
 VERSION = 12  # hex digits
 
 
@@ -54,8 +61,38 @@ class Assets:
                 await asyncio.to_thread(self._read)
                 self._checked = time.monotonic()
 
-    def text(self, path: str) -> str:
-        """A file's text. Raises KeyError."""
+    def page(self, path: str) -> str:
+        """A page whose files have versioned addresses. A link that preloads a module preloads
+        also what that imports, so that the browser need not find it out module by module.
+
+        Raises KeyError.
+        """
+        text = self._text(path)
+        found = IMPORT_MAP.search(text)
+        names = json.loads(found["text"])["imports"] if found else {}
+
+        def links(preload: re.Match[str]) -> str:
+            modules = self._modules(preload["address"].removeprefix(LOADED), names)
+            link = preload[0].replace(preload["address"], "{}")
+            return "".join(link.format(LOADED + module) for module in modules)
+
+        text = PRELOAD.sub(links, text)
+        return text.replace(f'"{LOADED}', f'"{LOADED}@{self.version}/')
+
+    def _modules(self, path: str, names: Mapping[str, str]) -> list[str]:
+        """A module and all that it imports statically; `names` are of an import map."""
+        modules = [path]
+        for module in modules:
+            for found in MODULE.finditer(self._text(module)):
+                folder = PurePosixPath(module).parent
+                imported = names.get(found["name"], "").removeprefix(LOADED) or _below(
+                    folder, found["name"]
+                )
+                if imported not in modules:
+                    modules.append(imported)
+        return modules
+
+    def _text(self, path: str) -> str:
         return self._bodies[path].body.decode()
 
     async def load(self, request: web.Request) -> web.Response:
@@ -108,11 +145,22 @@ def _stamp(file: Path) -> _Stamp:
     return _Stamp(status.st_mtime_ns, status.st_size)
 
 
+def _below(folder: PurePosixPath, name: str) -> str:
+    """The path that a relative address means in a folder."""
+    parts = list(folder.parts)
+    for part in PurePosixPath(name).parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
 def _joined(path: str, texts: Mapping[str, bytes]) -> bytes:
     """A stylesheet with those that it imports in their place, which would be a request each."""
     folder = Path(path).parent
 
     def imported(found: re.Match[str]) -> str:
-        return texts[(folder / found["path"]).as_posix()].decode() + "\n"
+        return _joined((folder / found["path"]).as_posix(), texts).decode() + "\n"
 
     return IMPORTED.sub(imported, texts[path].decode()).encode()

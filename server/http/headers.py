@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from aiohttp import hdrs, web
 
-from server.http.pages import CSP, LOADED, page_of
+from server.http.assets import LOADED
+from server.http.pages import CSP, page_of
 from server.http.protocol import SERVER
 
 HSTS = "Strict-Transport-Security"

@@ -7,13 +7,12 @@ them, and the page finds out by its address what to show.
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 
-from server.http.assets import REVALIDATED, Assets
+from server.http.assets import IMPORT_MAP, REVALIDATED, Assets
 from server.http.packed import PackedBody
 
 # The file of a path by its first part.
@@ -47,9 +46,7 @@ PAGES = {
     ),
 }
 WHOLE = ("", "docs")  # pages without paths of their own below
-LOADED = "/static/"
 CSP = "Content-Security-Policy"
-INLINE = re.compile(r'<script type="importmap">(?P<text>.*?)</script>', re.DOTALL)
 
 # From the hashes of a page's inline scripts to its content security policy.
 Policy = Callable[[list[str]], str]
@@ -73,8 +70,8 @@ def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
         assert file
         await assets.refresh()
         if shown.get(file, ("",))[0] != assets.version:
-            text = assets.text(file).replace(f'"{LOADED}', f'"{LOADED}@{assets.version}/')
-            scripts = [_hash(found["text"]) for found in INLINE.finditer(text)]
+            text = assets.page(file)
+            scripts = [_hash(found["text"]) for found in IMPORT_MAP.finditer(text)]
             page = PackedBody(text.encode(), "text/html")
             shown[file] = assets.version, page, policy(scripts)
         _, page, allowed = shown[file]

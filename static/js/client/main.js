@@ -7,6 +7,8 @@ const landing = /** @type {HTMLTemplateElement} */ (document.getElementById("lan
 if (location.pathname === "/" && !location.hash && localStorage.getItem(KEY) === null) {
   page.append(landing.content.cloneNode(true));
 } else {
+  const modules = /** @type {HTMLTemplateElement} */ (document.getElementById("client"));
+  document.head.append(modules.content.cloneNode(true));
   const { start } = await import("./app.js");
   start(page);
 }

@@ -23,11 +23,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     files = {
         "index.html": '<script type="importmap">{"imports":{"ui":"/static/ui.js"}}</script>\n'
         '<link rel="stylesheet" href="/static/css/all.css">',
-        "admin.html": "admin",
+        "admin.html": '<script type="importmap">{"imports":{"ui":"/static/ui.js"}}</script>\n'
+        '<link rel="modulepreload" href="/static/js/admin/main.js">',
+        "js/admin/main.js": 'import { b } from "../shared/b.js";\nimport "ui";\n'
+        'const later = () => import("./later.js");\n',
+        "js/admin/later.js": "export {};",
+        "js/shared/b.js": 'export {\n  a,\n  b,\n} from "./a.js";\nimport "../admin/main.js";\n',
+        "js/shared/a.js": "export const a = 1;",
         "docs.html": "docs",
         "ui.js": "export {};\n" * 100,
         "css/all.css": '@import url("./parts/one.css");\nb { color: red }\n',
-        "css/parts/one.css": "a { color: red }\n",
+        "css/parts/one.css": '@import url("./two.css");\na { color: red }\n',
+        "css/parts/two.css": "i { color: red }\n",
         ".hidden": "secret",
         "js/.git/config": "secret",
     }
@@ -70,7 +77,15 @@ async def test_imported_stylesheets_are_no_requests(served: Served) -> None:
     """Guard: `assets._joined`."""
     response = await served.get("/static/css/all.css")
     assert response.content_type == "text/css"
-    assert await response.text() == "a { color: red }\n\nb { color: red }\n"
+    assert await response.text() == "i { color: red }\n\na { color: red }\n\nb { color: red }\n"
+
+
+async def test_what_a_module_imports_is_preloaded(served: Served) -> None:
+    """Guard: `Assets._modules`: once each, also by the names of the import map, and nothing that
+    is imported later."""
+    page = await (await served.get("/admin")).text()
+    links = re.findall(r'<link rel="modulepreload" href="/static/@\w+/([^"]+)">', page)
+    assert links == ["js/admin/main.js", "js/shared/b.js", "ui.js", "js/shared/a.js"]
 
 
 async def test_an_inline_script_is_allowed_by_its_hash(served: Served) -> None:
