@@ -39,6 +39,7 @@ check: .venv/.test-ready node_modules/.dev-ready $(VENDOR) $(TYPES)/node_modules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	node_modules/.bin/biome lint --error-on-warnings
 	node_modules/.bin/tsc -p static/jsconfig.json
 	$(PYTEST) -n 4 $(ARGS)
 

@@ -38,7 +38,7 @@ export function Line({ entry, talk, day, joined, marked }) {
 /** @param {{entry: Entry, talk: Talk, joined: boolean}} props */
 function Said({ entry, talk, joined }) {
   const message = entry.message.value;
-  const { author_id, text, files, uploads = [], reply_to, state, deleted_at, edited_at, created_at, reactions, seq } = message;
+  const { author_id, text, files, uploads = [], reply_to, state, deleted_at, reactions, seq } = message;
   const own = author_id === me.value?.id;
   const name = own ? "You" : conversations.peek().get(talk.id)?.names[author_id] ?? "";
   const kind = `message ${own ? "own" : ""} ${joined ? "joined" : ""} ${state ?? ""}`;

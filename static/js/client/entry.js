@@ -105,8 +105,8 @@ function SecondStep() {
 }
 
 const ROLES = /** @type {const} */ ([
-  ["customer", "I have work to be done", "Post jobs, choose who does them, pay for what is done.", "briefcase"],
-  ["contractor", "I do work", "Find jobs, agree on offers, be paid to your bank.", "hand-coins"],
+  ["customer", "I have work to be done", "Post jobs, choose who does them, pay for what is done."],
+  ["contractor", "I do work", "Find jobs, agree on offers, be paid to your bank."],
 ]);
 
 export function Register() {
@@ -121,7 +121,7 @@ export function Register() {
   return html`<${Door} title="Create an account">
     <form onSubmit=${form.submit}>
       <fieldset class="choices"><legend>What brings you here?</legend>
-        ${ROLES.map(([role, label, hint, icon]) => html`<label class="choice">
+        ${ROLES.map(([role, label, hint]) => html`<label class="choice">
           <input type="radio" name="role" value=${role} required checked=${chosen === role} />
           <span><span class="strong">${label}</span><br /><span class="soft small">${hint}</span></span></label>`)}
       </fieldset>

@@ -72,7 +72,7 @@ const publishing = createClient({ url: REDIS_URL });
 const subscribed = publishing.duplicate();
 await Promise.all([publishing.connect(), subscribed.connect()]);
 
-const http = createServer((request, response) => response.end("ready"));
+const http = createServer((_request, response) => response.end("ready"));
 const io = new Server(http, {
   adapter: createAdapter(publishing, subscribed), // fan-out to other processes, as in production
   transports: ["websocket"],

@@ -140,7 +140,7 @@ const cases = {
   async a_command_does_not_go_out_for_the_next_user() {
     const told = [];
     const client = new JobSphere({ url: 'http://127.0.0.1:9' });
-    client.http.send = (route, fields, { token } = {}) =>
+    client.http.send = (route, _fields, { token } = {}) =>
       new Promise((_, failed) => told.push({ route, token, failed }));
     client.adopt(session('a', 1, -60));
     const refused = failing(client.job.mine());
@@ -187,7 +187,7 @@ const cases = {
     const got = [];
     const feed = new Feed({
       sync: (since, limit) => new Promise((done) => waiting.push({ since, limit, done })),
-      deliver: (namespace, name, { seq }) => got.push(seq),
+      deliver: (_namespace, _name, { seq }) => got.push(seq),
       tooOld: () => assert.fail('too old'),
     });
     const item = (seq) => ({ namespace: '/job', name: 'job.updated', seq });
@@ -257,7 +257,7 @@ const cases = {
     const [ours, theirs] = [new Store(), new Store()];
     const used = [];
     const http = {
-      send: async (route, { refresh_token }) => {
+      send: async (_route, { refresh_token }) => {
         if (used.includes(refresh_token)) throw refusal('unauthenticated');
         used.push(refresh_token);
         return json({ ...session('a', used.length + 1), user: undefined });
@@ -303,7 +303,7 @@ const cases = {
     const client = new JobSphere({ url: 'http://127.0.0.1:9' });
     client.adopt(session('a'));
     let given;
-    client.http.send = async (route, fields, { within }) => {
+    client.http.send = async (_route, _fields, { within }) => {
       given = within;
       throw refusal('forbidden');
     };

@@ -61,7 +61,7 @@ async function feedRun() {
       await turns(4);
       return { items, head };
     },
-    deliver: (namespace, name, { seq }) => seen.push(seq),
+    deliver: (_namespace, _name, { seq }) => seen.push(seq),
     tooOld: () => seen.push('too old'),
     since: before,
   });

@@ -8,7 +8,7 @@ import { JobSphere } from '../../../static/client/jobsphere.js';
 
 // What JSON cannot carry, and a clock that is wrong.
 const MORE = {
-  setClock(client, milliseconds) {
+  setClock(_client, milliseconds) {
     const { now } = Date;
     Date.now = () => now() + milliseconds;
   },
@@ -39,7 +39,7 @@ async function call({ client: name, call: path, arguments: given = [] }) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const asked = JSON.parse(line, (key, value) => (value === 'Infinity' ? Infinity : value));
+  const asked = JSON.parse(line, (_key, value) => (value === 'Infinity' ? Infinity : value));
   call(asked).then(
     (data) => say({ id: asked.id, data: data ?? null }),
     ({ code, message, details, stack }) =>
