@@ -2190,6 +2190,12 @@ export interface Payment {
   disputed_amount: number;
   /** When the hold expires; null if nothing is held. */
   capture_before: string | null;
+  /** When the money was held; null if it never was. */
+  authorized_at: string | null;
+  /** When the money was taken; null if it was not. */
+  captured_at: string | null;
+  /** When it failed for good; null if it did not. */
+  failed_at: string | null;
   /** When Stripe makes the money available; null if it is not known yet. */
   available_on: string | null;
   /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
@@ -3075,6 +3081,10 @@ export interface Transfer {
   status: TransferStatus;
   /** The id of the transfer at Stripe; null until it is made. */
   stripe_id: string | null;
+  /** When it was made at Stripe; null if it was not. */
+  made_at: string | null;
+  /** When its money could be withdrawn; null if it could not yet. */
+  available_at: string | null;
   /** What was taken back, in minor units. */
   reversed_amount: number;
   /** Whether it restores a balance at Stripe, which the wallet counts already. */
@@ -3328,6 +3338,12 @@ export interface Withdrawal {
   status: WithdrawalStatus;
   /** Stripe's code of why it failed, such as account_closed; null if it did not. */
   failure: string | null;
+  /** When it left for the bank; null if it did not. */
+  sent_at: string | null;
+  /** When the bank had it; null if it did not. */
+  paid_at: string | null;
+  /** When it failed; null if it did not. */
+  failed_at: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */

@@ -2426,6 +2426,12 @@ class Payment(TypedDict):
     disputed_amount: int
     # When the hold expires; null if nothing is held.
     capture_before: str | None
+    # When the money was held; null if it never was.
+    authorized_at: str | None
+    # When the money was taken; null if it was not.
+    captured_at: str | None
+    # When it failed for good; null if it did not.
+    failed_at: str | None
     # When Stripe makes the money available; null if it is not known yet.
     available_on: str | None
     # Stripe's code of why it failed, such as generic_decline; null if it did not.
@@ -3413,6 +3419,10 @@ class Transfer(TypedDict):
     status: TransferStatus
     # The id of the transfer at Stripe; null until it is made.
     stripe_id: str | None
+    # When it was made at Stripe; null if it was not.
+    made_at: str | None
+    # When its money could be withdrawn; null if it could not yet.
+    available_at: str | None
     # What was taken back, in minor units.
     reversed_amount: int
     # Whether it restores a balance at Stripe, which the wallet counts already.
@@ -3689,6 +3699,12 @@ class Withdrawal(TypedDict):
     status: WithdrawalStatus
     # Stripe's code of why it failed, such as account_closed; null if it did not.
     failure: str | None
+    # When it left for the bank; null if it did not.
+    sent_at: str | None
+    # When the bank had it; null if it did not.
+    paid_at: str | None
+    # When it failed; null if it did not.
+    failed_at: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
