@@ -187,7 +187,9 @@ class Web(Container):
         )
         self.realtime.attach(app)
         app.add_routes(
-            self.http.route(exposed.route.method, exposed.route.path, exposed.operation)
+            self.http.route(
+                exposed.route.method, exposed.route.path, exposed.operation, exposed.kept_seconds
+            )
             for namespace in NAMESPACES
             for exposed in namespace.exposed
             if exposed.route and not exposed.streamed

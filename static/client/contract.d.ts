@@ -2389,6 +2389,44 @@ export interface Proposal {
   at: string;
 }
 
+/** An open job, as people without an account see it. */
+export interface PublicJob {
+  /** Identifies the job. */
+  id: string;
+  /** Counts its changes. */
+  version: number;
+  /** When it was posted. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The customer's first name. */
+  customer_name: string;
+  /** What is to be done, in one line. */
+  title: string;
+  /** What is to be done. */
+  description: string;
+  /** The kind of work, free text. */
+  category: string;
+  /** What the contractor should be good at. */
+  skills: string[];
+  /** The least that the customer will pay, in minor units. */
+  budget_min_amount: number;
+  /** The most that the customer will pay, in minor units. */
+  budget_max_amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Where, rounded to about 1 km. Null if it is anywhere. */
+  location: Location | null;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface PublicJobPage {
+  /** This part of the list. */
+  items: PublicJob[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** An emoji, and who reacted with it. */
 export interface Reaction {
   /** One emoji. */
@@ -3655,6 +3693,25 @@ export interface JobCommands {
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   mine(fields?: JobMineFields, options?: CallOptions): Promise<JobPage>;
+  /**
+   * List open jobs for people without an account, newest first; up to 30 s old
+   *
+   * For anyone. Refusals of its own: unsupported_type.
+   */
+  public(fields?: {
+    q?: string;
+    category?: string;
+    cursor?: string;
+    limit?: number;
+  }, options?: CallOptions): Promise<PublicJobPage>;
+  /**
+   * One open job, for people without an account; up to 30 s old
+   *
+   * For anyone. Refusals of its own: not_found, unsupported_type.
+   */
+  public_one(fields: {
+    job_id: string;
+  }, options?: CallOptions): Promise<PublicJob>;
   /**
    * Save a search: new jobs that `job.list` would find with the same fields are pushed.
    *

@@ -58,6 +58,8 @@ CASES = {
     ),
     "job.list": Case("q category skills near radius_km budget status sort cursor limit", NOTHING),
     "job.mine": Case("status cursor limit", NOTHING),
+    "job.public": Case("q category cursor limit", ALL),
+    "job.public_one": Case("job_id", ALL),
     "job.get": Case("job_id", NOT_FOUND),
     "job.update": Case(
         "job_id title description category budget_min_amount budget_max_amount currency skills "

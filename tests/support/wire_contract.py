@@ -43,6 +43,8 @@ CONTRACT = {
         ("create", "POST /api/job", "customer"),
         ("list", "GET /api/job", USER),
         ("mine", "GET /api/job/mine", USER),
+        (None, "GET /api/job/public", ""),
+        (None, "GET /api/job/public/{job_id}", ""),
         ("get", "GET /api/job/{job_id}", USER),
         ("update", "PATCH /api/job/{job_id}", "customer"),
         ("start", "POST /api/job/{job_id}/start", "contractor"),

@@ -2638,6 +2638,46 @@ class Proposal(TypedDict):
     at: str
 
 
+class PublicJob(TypedDict):
+    """An open job, as people without an account see it."""
+
+    # Identifies the job.
+    id: str
+    # Counts its changes.
+    version: int
+    # When it was posted.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The customer's first name.
+    customer_name: str
+    # What is to be done, in one line.
+    title: str
+    # What is to be done.
+    description: str
+    # The kind of work, free text.
+    category: str
+    # What the contractor should be good at.
+    skills: list[str]
+    # The least that the customer will pay, in minor units.
+    budget_min_amount: int
+    # The most that the customer will pay, in minor units.
+    budget_max_amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Where, rounded to about 1 km. Null if it is anywhere.
+    location: Location | None
+
+
+class PublicJobPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[PublicJob]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 class Reaction(TypedDict):
     """An emoji, and who reacted with it."""
 
@@ -3742,6 +3782,17 @@ AccountSessionsAnswer: TypeAlias = "list[SessionView]"
 AccountPasskeyBeginAnswer: TypeAlias = "dict[str, Any]"
 
 
+class JobPublicFields(TypedDict):
+    q: NotRequired[str]
+    category: NotRequired[str]
+    cursor: NotRequired[str]
+    limit: NotRequired[int]
+
+
+class JobPublicOneFields(TypedDict):
+    job_id: str
+
+
 ChatTypingAnswer: TypeAlias = "None"
 
 
@@ -4177,6 +4228,26 @@ class JobCommands(Namespace):
         For admin, contractor, customer.
         """
         answer: JobPage = await self._command("mine", "GET /api/job/mine", fields, "safe")
+        return answer
+
+    async def public(self, **fields: Unpack[JobPublicFields]) -> PublicJobPage:
+        """List open jobs for people without an account, newest first; up to 30 s old
+
+        For anyone.
+        """
+        answer: PublicJobPage = await self._request(
+            "GET /api/job/public", fields, "safe", signed_in=False
+        )
+        return answer
+
+    async def public_one(self, **fields: Unpack[JobPublicOneFields]) -> PublicJob:
+        """One open job, for people without an account; up to 30 s old
+
+        For anyone. Refusals: not_found.
+        """
+        answer: PublicJob = await self._request(
+            "GET /api/job/public/{job_id}", fields, "safe", signed_in=False
+        )
         return answer
 
     async def search_save(
