@@ -10,6 +10,7 @@ from domain.accounts.registration import Registration, SendRegistration
 from domain.accounts.second_factor import SecondFactor
 from domain.accounts.sessions import EndSession, EndSessions, Revocation
 from domain.accounts.user import User
+from domain.admin.activity import ActivityRow
 from domain.admin.approval import Approval, UnapprovedTotal
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
@@ -105,6 +106,7 @@ RECORDS = (
     Revocation,
     Approval,
     UnapprovedTotal,
+    ActivityRow,
 )
 
 TASKS = (

@@ -1,6 +1,7 @@
 """/admin: dashboard, disputes, money, users, dead letters, Stripe events and reconciliation."""
 
 from domain.admin import (
+    activity,
     approval,
     approvals,
     bans,
@@ -26,6 +27,7 @@ admin = Namespace("/admin")
 
 admin.expose(dashboard.overview, http="GET /api/admin/overview")
 admin.expose(dashboard.live)
+admin.expose(activity.activity, http="GET /api/admin/activity")
 admin.expose(listing.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.list_all_disputes, http="GET /api/admin/disputes")
 admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
@@ -62,4 +64,4 @@ admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
 
-admin.pushes = (dashboard.STATS, dashboard.ACTIVITY, ALERT, approval.UPDATED, runs.UPDATED)
+admin.pushes = (dashboard.STATS, activity.ACTIVITY, ALERT, approval.UPDATED, runs.UPDATED)

@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from domain.accounts.step_up import StepUpCheck
 from domain.accounts.user import User
-from domain.admin.dashboard import ACTIVITY
+from domain.admin.activity import ACTIVITY, Activity
 from domain.bidding import system_messages
 from domain.chat.members import ConversationMembers
 from domain.kernel.money import Schedule
@@ -44,6 +44,7 @@ from server.pubsub.fanout import Fanout
 from server.pubsub.redis_connections import redis_pool
 from server.pubsub.session_events import SessionEvents
 from server.realtime.packets import envelope, event
+from server.workers.activity_writer import ActivityWriter
 from server.workers.message_writer import MessageWriter
 from server.workers.outbox_relay import Relay
 from server.workers.scheduler import Scheduler
@@ -98,6 +99,7 @@ class Container:
             settings.stripe_secret_key, settings.stripe_api_base, settings.public_url
         )
         self.relay = Relay(TASKS, self._push)
+        self.activity_writer = ActivityWriter(self.store, self._push_activity)
         seal = HmacSeal(settings.audit_keys)
         demands = Demands(second_factor=settings.require_second_factor)
         self.message_writer = MessageWriter(self.store, seal, self._push)
@@ -143,12 +145,14 @@ class Container:
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
         self.message_writer.start()
+        self.activity_writer.start()
         self.relay.start(self.ports)
         self.scheduler.start()
 
     async def stop(self) -> None:
         await self.scheduler.stop()
         await self.relay.stop(STOP_SECONDS)
+        await self.activity_writer.stop(STOP_SECONDS)
         await self.message_writer.stop(STOP_SECONDS)
         await self.fanout.stop()
         await self.close()
@@ -176,7 +180,9 @@ class Container:
     def _send(self, room: str, namespace: str, name: str, message: Any) -> None:
         self.fanout.send(room, event(namespace, name, message))
 
-    async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
+    async def _push(
+        self, delivery: Delivery, at: datetime, seqs: dict[str, int], row_id: str = ""
+    ) -> None:
         """Push to every user, on all processes, with the user's own number."""
         space, name, data = delivery.namespace, delivery.name, delivery.data
         for user in delivery.to:
@@ -186,8 +192,11 @@ class Container:
             self._send(delivery.room, space, name, envelope(None, at, data))
         # Chat stays private, and an event is shown once.
         if delivery.seq is None and not gets_copies(delivery.room or ""):
-            message = envelope(None, at, {"namespace": space, "name": name, "data": data})
-            self._send(LIVE_MONITOR, ACTIVITY.namespace, ACTIVITY.name, message)
+            self.activity_writer.add(row_id, at, delivery)
+
+    def _push_activity(self, item: Activity) -> None:
+        message = envelope(None, item.at, wire(item))
+        self._send(LIVE_MONITOR, ACTIVITY.namespace, ACTIVITY.name, message)
 
 
 async def refuse_demo_accounts(store: Store) -> None:

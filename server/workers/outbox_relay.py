@@ -44,7 +44,7 @@ MAX_HEADS = 50_000  # feed heads in memory
 UNREADABLE_WAIT = timedelta(minutes=5)
 UNCOUNTED = timedelta(days=7)  # the age from which waiting for Stripe counts as an attempt
 
-Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
+Push = Callable[[Delivery, datetime, dict[str, int], str], Awaitable[None]]
 
 
 def backoff(attempts: int) -> timedelta:
@@ -330,7 +330,7 @@ class Relay:
         self._unsaved.update(for_feeds)
         for row, delivery in batch:
             seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}
-            await self._push(delivery, row.created_at, seqs)
+            await self._push(delivery, row.created_at, seqs, row.id)
         await self._delete(rows)
 
     async def _delete(self, rows: Sequence[OutboxRow]) -> None:

@@ -257,14 +257,82 @@ export interface AccountVerifyFields {
 /** An operation without fields. */
 export type AccountVerifySendFields = Record<string, never>;
 
-/** A push that some user gets, as it happens. */
+/** One thing as it happens, with the push that users get. */
 export interface Activity {
+  /** The id of the item. */
+  id: string;
+  /** When it happened. */
+  at: string;
   /** The namespace of the push. */
   namespace: string;
-  /** The name of the push. */
+  /** The name of the push, such as offer.accepted. */
   name: string;
-  /** Its data. */
+  /** The id of the user whose command it was; null for the platform itself. */
+  actor_id: string | null;
+  /** The id of what it is about; may be empty. */
+  subject_id: string;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; null if it is about none. */
+  job_title: string | null;
+  /** The id of the customer; null if it concerns none. */
+  customer_id: string | null;
+  /** The id of the contractor; null if it concerns none. */
+  contractor_id: string | null;
+  /** The id of the only user that it concerns; null if it is not one. */
+  user_id: string | null;
+  /** The state of the subject then; null if it has none. */
+  status: string | null;
+  /** In minor units of `currency`; null if it has none. */
+  amount: number | null;
+  /** The currency, ISO 4217; null if there is no amount. */
+  currency: string | null;
+  /** The names of the people, by user id. */
+  names: Record<string, string>;
+  /** The data of the push. */
   data: unknown;
+}
+
+/** One thing that happened, with the names of the people and of the job. */
+export interface ActivityItem {
+  /** The id of the item. */
+  id: string;
+  /** When it happened. */
+  at: string;
+  /** The namespace of the push. */
+  namespace: string;
+  /** The name of the push, such as offer.accepted. */
+  name: string;
+  /** The id of the user whose command it was; null for the platform itself. */
+  actor_id: string | null;
+  /** The id of what it is about; may be empty. */
+  subject_id: string;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; null if it is about none. */
+  job_title: string | null;
+  /** The id of the customer; null if it concerns none. */
+  customer_id: string | null;
+  /** The id of the contractor; null if it concerns none. */
+  contractor_id: string | null;
+  /** The id of the only user that it concerns; null if it is not one. */
+  user_id: string | null;
+  /** The state of the subject then; null if it has none. */
+  status: string | null;
+  /** In minor units of `currency`; null if it has none. */
+  amount: number | null;
+  /** The currency, ISO 4217; null if there is no amount. */
+  currency: string | null;
+  /** The names of the people, by user id. */
+  names: Record<string, string>;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface ActivityItemPage {
+  /** This part of the list. */
+  items: ActivityItem[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** A passkey that was added. */
@@ -277,6 +345,17 @@ export interface AddedPasskey {
 
 /** The account behind an adjustment: the platform's earnings, or its losses. */
 export type AdjustedAccount = "losses" | "platform";
+
+export interface AdminActivityFields {
+  /** Only what this id is part of: a user, a job, an offer or a payment. */
+  subject?: string | null;
+  /** Only pushes of this name, such as offer.accepted. */
+  name?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
 
 /** `amount` is in minor units: positive to the contractor, negative from them. */
 export interface AdminAdjustFields {
@@ -4274,6 +4353,12 @@ export interface AdminCommands {
    */
   overview(fields?: AdminOverviewFields, options?: CallOptions): Promise<Overview>;
   /**
+   * What happened in the last seven days, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  activity(fields?: AdminActivityFields, options?: CallOptions): Promise<ActivityItemPage>;
+  /**
    * The audit trail, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
@@ -4525,8 +4610,9 @@ export interface AdminPushes {
    */
   stats: Overview;
   /**
-   * With each push to users except messages, to connections that asked `admin.live`. Show it: it
-   * changes nothing else. May be missed.
+   * With each push to users about jobs, offers, money and accounts, to connections that asked
+   * `admin.live`. Show it: it changes nothing else. `admin.activity` has what was before; an `id`
+   * may come twice. May be missed.
    */
   activity: Activity;
   /** Numbered: never missed. */

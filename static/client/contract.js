@@ -143,6 +143,7 @@ export const NAMESPACES = {
     path: "/admin",
     commands: {
       overview: { event: "overview", http: "GET /api/admin/overview", repeat: "safe", signedIn: true },
+      activity: { event: "activity", http: "GET /api/admin/activity", repeat: "safe", signedIn: true },
       audit: { event: "audit", http: "GET /api/admin/audit", repeat: "safe", signedIn: true },
       disputes: { event: "disputes", http: "GET /api/admin/disputes", repeat: "safe", signedIn: true },
       conversation: { event: "conversation", http: "GET /api/admin/disputes/{dispute_id}/conversation", repeat: "safe", signedIn: true },

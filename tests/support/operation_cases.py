@@ -135,6 +135,7 @@ CASES = {
     "files.ticket": Case("file_id", NOT_FOUND),
     "admin.overview": Case("", ALL),
     "admin.live": Case("", ALL),
+    "admin.activity": Case("subject name cursor limit", ALL),
     "admin.audit": Case("actor_id operation subject since cursor limit", ALL),
     "admin.dead_letters": Case("lane cursor limit", ALL),
     "admin.reconcile": Case("start end", ALL),

@@ -126,6 +126,7 @@ CONTRACT = {
     "/admin": [
         ("overview", "GET /api/admin/overview", "admin"),
         ("live", None, "admin"),
+        ("activity", "GET /api/admin/activity", "admin"),
         ("audit", "GET /api/admin/audit", "admin"),
         ("dead_letters", "GET /api/admin/dead_letters", "admin"),
         ("reconcile", "POST /api/admin/reconcile", "admin"),
@@ -219,4 +220,5 @@ COLLECTIONS = {
     "revocations",
     "approvals",
     "unapproved_totals",
+    "activity",
 }

@@ -269,14 +269,84 @@ class AccountVerifyFields(TypedDict):
 
 
 class Activity(TypedDict):
-    """A push that some user gets, as it happens."""
+    """One thing as it happens, with the push that users get."""
 
+    # The id of the item.
+    id: str
+    # When it happened.
+    at: str
     # The namespace of the push.
     namespace: str
-    # The name of the push.
+    # The name of the push, such as offer.accepted.
     name: str
-    # Its data.
+    # The id of the user whose command it was; null for the platform itself.
+    actor_id: str | None
+    # The id of what it is about; may be empty.
+    subject_id: str
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; null if it is about none.
+    job_title: str | None
+    # The id of the customer; null if it concerns none.
+    customer_id: str | None
+    # The id of the contractor; null if it concerns none.
+    contractor_id: str | None
+    # The id of the only user that it concerns; null if it is not one.
+    user_id: str | None
+    # The state of the subject then; null if it has none.
+    status: str | None
+    # In minor units of `currency`; null if it has none.
+    amount: int | None
+    # The currency, ISO 4217; null if there is no amount.
+    currency: str | None
+    # The names of the people, by user id.
+    names: dict[str, str]
+    # The data of the push.
     data: Any
+
+
+class ActivityItem(TypedDict):
+    """One thing that happened, with the names of the people and of the job."""
+
+    # The id of the item.
+    id: str
+    # When it happened.
+    at: str
+    # The namespace of the push.
+    namespace: str
+    # The name of the push, such as offer.accepted.
+    name: str
+    # The id of the user whose command it was; null for the platform itself.
+    actor_id: str | None
+    # The id of what it is about; may be empty.
+    subject_id: str
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; null if it is about none.
+    job_title: str | None
+    # The id of the customer; null if it concerns none.
+    customer_id: str | None
+    # The id of the contractor; null if it concerns none.
+    contractor_id: str | None
+    # The id of the only user that it concerns; null if it is not one.
+    user_id: str | None
+    # The state of the subject then; null if it has none.
+    status: str | None
+    # In minor units of `currency`; null if it has none.
+    amount: int | None
+    # The currency, ISO 4217; null if there is no amount.
+    currency: str | None
+    # The names of the people, by user id.
+    names: dict[str, str]
+
+
+class ActivityItemPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[ActivityItem]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class AddedPasskey(TypedDict):
@@ -293,6 +363,17 @@ AdjustedAccount: TypeAlias = Literal[
     "losses",
     "platform",
 ]
+
+
+class AdminActivityFields(TypedDict):
+    # Only what this id is part of: a user, a job, an offer or a payment.
+    subject: NotRequired[str | None]
+    # Only pushes of this name, such as offer.accepted.
+    name: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
 
 
 class AdminAdjustFields(TypedDict):
@@ -5071,6 +5152,16 @@ class AdminCommands(Namespace):
         For admin.
         """
         answer: Overview = await self._command("overview", "GET /api/admin/overview", {}, "safe")
+        return answer
+
+    async def activity(self, **fields: Unpack[AdminActivityFields]) -> ActivityItemPage:
+        """What happened in the last seven days, newest first
+
+        For admin.
+        """
+        answer: ActivityItemPage = await self._command(
+            "activity", "GET /api/admin/activity", fields, "safe"
+        )
         return answer
 
     async def audit(self, **fields: Unpack[AdminAuditFields]) -> AuditListingPage:
