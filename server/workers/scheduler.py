@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from domain import ledger
+from domain.accounts import search_backfill
 from domain.admin import approvals
 from domain.audit_trail import hash_chain, verification
 from domain.bidding import offers
@@ -87,6 +88,7 @@ JOBS = (
     Job("log_audit_head", 3600, log_audit_head),
     Job("verify_audit_trail", 86_400, verification.verify_daily),
     Job("save_feed_heads", 3600, keep_heads),
+    Job("fill_search_keys", 86_400, search_backfill.fill_search_keys),
 )
 
 

@@ -10,6 +10,7 @@ from aiohttp import ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
 from domain.accounts.mailed_tokens import MailedToken
+from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
 from domain.admin.activity import ActivityRow
 from domain.audit_trail.hash_chain import Anchor
@@ -158,6 +159,7 @@ class Market:
             updated_at=uow.now,
             email=_email(id),
             name=name,
+            search_keys=search_keys(name, _email(id)),
             role=role,
             password_hash=PASSWORD_HASH,
             **fields,

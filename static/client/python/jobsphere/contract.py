@@ -685,9 +685,12 @@ class AdminUnfreezeFields(TypedDict):
 
 
 class AdminUsersFields(TypedDict):
-    """`q` is a complete e-mail address or an id."""
+    """`q` is an id of the user here or at Stripe, an e-mail address, or beginnings of the words of
+    a name and an address.
+    """
 
-    # A complete e-mail address, or an id.
+    # An id, also a connected account's or a customer's at Stripe; or an e-mail address; or the
+    # first letters of words of the name and the address, three or more of each word.
     q: NotRequired[str | None]
     # Only users with this role.
     role: NotRequired[Role | None]
