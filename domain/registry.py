@@ -12,6 +12,7 @@ from domain.accounts.sessions import EndSession, EndSessions, Revocation
 from domain.accounts.user import User
 from domain.admin.activity import ActivityRow
 from domain.admin.approval import Approval, UnapprovedTotal
+from domain.admin.assignments import Assignment
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
@@ -34,6 +35,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import ProcessHeartbeat
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.notifications.alerts import AlertRecord
 from domain.notifications.feed import FeedRow
 from domain.notifications.notices import NotificationMark, Notify, SendMail
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -107,6 +109,8 @@ RECORDS = (
     Approval,
     UnapprovedTotal,
     ActivityRow,
+    AlertRecord,
+    Assignment,
 )
 
 TASKS = (

@@ -2,8 +2,10 @@
 
 from domain.admin import (
     activity,
+    alerts,
     approval,
     approvals,
+    assignments,
     bans,
     commissions,
     dashboard,
@@ -18,7 +20,7 @@ from domain.admin import (
 from domain.audit_trail import listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
-from domain.notifications.alerts import ALERT
+from domain.notifications.alerts import ALERT, ALERT_UPDATED
 from domain.reconciliation import runs
 from domain.stripe_events import replay
 from handlers.expose import Namespace
@@ -28,6 +30,10 @@ admin = Namespace("/admin")
 admin.expose(dashboard.overview, http="GET /api/admin/overview")
 admin.expose(dashboard.live)
 admin.expose(activity.activity, http="GET /api/admin/activity")
+admin.expose(alerts.alerts, http="GET /api/admin/alerts")
+admin.expose(alerts.alert_close, http="POST /api/admin/alerts/{alert_id}/close")
+admin.expose(assignments.assign, http="POST /api/admin/assign")
+admin.expose(assignments.assignments, http="GET /api/admin/assignments")
 admin.expose(listing.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.list_all_disputes, http="GET /api/admin/disputes")
 admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
@@ -64,4 +70,12 @@ admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
 
-admin.pushes = (dashboard.STATS, activity.ACTIVITY, ALERT, approval.UPDATED, runs.UPDATED)
+admin.pushes = (
+    dashboard.STATS,
+    activity.ACTIVITY,
+    ALERT,
+    ALERT_UPDATED,
+    assignments.UPDATED,
+    approval.UPDATED,
+    runs.UPDATED,
+)

@@ -44,7 +44,7 @@ UNSHOWN = frozenset(
 PEOPLE = ("customer_id", "contractor_id", "user_id")
 OTHERS = ("job_id", "offer_id", "payment_id", "dispute_id", "subject")
 
-Name = Annotated[str, Limits(min_length=1, max_length=40)]
+Kind = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
 class ActivityRow(Record, frozen=True):
@@ -120,7 +120,7 @@ class List(Command, frozen=True):
     subject: Annotated[
         Id | None, about("Only what this id is part of: a user, a job, an offer or a payment.")
     ] = None
-    name: Annotated[Name | None, about("Only pushes of this name, such as offer.accepted.")] = None
+    kind: Annotated[Kind | None, about("Only pushes of this name, such as offer.accepted.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 50
 
@@ -128,7 +128,7 @@ class List(Command, frozen=True):
 @operation("admin.activity", roles=ADMINS, style=Style.READ)
 async def activity(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[ActivityItem]:
     """What happened in the last seven days, newest first."""
-    where = given(about=cmd.subject, name=cmd.name)
+    where = given(about=cmd.subject, name=cmd.kind)
     page = await uow.page(ActivityRow, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page(await _named(uow, page.items), page.next_cursor)
 

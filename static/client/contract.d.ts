@@ -350,7 +350,7 @@ export interface AdminActivityFields {
   /** Only what this id is part of: a user, a job, an offer or a payment. */
   subject?: string | null;
   /** Only pushes of this name, such as offer.accepted. */
-  name?: string | null;
+  kind?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -371,6 +371,26 @@ export interface AdminAdjustFields {
   account?: AdjustedAccount;
 }
 
+export interface AdminAlertCloseFields {
+  /** The id of the alert. */
+  alert_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
+export interface AdminAlertsFields {
+  /** Only alerts that are open, or only others. */
+  open?: boolean | null;
+  /** Only alerts of this kind, such as refund_failed. */
+  kind?: string | null;
+  /** Only alerts about this id. */
+  subject?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface AdminApprovalsFields {
   /** Only requests in this state. */
   status?: ApprovalStatus | null;
@@ -383,6 +403,25 @@ export interface AdminApprovalsFields {
 export interface AdminApproveFields {
   /** The id of the request. */
   approval_id: string;
+}
+
+export interface AdminAssignFields {
+  /** The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter. */
+  subject: string;
+  /** The id of the administrator; null for nobody. */
+  to: string | null;
+}
+
+/** All that is assigned, or what is assigned to one, or who looks after some things. */
+export interface AdminAssignmentsFields {
+  /** Only what this administrator looks after. */
+  assignee_id?: string | null;
+  /** Only what has these ids. */
+  subjects?: string[] | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
 }
 
 /**
@@ -743,6 +782,48 @@ export interface Alert {
   message: string;
   /** Whether somebody has to act. */
   urgent: boolean;
+  /** The id of the alert, for `admin.alert_close`. */
+  id: string;
+}
+
+/** An alert as it is kept. It is open until an administrator closes it, if it is urgent. */
+export interface AlertRecord {
+  /** What happened, such as refund_failed. */
+  kind: string;
+  /** The id of what it is about. */
+  subject: string;
+  /** What happened and what to do, for a person. */
+  message: string;
+  /** Whether somebody has to act. */
+  urgent: boolean;
+  /** Whether nobody has closed it yet; false if it is not urgent. */
+  open: boolean;
+  /** When it last occurred. */
+  last_at: string;
+  /** How often it occurred while it was open. */
+  count: number;
+  /** The id of the administrator who closed it; null if none did. */
+  closed_by: string | null;
+  /** When it was closed; null if it was not. */
+  closed_at: string | null;
+  /** Why it was closed; empty if it was not. */
+  close_reason: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface AlertRecordPage {
+  /** This part of the list. */
+  items: AlertRecord[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** A contractor's application to a job, in the job's currency at the time. */
@@ -867,6 +948,34 @@ export interface ArchivedMessages {
   items: ArchivedMessage[];
   /** The number of the newest message. */
   head: number;
+}
+
+/** The administrator who looks after `subject`; the id is made of the subject's. */
+export interface Assignment {
+  /** The id of what is looked after. */
+  subject: string;
+  /** The id of the administrator; null if nobody looks after it any more. */
+  assignee_id: string | null;
+  /** The name of the administrator; empty if there is none. */
+  assignee_name: string;
+  /** The id of the administrator who assigned it. */
+  by: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface AssignmentPage {
+  /** This part of the list. */
+  items: Assignment[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** The public view of a file. `size` is in bytes, `width` and `height` of a picture in pixels. */
@@ -4365,6 +4474,30 @@ export interface AdminCommands {
    */
   activity(fields?: AdminActivityFields, options?: CallOptions): Promise<ActivityItemPage>;
   /**
+   * List alerts, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  alerts(fields?: AdminAlertsFields, options?: CallOptions): Promise<AlertRecordPage>;
+  /**
+   * Close an open alert; a problem that occurs again has a new one
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  alert_close(fields: AdminAlertCloseFields, options?: CallOptions): Promise<AlertRecord>;
+  /**
+   * Say who looks after something
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  assign(fields: AdminAssignFields, options?: CallOptions): Promise<Assignment>;
+  /**
+   * Who looks after what, the newest subjects of each kind first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  assignments(fields?: AdminAssignmentsFields, options?: CallOptions): Promise<AssignmentPage>;
+  /**
    * The audit trail, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
@@ -4623,6 +4756,16 @@ export interface AdminPushes {
   activity: Activity;
   /** Numbered: never missed. */
   alert: Alert;
+  /**
+   * When an alert was closed, to all administrators. `admin.alerts` has those that were missed. May
+   * be missed.
+   */
+  "alert.updated": AlertRecord;
+  /**
+   * When an administrator takes or gives work, to all administrators. `admin.assignments` has those
+   * that were missed. May be missed.
+   */
+  "assignment.updated": Assignment;
   /**
    * When an operation waits for another administrator, and when it is decided or expires, to all
    * administrators. `admin.approvals` has those that were missed. May be missed.

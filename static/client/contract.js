@@ -144,6 +144,10 @@ export const NAMESPACES = {
     commands: {
       overview: { event: "overview", http: "GET /api/admin/overview", repeat: "safe", signedIn: true },
       activity: { event: "activity", http: "GET /api/admin/activity", repeat: "safe", signedIn: true },
+      alerts: { event: "alerts", http: "GET /api/admin/alerts", repeat: "safe", signedIn: true },
+      alert_close: { event: "alert_close", http: "POST /api/admin/alerts/{alert_id}/close", repeat: "request_id", signedIn: true },
+      assign: { event: "assign", http: "POST /api/admin/assign", repeat: "request_id", signedIn: true },
+      assignments: { event: "assignments", http: "GET /api/admin/assignments", repeat: "safe", signedIn: true },
       audit: { event: "audit", http: "GET /api/admin/audit", repeat: "safe", signedIn: true },
       disputes: { event: "disputes", http: "GET /api/admin/disputes", repeat: "safe", signedIn: true },
       conversation: { event: "conversation", http: "GET /api/admin/disputes/{dispute_id}/conversation", repeat: "safe", signedIn: true },

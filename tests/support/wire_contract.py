@@ -127,6 +127,10 @@ CONTRACT = {
         ("overview", "GET /api/admin/overview", "admin"),
         ("live", None, "admin"),
         ("activity", "GET /api/admin/activity", "admin"),
+        ("alerts", "GET /api/admin/alerts", "admin"),
+        ("alert_close", "POST /api/admin/alerts/{alert_id}/close", "admin"),
+        ("assign", "POST /api/admin/assign", "admin"),
+        ("assignments", "GET /api/admin/assignments", "admin"),
         ("audit", "GET /api/admin/audit", "admin"),
         ("dead_letters", "GET /api/admin/dead_letters", "admin"),
         ("reconcile", "POST /api/admin/reconcile", "admin"),
@@ -174,7 +178,8 @@ PUSHES = {
     "offer.withdrawn offer.expired offer.blocked offer.failed",
     "/payment": "payment.updated dispute.updated chargeback.updated",
     "/wallet": "wallet.updated withdrawal.updated",
-    "/admin": "stats activity alert approval.updated reconciliation.updated",
+    "/admin": "stats activity alert alert.updated assignment.updated "
+    "approval.updated reconciliation.updated",
 }
 COLLECTIONS = {
     "users",
@@ -221,4 +226,6 @@ COLLECTIONS = {
     "approvals",
     "unapproved_totals",
     "activity",
+    "alerts",
+    "assignments",
 }

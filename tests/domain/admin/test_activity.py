@@ -27,7 +27,7 @@ async def test_what_happens_is_shown_live_and_later(market: Market) -> None:
     for subject in (contractor.id, application["id"]):
         [only] = (await admin.call("/admin", "activity", {"subject": subject}))["items"]
         assert only["id"] == applied["id"]
-    named = await admin.http("GET", "/api/admin/activity?name=job.updated&limit=1")
+    named = await admin.http("GET", "/api/admin/activity?kind=job.updated&limit=1")
     assert named == (200, {"items": [later[1]], "next_cursor": None})
 
 

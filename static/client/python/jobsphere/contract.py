@@ -369,7 +369,7 @@ class AdminActivityFields(TypedDict):
     # Only what this id is part of: a user, a job, an offer or a payment.
     subject: NotRequired[str | None]
     # Only pushes of this name, such as offer.accepted.
-    name: NotRequired[str | None]
+    kind: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -391,6 +391,26 @@ class AdminAdjustFields(TypedDict):
     account: NotRequired[AdjustedAccount]
 
 
+class AdminAlertCloseFields(TypedDict):
+    # The id of the alert.
+    alert_id: str
+    # Why, for the audit trail.
+    reason: str
+
+
+class AdminAlertsFields(TypedDict):
+    # Only alerts that are open, or only others.
+    open: NotRequired[bool | None]
+    # Only alerts of this kind, such as refund_failed.
+    kind: NotRequired[str | None]
+    # Only alerts about this id.
+    subject: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminApprovalsFields(TypedDict):
     # Only requests in this state.
     status: NotRequired[ApprovalStatus | None]
@@ -403,6 +423,26 @@ class AdminApprovalsFields(TypedDict):
 class AdminApproveFields(TypedDict):
     # The id of the request.
     approval_id: str
+
+
+class AdminAssignFields(TypedDict):
+    # The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter.
+    subject: str
+    # The id of the administrator; null for nobody.
+    to: str | None
+
+
+class AdminAssignmentsFields(TypedDict):
+    """All that is assigned, or what is assigned to one, or who looks after some things."""
+
+    # Only what this administrator looks after.
+    assignee_id: NotRequired[str | None]
+    # Only what has these ids.
+    subjects: NotRequired[list[str] | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
 
 
 class AdminAuditFields(TypedDict):
@@ -768,6 +808,50 @@ class Alert(TypedDict):
     message: str
     # Whether somebody has to act.
     urgent: bool
+    # The id of the alert, for `admin.alert_close`.
+    id: str
+
+
+class AlertRecord(TypedDict):
+    """An alert as it is kept. It is open until an administrator closes it, if it is urgent."""
+
+    # What happened, such as refund_failed.
+    kind: str
+    # The id of what it is about.
+    subject: str
+    # What happened and what to do, for a person.
+    message: str
+    # Whether somebody has to act.
+    urgent: bool
+    # Whether nobody has closed it yet; false if it is not urgent.
+    open: bool
+    # When it last occurred.
+    last_at: str
+    # How often it occurred while it was open.
+    count: int
+    # The id of the administrator who closed it; null if none did.
+    closed_by: str | None
+    # When it was closed; null if it was not.
+    closed_at: str | None
+    # Why it was closed; empty if it was not.
+    close_reason: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class AlertRecordPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[AlertRecord]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class Application(TypedDict):
@@ -910,6 +994,36 @@ class ArchivedMessages(TypedDict):
     items: list[ArchivedMessage]
     # The number of the newest message.
     head: int
+
+
+class Assignment(TypedDict):
+    """The administrator who looks after `subject`; the id is made of the subject's."""
+
+    # The id of what is looked after.
+    subject: str
+    # The id of the administrator; null if nobody looks after it any more.
+    assignee_id: str | None
+    # The name of the administrator; empty if there is none.
+    assignee_name: str
+    # The id of the administrator who assigned it.
+    by: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class AssignmentPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[Assignment]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class Attachment(TypedDict):
@@ -5167,6 +5281,50 @@ class AdminCommands(Namespace):
         )
         return answer
 
+    async def alerts(self, **fields: Unpack[AdminAlertsFields]) -> AlertRecordPage:
+        """List alerts, newest first
+
+        For admin.
+        """
+        answer: AlertRecordPage = await self._command(
+            "alerts", "GET /api/admin/alerts", fields, "safe"
+        )
+        return answer
+
+    async def alert_close(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminAlertCloseFields]
+    ) -> AlertRecord:
+        """Close an open alert; a problem that occurs again has a new one
+
+        For admin. Refusals: not_found.
+        """
+        answer: AlertRecord = await self._command(
+            "alert_close", "POST /api/admin/alerts/{alert_id}/close", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def assign(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminAssignFields]
+    ) -> Assignment:
+        """Say who looks after something
+
+        For admin. Refusals: not_found.
+        """
+        answer: Assignment = await self._command(
+            "assign", "POST /api/admin/assign", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def assignments(self, **fields: Unpack[AdminAssignmentsFields]) -> AssignmentPage:
+        """Who looks after what, the newest subjects of each kind first
+
+        For admin.
+        """
+        answer: AssignmentPage = await self._command(
+            "assignments", "GET /api/admin/assignments", fields, "safe"
+        )
+        return answer
+
     async def audit(self, **fields: Unpack[AdminAuditFields]) -> AuditListingPage:
         """The audit trail, newest first
 
@@ -5571,6 +5729,16 @@ class AdminCommands(Namespace):
 
     @overload
     def pushes(self, name: Literal["alert"], *, size: int = QUEUE) -> Subscription[Alert]: ...
+
+    @overload
+    def pushes(
+        self, name: Literal["alert.updated"], *, size: int = QUEUE
+    ) -> Subscription[AlertRecord]: ...
+
+    @overload
+    def pushes(
+        self, name: Literal["assignment.updated"], *, size: int = QUEUE
+    ) -> Subscription[Assignment]: ...
 
     @overload
     def pushes(
