@@ -198,7 +198,7 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
         else DisputeStatus.PROPOSED
     )
     new_deadline: dict[str, Any] = {}
-    if dispute.waits_for == actor.id:
+    if dispute.awaited == actor.id:
         new_deadline = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
     return await add_limited_entry(
         uow,

@@ -70,7 +70,8 @@ def new_dispute(
         answer_by=uow.now + ANSWER_WITHIN,
     )
     entry = TimelineEntry(uow.now, by, "open", text, seq=1)
-    return msgspec.structs.replace(dispute, **entry_fields(dispute, entry))
+    fields = entry_fields(dispute, entry)
+    return msgspec.structs.replace(dispute, waits_for=dispute.awaited, **fields)
 
 
 async def open_dispute(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
@@ -162,6 +163,7 @@ async def _close_dispute(uow: UnitOfWork, dispute: Dispute, refund_amount: int) 
         status=DisputeStatus.RESOLVED,
         refund_amount=refund_amount,
         resolved_at=uow.now,
+        waits_for=None,
     )
     if resolved is None:
         raise DisputeNotOpen(status=dispute.status)
@@ -197,6 +199,8 @@ async def dispute_recovered_money(uow: UnitOfWork, offer: Offer) -> None:
         return
     text = "The bank gave the money back after the job had ended without it."
     opened = new_dispute(offer, cancelled, SYSTEM, DisputeReason.OTHER, text, uow)
-    dispute = msgspec.structs.replace(opened, status=DisputeStatus.ESCALATED, called_at=uow.now)
+    dispute = msgspec.structs.replace(
+        opened, status=DisputeStatus.ESCALATED, called_at=uow.now, waits_for=None
+    )
     await open_dispute(uow, offer, dispute)
     await alert_admins(uow, dispute)

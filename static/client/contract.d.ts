@@ -32,6 +32,9 @@ export interface AccountExportFields {
   password: string;
 }
 
+/** An operation without fields. */
+export type AccountHomeFields = Record<string, never>;
+
 /** The kinds of accounts that have a balance row. */
 export type AccountKind = "debt" | "escrow" | "wallet";
 
@@ -1467,6 +1470,8 @@ export interface Dispute {
   reason: string;
   /** When it goes to an administrator, unless the awaited side answers before. */
   answer_by: string;
+  /** The id of the user who has to answer; null if an administrator decides or has. */
+  waits_for: string | null;
   /** Its state. */
   status: DisputeStatus;
   /** The current proposal; null if there is none. */
@@ -1690,6 +1695,18 @@ export interface HalfConfirmed {
   confirmed: "new" | "old";
   /** Always true. */
   pending: boolean;
+}
+
+/** What waits for the caller. */
+export interface Home {
+  /** How many messages the caller has not read. */
+  unread_messages: number;
+  /** In how many conversations they are. */
+  unread_conversations: number;
+  /** How many notices are not seen yet, up to 100. */
+  unread_notices: number;
+  /** What the caller has to do, by kind; only kinds with anything. */
+  waiting: Waiting[];
 }
 
 /** What a customer wants to be done. It is public while it is open. */
@@ -3212,6 +3229,24 @@ export interface SteppedUp {
   step_up_until: string;
 }
 
+/** One thing that waits. */
+export interface Subject {
+  /** The id of what waits; null for an amount of money. */
+  id: string | null;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; empty if it is about none. */
+  title: string;
+  /** Since when it waits; null if that is not known. */
+  at: string | null;
+  /** Until when it should be done; null if there is no such time. */
+  due_at: string | null;
+  /** What it is about, in minor units of `currency`; null if no money. */
+  amount: number | null;
+  /** The currency of `amount`, ISO 4217. */
+  currency: string | null;
+}
+
 /** `changes` of the conversations whose revisions were given. */
 export interface SyncedMessages {
   /** New messages, by the id of the conversation. */
@@ -3433,6 +3468,22 @@ export interface VerificationRequired {
   /** Always true. */
   verification_required: boolean;
 }
+
+/** All that waits of one kind. */
+export interface Waiting {
+  /** What is to be done. */
+  kind: WaitingFor;
+  /** How much waits, up to 100. */
+  count: number;
+  /** The first of it, up to five. */
+  subjects: Subject[];
+}
+
+/**
+ * What a person has to do. `counter_offers`: to make a new offer of them, or to leave it.
+ * `money_to_set_up`: to set up payouts, which earned money waits for.
+ */
+export type WaitingFor = "applications" | "counter_offers" | "disputes" | "failed_withdrawals" | "jobs_to_start" | "money_to_set_up" | "offers_to_answer" | "offers_to_pay" | "work_to_approve" | "work_to_deliver";
 
 /** An operation without fields. */
 export type WalletBalanceFields = Record<string, never>;
@@ -3817,6 +3868,12 @@ export interface AccountCommands {
    * wrong_credentials.
    */
   delete(fields: AccountDeleteFields, options?: CallOptions): Promise<DeletedAccount>;
+  /**
+   * What needs the caller now: counts of each kind, with the first of them.
+   *
+   * For contractor, customer. Refusals of its own: forbidden, not_found.
+   */
+  home(fields?: AccountHomeFields, options?: CallOptions): Promise<Home>;
   /**
    * What the user missed
    *

@@ -37,6 +37,7 @@ export const NAMESPACES = {
       onboard: { event: "onboard", http: "POST /api/account/onboard", repeat: "request_id", signedIn: true },
       export: { event: "export", http: "POST /api/account/export", repeat: "no", signedIn: true },
       delete: { event: "delete", http: "POST /api/account/delete", repeat: "no", signedIn: true },
+      home: { event: "home", http: "GET /api/account/home", repeat: "safe", signedIn: true },
       sync: { event: "sync", http: "GET /api/account/feed", repeat: "safe", signedIn: true },
       seen: { event: "seen", http: "POST /api/account/feed/seen", repeat: "request_id", signedIn: true },
     },

@@ -50,6 +50,7 @@ CASES = {
     "account.onboard": Case("country", OWN),
     "account.export": Case("password", OWN),
     "account.delete": Case("password", OWN),
+    "account.home": Case("", OWN),
     "account.sync": Case("since limit", OWN),
     "account.seen": Case("seq", OWN),
     "job.create": Case(

@@ -36,6 +36,7 @@ CONTRACT = {
         ("onboard", "POST /api/account/onboard", "contractor"),
         ("export", "POST /api/account/export", USER),
         ("delete", "POST /api/account/delete", SIDES),
+        ("home", "GET /api/account/home", SIDES),
         ("sync", "GET /api/account/feed", USER),
         ("seen", "POST /api/account/feed/seen", USER),
     ],

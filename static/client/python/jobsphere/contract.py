@@ -1556,6 +1556,8 @@ class Dispute(TypedDict):
     reason: str
     # When it goes to an administrator, unless the awaited side answers before.
     answer_by: str
+    # The id of the user who has to answer; null if an administrator decides or has.
+    waits_for: str | None
     # Its state.
     status: DisputeStatus
     # The current proposal; null if there is none.
@@ -1864,6 +1866,19 @@ class HalfConfirmed(TypedDict):
     confirmed: Literal["new", "old"]
     # Always true.
     pending: bool
+
+
+class Home(TypedDict):
+    """What waits for the caller."""
+
+    # How many messages the caller has not read.
+    unread_messages: int
+    # In how many conversations they are.
+    unread_conversations: int
+    # How many notices are not seen yet, up to 100.
+    unread_notices: int
+    # What the caller has to do, by kind; only kinds with anything.
+    waiting: list[Waiting]
 
 
 class Job(TypedDict):
@@ -3549,6 +3564,25 @@ class SteppedUp(TypedDict):
     step_up_until: str
 
 
+class Subject(TypedDict):
+    """One thing that waits."""
+
+    # The id of what waits; null for an amount of money.
+    id: str | None
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; empty if it is about none.
+    title: str
+    # Since when it waits; null if that is not known.
+    at: str | None
+    # Until when it should be done; null if there is no such time.
+    due_at: str | None
+    # What it is about, in minor units of `currency`; null if no money.
+    amount: int | None
+    # The currency of `amount`, ISO 4217.
+    currency: str | None
+
+
 class SyncedMessages(TypedDict):
     """`changes` of the conversations whose revisions were given."""
 
@@ -3795,6 +3829,33 @@ class VerificationRequired(TypedDict):
 
     # Always true.
     verification_required: bool
+
+
+class Waiting(TypedDict):
+    """All that waits of one kind."""
+
+    # What is to be done.
+    kind: WaitingFor
+    # How much waits, up to 100.
+    count: int
+    # The first of it, up to five.
+    subjects: list[Subject]
+
+
+# What a person has to do. `counter_offers`: to make a new offer of them, or to leave it.
+# `money_to_set_up`: to set up payouts, which earned money waits for.
+WaitingFor: TypeAlias = Literal[
+    "applications",
+    "counter_offers",
+    "disputes",
+    "failed_withdrawals",
+    "jobs_to_start",
+    "money_to_set_up",
+    "offers_to_answer",
+    "offers_to_pay",
+    "work_to_approve",
+    "work_to_deliver",
+]
 
 
 class WalletBalances(TypedDict):
@@ -4337,6 +4398,14 @@ class AccountCommands(Namespace):
         answer: DeletedAccount = await self._command(
             "delete", "POST /api/account/delete", fields, "no"
         )
+        return answer
+
+    async def home(self) -> Home:
+        """What needs the caller now: counts of each kind, with the first of them.
+
+        For contractor, customer. Refusals: not_found.
+        """
+        answer: Home = await self._command("home", "GET /api/account/home", {}, "safe")
         return answer
 
     async def sync(self, **fields: Unpack[AccountSyncFields]) -> Feed:
