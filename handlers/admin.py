@@ -20,6 +20,7 @@ from domain.admin import (
 from domain.audit_trail import listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
+from domain.monitor import processes
 from domain.notifications.alerts import ALERT, ALERT_UPDATED
 from domain.reconciliation import runs
 from domain.stripe_events import replay
@@ -34,6 +35,7 @@ admin.expose(alerts.alerts, http="GET /api/admin/alerts")
 admin.expose(alerts.alert_close, http="POST /api/admin/alerts/{alert_id}/close")
 admin.expose(assignments.assign, http="POST /api/admin/assign")
 admin.expose(assignments.assignments, http="GET /api/admin/assignments")
+admin.expose(processes.processes, http="GET /api/admin/processes")
 admin.expose(listing.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.list_all_disputes, http="GET /api/admin/disputes")
 admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")

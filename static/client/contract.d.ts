@@ -584,6 +584,9 @@ export interface AdminPaymentsFields {
   limit?: number;
 }
 
+/** An operation without fields. */
+export type AdminProcessesFields = Record<string, never>;
+
 /** A time span, by default the last two days; `end` is exclusive. */
 export interface AdminReconcileFields {
   /** From this time on; by default two days before `end`. */
@@ -2590,6 +2593,87 @@ export interface PresenceList {
   items: UserPresence[];
 }
 
+/** What a process has done since its start. Differences of two are what it did in between. */
+export interface ProcessCounts {
+  /** Commands and requests that it has answered. */
+  commands: number;
+  /** Those of them that it answered with an error. */
+  refused: number;
+  /** Chat messages that it has stored. */
+  messages: number;
+  /** Pushes that it has sent to users and rooms. */
+  deliveries: number;
+  /** Requests to Stripe. */
+  stripe_calls: number;
+  /** Requests to Stripe without an answer, or that Stripe could not carry out. */
+  stripe_errors: number;
+  /** The time that all requests to Stripe took. */
+  stripe_seconds: number;
+  /** How often its event loop stood still. */
+  loop_stalls: number;
+  /** How long its event loop stood still in all. */
+  stalled_seconds: number;
+}
+
+/** The state of a process at its last heartbeat. */
+export interface ProcessFigures {
+  /** `web` with clients, or `worker` without. */
+  kind: string;
+  /** The name of its machine. */
+  host: string;
+  /** Its number on that machine. */
+  pid: number;
+  /** Whether it should get traffic. */
+  ready: boolean;
+  /** What is wrong, by the name of the check. */
+  reasons: Record<string, string>;
+  /** The connections of its clients. */
+  sockets: number;
+  /** The tasks and pushes that it works on. */
+  in_hand: number;
+  /** The pushes that wait in it. */
+  queued_pushes: number;
+  /** The memory that it uses, in bytes. */
+  memory: number;
+  /** Half of its last requests to Stripe took at most so many seconds; null without. */
+  stripe_p50: number | null;
+  /** 95 % of its last requests to Stripe took at most so many seconds; null without. */
+  stripe_p95: number | null;
+  /** What it did in the last minute. */
+  rates: ProcessRates;
+  /** What it has done since its start. */
+  counts: ProcessCounts;
+}
+
+/** A process that runs, or has ended within ten minutes, and what it told of itself last. */
+export interface ProcessHealth {
+  /** Identifies the process. */
+  id: string;
+  /** Whether it runs. */
+  state: ProcessState;
+  /** When it started. */
+  started_at: string;
+  /** When it was last heard of. */
+  beat_at: string;
+  /** When it ended; null if it runs. */
+  ended_at: string | null;
+  /** What it told of itself then. */
+  figures: ProcessFigures;
+}
+
+/** What a process did for each second of the last minute. */
+export interface ProcessRates {
+  /** Commands and requests for each second. */
+  commands: number;
+  /** Chat messages for each second. */
+  messages: number;
+  /** Pushes for each second. */
+  deliveries: number;
+}
+
+/** `ended`: it said so. `lost`: it has not been heard of for too long. */
+export type ProcessState = "ended" | "lost" | "running";
+
 /** A side's proposal: `refund_amount` goes to the customer, the rest to the contractor. */
 export interface Proposal {
   /** The id of the user who proposes. */
@@ -4554,6 +4638,14 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   assignments(fields?: AdminAssignmentsFields, options?: CallOptions): Promise<AssignmentPage>;
+  /**
+   * The processes of the deployment and how they are, those that run first.
+   *
+   * Each tells of itself every four seconds. At most 100.
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  processes(fields?: AdminProcessesFields, options?: CallOptions): Promise<ProcessHealth[]>;
   /**
    * The audit trail, newest first
    *

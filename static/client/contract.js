@@ -149,6 +149,7 @@ export const NAMESPACES = {
       alert_close: { event: "alert_close", http: "POST /api/admin/alerts/{alert_id}/close", repeat: "request_id", signedIn: true },
       assign: { event: "assign", http: "POST /api/admin/assign", repeat: "request_id", signedIn: true },
       assignments: { event: "assignments", http: "GET /api/admin/assignments", repeat: "safe", signedIn: true },
+      processes: { event: "processes", http: "GET /api/admin/processes", repeat: "safe", signedIn: true },
       audit: { event: "audit", http: "GET /api/admin/audit", repeat: "safe", signedIn: true },
       disputes: { event: "disputes", http: "GET /api/admin/disputes", repeat: "safe", signedIn: true },
       conversation: { event: "conversation", http: "GET /api/admin/disputes/{dispute_id}/conversation", repeat: "safe", signedIn: true },

@@ -141,6 +141,7 @@ CASES = {
     "admin.alert_close": Case("alert_id reason", ALL),
     "admin.assign": Case("subject to", ALL),
     "admin.assignments": Case("assignee_id subjects cursor limit", ALL),
+    "admin.processes": Case("", ALL),
     "admin.audit": Case("actor_id operation subject since cursor limit", ALL),
     "admin.dead_letters": Case("lane cursor limit", ALL),
     "admin.reconcile": Case("start end", ALL),

@@ -132,6 +132,7 @@ CONTRACT = {
         ("alert_close", "POST /api/admin/alerts/{alert_id}/close", "admin"),
         ("assign", "POST /api/admin/assign", "admin"),
         ("assignments", "GET /api/admin/assignments", "admin"),
+        ("processes", "GET /api/admin/processes", "admin"),
         ("audit", "GET /api/admin/audit", "admin"),
         ("dead_letters", "GET /api/admin/dead_letters", "admin"),
         ("reconcile", "POST /api/admin/reconcile", "admin"),

@@ -2840,6 +2840,96 @@ class PresenceList(TypedDict):
     items: list[UserPresence]
 
 
+class ProcessCounts(TypedDict):
+    """What a process has done since its start. Differences of two are what it did in between."""
+
+    # Commands and requests that it has answered.
+    commands: int
+    # Those of them that it answered with an error.
+    refused: int
+    # Chat messages that it has stored.
+    messages: int
+    # Pushes that it has sent to users and rooms.
+    deliveries: int
+    # Requests to Stripe.
+    stripe_calls: int
+    # Requests to Stripe without an answer, or that Stripe could not carry out.
+    stripe_errors: int
+    # The time that all requests to Stripe took.
+    stripe_seconds: float
+    # How often its event loop stood still.
+    loop_stalls: int
+    # How long its event loop stood still in all.
+    stalled_seconds: float
+
+
+class ProcessFigures(TypedDict):
+    """The state of a process at its last heartbeat."""
+
+    # `web` with clients, or `worker` without.
+    kind: str
+    # The name of its machine.
+    host: str
+    # Its number on that machine.
+    pid: int
+    # Whether it should get traffic.
+    ready: bool
+    # What is wrong, by the name of the check.
+    reasons: dict[str, str]
+    # The connections of its clients.
+    sockets: int
+    # The tasks and pushes that it works on.
+    in_hand: int
+    # The pushes that wait in it.
+    queued_pushes: int
+    # The memory that it uses, in bytes.
+    memory: int
+    # Half of its last requests to Stripe took at most so many seconds; null without.
+    stripe_p50: float | None
+    # 95 % of its last requests to Stripe took at most so many seconds; null without.
+    stripe_p95: float | None
+    # What it did in the last minute.
+    rates: ProcessRates
+    # What it has done since its start.
+    counts: ProcessCounts
+
+
+class ProcessHealth(TypedDict):
+    """A process that runs, or has ended within ten minutes, and what it told of itself last."""
+
+    # Identifies the process.
+    id: str
+    # Whether it runs.
+    state: ProcessState
+    # When it started.
+    started_at: str
+    # When it was last heard of.
+    beat_at: str
+    # When it ended; null if it runs.
+    ended_at: str | None
+    # What it told of itself then.
+    figures: ProcessFigures
+
+
+class ProcessRates(TypedDict):
+    """What a process did for each second of the last minute."""
+
+    # Commands and requests for each second.
+    commands: float
+    # Chat messages for each second.
+    messages: float
+    # Pushes for each second.
+    deliveries: float
+
+
+# `ended`: it said so. `lost`: it has not been heard of for too long.
+ProcessState: TypeAlias = Literal[
+    "ended",
+    "lost",
+    "running",
+]
+
+
 class Proposal(TypedDict):
     """A side's proposal: `refund_amount` goes to the customer, the rest to the contractor."""
 
@@ -4053,6 +4143,9 @@ class JobPublicOneFields(TypedDict):
 
 
 ChatTypingAnswer: TypeAlias = "None"
+
+
+AdminProcessesAnswer: TypeAlias = "list[ProcessHealth]"
 
 
 AdminSessionsAnswer: TypeAlias = "list[SessionView]"
@@ -5391,6 +5484,18 @@ class AdminCommands(Namespace):
         """
         answer: AssignmentPage = await self._command(
             "assignments", "GET /api/admin/assignments", fields, "safe"
+        )
+        return answer
+
+    async def processes(self) -> AdminProcessesAnswer:
+        """The processes of the deployment and how they are, those that run first.
+
+        Each tells of itself every four seconds. At most 100.
+
+        For admin.
+        """
+        answer: AdminProcessesAnswer = await self._command(
+            "processes", "GET /api/admin/processes", {}, "safe"
         )
         return answer
 
