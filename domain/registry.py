@@ -13,6 +13,7 @@ from domain.accounts.user import User
 from domain.admin.activity import ActivityRow
 from domain.admin.approval import Approval, UnapprovedTotal
 from domain.admin.assignments import Assignment
+from domain.audit_trail.chain_state import CheckTrail, TrailCheck
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
@@ -111,6 +112,7 @@ RECORDS = (
     ActivityRow,
     AlertRecord,
     Assignment,
+    TrailCheck,
 )
 
 TASKS = (
@@ -149,4 +151,5 @@ TASKS = (
     | PushPresence
     | FinishMessages
     | PostSystemMessages
+    | CheckTrail
 )

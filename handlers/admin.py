@@ -17,7 +17,7 @@ from domain.admin import (
     sessions,
     wallet_actions,
 )
-from domain.audit_trail import listing
+from domain.audit_trail import chain_state, listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
 from domain.monitor import processes
@@ -37,6 +37,8 @@ admin.expose(assignments.assign, http="POST /api/admin/assign")
 admin.expose(assignments.assignments, http="GET /api/admin/assignments")
 admin.expose(processes.processes, http="GET /api/admin/processes")
 admin.expose(listing.audit_rows, http="GET /api/admin/audit")
+admin.expose(chain_state.audit_chain, http="GET /api/admin/audit/chain")
+admin.expose(chain_state.audit_verify, http="POST /api/admin/audit/verify")
 admin.expose(disputes.list_all_disputes, http="GET /api/admin/disputes")
 admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
 admin.expose(moderation.list_reports, http="GET /api/admin/reports")
@@ -79,5 +81,6 @@ admin.pushes = (
     ALERT_UPDATED,
     assignments.UPDATED,
     approval.UPDATED,
+    chain_state.CHECKED,
     runs.UPDATED,
 )

@@ -40,6 +40,7 @@ class AuditListing(msgspec.Struct, frozen=True):
         str | None, about("The id of the user who did it; null if nobody was signed in.")
     ]
     role: Annotated[str | None, about("Their role; null if nobody was signed in.")]
+    session_id: Annotated[str | None, about("The id of their session; null if there was none.")]
     operation: Annotated[str, about("What they did, such as admin.refund.")]
     request_id: Annotated[str | None, about("The request id, if the client gave one.")]
     address: Annotated[str, about("The network address of the client.")]
@@ -76,6 +77,7 @@ def _listed(row: WaitingRow) -> AuditListing:
         seq,
         row.actor_id,
         row.role,
+        row.session_id,
         row.operation,
         row.request_id,
         row.address,

@@ -427,6 +427,9 @@ export interface AdminAssignmentsFields {
   limit?: number;
 }
 
+/** An operation without fields. */
+export type AdminAuditChainFields = Record<string, never>;
+
 /**
  * `operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time with
  * its zone.
@@ -445,6 +448,9 @@ export interface AdminAuditFields {
   /** At most so many items. */
   limit?: number;
 }
+
+/** An operation without fields. */
+export type AdminAuditVerifyFields = Record<string, never>;
 
 export interface AdminBanFields {
   /** The id of the user. */
@@ -1014,6 +1020,8 @@ export interface AuditListing {
   actor_id: string | null;
   /** Their role; null if nobody was signed in. */
   role: string | null;
+  /** The id of their session; null if there was none. */
+  session_id: string | null;
   /** What they did, such as admin.refund. */
   operation: string;
   /** The request id, if the client gave one. */
@@ -1143,6 +1151,22 @@ export interface BudgetInput {
   max_amount?: number | null;
   /** A code of three letters, such as USD. */
   currency?: string | null;
+}
+
+/** The end of the chain, the rows that wait for it, and the last check. */
+export interface ChainState {
+  /** The number of the last row in the chain. */
+  head_seq: number;
+  /** The MAC of the last row, to be compared with a noted one. */
+  head_mac: string;
+  /** Whether the anchor, which keeps the end outside of the trail, is genuine. */
+  anchor_ok: boolean;
+  /** How many rows wait to be chained, counted up to 10,000. */
+  waiting: number;
+  /** When the oldest of them was written; null if none waits. */
+  oldest_waiting_at: string | null;
+  /** The last check of the whole trail; null if there was none. */
+  last_check: TrailCheck | null;
 }
 
 /** A card dispute. Amounts are in minor units; `fee_amount` is Stripe's fee for it. */
@@ -1690,6 +1714,14 @@ export interface FeedMarks {
   head: number;
   /** Up to which number the user has marked events as seen, on any device. */
   seen: number;
+}
+
+/** A problem in the trail, and the number or row where it is. */
+export interface Finding {
+  /** What is wrong. */
+  what: string;
+  /** The number or the row where it is. */
+  subject: string;
 }
 
 /** One address has confirmed the change, and the other one must still do so. */
@@ -2722,6 +2754,12 @@ export interface PublicJobPage {
   next_cursor: string | null;
 }
 
+/** A check that was asked for. */
+export interface QueuedCheck {
+  /** The id that the report will have. */
+  id: string;
+}
+
 /** An emoji, and who reacted with it. */
 export interface Reaction {
   /** One emoji. */
@@ -3384,6 +3422,28 @@ export interface Tokens {
   refresh_token: string;
   /** When the access token expires. */
   expires_at: string;
+}
+
+/** The report of one check of the whole trail. */
+export interface TrailCheck {
+  /** The id of the administrator who asked for it, or `system`. */
+  by: string;
+  /** How many rows were read. */
+  rows: number;
+  /** The end of the chain then, as number:MAC. */
+  head: string;
+  /** In how many places the trail is not what was written. */
+  finding_count: number;
+  /** The first of these places. */
+  findings: Finding[];
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
 }
 
 /** One immutable entry of the journal. `users` see it in their history. */
@@ -4653,6 +4713,18 @@ export interface AdminCommands {
    */
   audit(fields?: AdminAuditFields, options?: CallOptions): Promise<AuditListingPage>;
   /**
+   * The state of the audit trail's chain and its last check
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  audit_chain(fields?: AdminAuditChainFields, options?: CallOptions): Promise<ChainState>;
+  /**
+   * Check the whole trail; `trail.checked` is pushed when it has ended
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  audit_verify(fields?: AdminAuditVerifyFields, options?: CallOptions): Promise<QueuedCheck>;
+  /**
    * List all disputes with their latest entries, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
@@ -4920,6 +4992,11 @@ export interface AdminPushes {
    * administrators. `admin.approvals` has those that were missed. May be missed.
    */
   "approval.updated": Approval;
+  /**
+   * When a check of the audit trail has ended, to all administrators. `admin.audit_chain` has the
+   * last one. May be missed.
+   */
+  "trail.checked": TrailCheck;
   /**
    * When a reconciliation has ended, to all administrators. `admin.reconciliations` has those that
    * were missed. May be missed.

@@ -151,6 +151,8 @@ export const NAMESPACES = {
       assignments: { event: "assignments", http: "GET /api/admin/assignments", repeat: "safe", signedIn: true },
       processes: { event: "processes", http: "GET /api/admin/processes", repeat: "safe", signedIn: true },
       audit: { event: "audit", http: "GET /api/admin/audit", repeat: "safe", signedIn: true },
+      audit_chain: { event: "audit_chain", http: "GET /api/admin/audit/chain", repeat: "safe", signedIn: true },
+      audit_verify: { event: "audit_verify", http: "POST /api/admin/audit/verify", repeat: "request_id", signedIn: true },
       disputes: { event: "disputes", http: "GET /api/admin/disputes", repeat: "safe", signedIn: true },
       conversation: { event: "conversation", http: "GET /api/admin/disputes/{dispute_id}/conversation", repeat: "safe", signedIn: true },
       reports: { event: "reports", http: "GET /api/admin/reports", repeat: "safe", signedIn: true },

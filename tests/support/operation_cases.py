@@ -143,6 +143,8 @@ CASES = {
     "admin.assignments": Case("assignee_id subjects cursor limit", ALL),
     "admin.processes": Case("", ALL),
     "admin.audit": Case("actor_id operation subject since cursor limit", ALL),
+    "admin.audit_chain": Case("", ALL),
+    "admin.audit_verify": Case("", ALL),
     "admin.dead_letters": Case("lane cursor limit", ALL),
     "admin.reconcile": Case("start end", ALL),
     "admin.reconciliations": Case("cursor limit", ALL),

@@ -134,6 +134,8 @@ CONTRACT = {
         ("assignments", "GET /api/admin/assignments", "admin"),
         ("processes", "GET /api/admin/processes", "admin"),
         ("audit", "GET /api/admin/audit", "admin"),
+        ("audit_chain", "GET /api/admin/audit/chain", "admin"),
+        ("audit_verify", "POST /api/admin/audit/verify", "admin"),
         ("dead_letters", "GET /api/admin/dead_letters", "admin"),
         ("reconcile", "POST /api/admin/reconcile", "admin"),
         ("reconciliations", "GET /api/admin/reconciliations", "admin"),
@@ -180,7 +182,7 @@ PUSHES = {
     "offer.withdrawn offer.expired offer.blocked offer.failed",
     "/payment": "payment.updated dispute.updated chargeback.updated",
     "/wallet": "wallet.updated withdrawal.updated",
-    "/admin": "stats activity alert alert.updated assignment.updated "
+    "/admin": "stats activity alert alert.updated assignment.updated trail.checked "
     "approval.updated reconciliation.updated",
 }
 COLLECTIONS = {
@@ -230,4 +232,5 @@ COLLECTIONS = {
     "activity",
     "alerts",
     "assignments",
+    "trail_checks",
 }

@@ -1059,6 +1059,8 @@ class AuditListing(TypedDict):
     actor_id: str | None
     # Their role; null if nobody was signed in.
     role: str | None
+    # The id of their session; null if there was none.
+    session_id: str | None
     # What they did, such as admin.refund.
     operation: str
     # The request id, if the client gave one.
@@ -1200,6 +1202,23 @@ class BudgetInput(TypedDict):
     max_amount: NotRequired[int | None]
     # A code of three letters, such as USD.
     currency: NotRequired[str | None]
+
+
+class ChainState(TypedDict):
+    """The end of the chain, the rows that wait for it, and the last check."""
+
+    # The number of the last row in the chain.
+    head_seq: int
+    # The MAC of the last row, to be compared with a noted one.
+    head_mac: str
+    # Whether the anchor, which keeps the end outside of the trail, is genuine.
+    anchor_ok: bool
+    # How many rows wait to be chained, counted up to 10,000.
+    waiting: int
+    # When the oldest of them was written; null if none waits.
+    oldest_waiting_at: str | None
+    # The last check of the whole trail; null if there was none.
+    last_check: TrailCheck | None
 
 
 class Chargeback(TypedDict):
@@ -1857,6 +1876,15 @@ class FeedMarks(TypedDict):
     head: int
     # Up to which number the user has marked events as seen, on any device.
     seen: int
+
+
+class Finding(TypedDict):
+    """A problem in the trail, and the number or row where it is."""
+
+    # What is wrong.
+    what: str
+    # The number or the row where it is.
+    subject: str
 
 
 class HalfConfirmed(TypedDict):
@@ -2981,6 +3009,13 @@ class PublicJobPage(TypedDict):
     next_cursor: str | None
 
 
+class QueuedCheck(TypedDict):
+    """A check that was asked for."""
+
+    # The id that the report will have.
+    id: str
+
+
 class Reaction(TypedDict):
     """An emoji, and who reacted with it."""
 
@@ -3730,6 +3765,29 @@ class Tokens(TypedDict):
     refresh_token: str
     # When the access token expires.
     expires_at: str
+
+
+class TrailCheck(TypedDict):
+    """The report of one check of the whole trail."""
+
+    # The id of the administrator who asked for it, or `system`.
+    by: str
+    # How many rows were read.
+    rows: int
+    # The end of the chain then, as number:MAC.
+    head: str
+    # In how many places the trail is not what was written.
+    finding_count: int
+    # The first of these places.
+    findings: list[Finding]
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
 
 
 class Transaction(TypedDict):
@@ -5509,6 +5567,26 @@ class AdminCommands(Namespace):
         )
         return answer
 
+    async def audit_chain(self) -> ChainState:
+        """The state of the audit trail's chain and its last check
+
+        For admin.
+        """
+        answer: ChainState = await self._command(
+            "audit_chain", "GET /api/admin/audit/chain", {}, "safe"
+        )
+        return answer
+
+    async def audit_verify(self, *, request_id: str | None = None) -> QueuedCheck:
+        """Check the whole trail; `trail.checked` is pushed when it has ended
+
+        For admin.
+        """
+        answer: QueuedCheck = await self._command(
+            "audit_verify", "POST /api/admin/audit/verify", {}, "request_id", request_id=request_id
+        )
+        return answer
+
     async def disputes(self, **fields: Unpack[AdminDisputesFields]) -> DisputePage:
         """List all disputes with their latest entries, newest first
 
@@ -5918,6 +5996,11 @@ class AdminCommands(Namespace):
     def pushes(
         self, name: Literal["approval.updated"], *, size: int = QUEUE
     ) -> Subscription[Approval]: ...
+
+    @overload
+    def pushes(
+        self, name: Literal["trail.checked"], *, size: int = QUEUE
+    ) -> Subscription[TrailCheck]: ...
 
     @overload
     def pushes(
