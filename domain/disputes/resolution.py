@@ -28,6 +28,7 @@ from domain.kernel.money import CURRENCIES, display
 from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
+from domain.operations.expected_amount import check_expected
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 
@@ -106,6 +107,13 @@ def check_split(dispute: Dispute, refund_amount: int) -> None:
             maximum=dispute.amount,
             step=step,
         )
+
+
+async def check_at_stake(uow: UnitOfWork, dispute: Dispute, expected: int | None) -> None:
+    """Raises Conflict if a caller expects that another amount is divided."""
+    if expected is not None:
+        offer = await uow.get(Offer, dispute.offer_id)
+        check_expected(expected, offer.open_amount(dispute.milestones), offer.currency)
 
 
 async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:

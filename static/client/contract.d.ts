@@ -616,6 +616,11 @@ export interface AdminRefundFields {
   reason: string;
   /** In minor units; without it all that is left. */
   amount?: number | null;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface AdminReleaseFields {
@@ -623,6 +628,11 @@ export interface AdminReleaseFields {
   transfer_id: string;
   /** Why, for the audit trail. */
   reason: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface AdminReplayFields {
@@ -640,7 +650,10 @@ export interface AdminReportsFields {
   limit?: number;
 }
 
-/** `refund_amount` is in minor units; the rest is for the contractor. */
+/**
+ * `refund_amount` is in minor units; the rest is for the contractor. `expected_amount` is both
+ * together.
+ */
 export interface AdminResolveFields {
   /** The id of the dispute. */
   dispute_id: string;
@@ -648,6 +661,11 @@ export interface AdminResolveFields {
   refund_amount: number;
   /** Why, for both sides. */
   reason: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface AdminRetryFields {
@@ -1794,9 +1812,15 @@ export interface Job {
   updated_at: string;
 }
 
+/** `expected_amount` is what is refunded of a captured payment; 0 if there is none. */
 export interface JobCancelFields {
   /** The id of the job. */
   job_id: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 /** `milestone` is counted from 1; without it all open milestones are completed. */
@@ -1805,6 +1829,11 @@ export interface JobCompleteFields {
   job_id: string;
   /** Its number, from 1; without it all open milestones are completed. */
   milestone?: number | null;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface JobCreateFields {
@@ -2475,12 +2504,20 @@ export interface PaymentDetachFields {
   method_id: string;
 }
 
-/** `refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to. */
+/**
+ * `refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to;
+ * `expected_amount` is all that is divided.
+ */
 export interface PaymentDisputeAgreeFields {
   /** The id of the dispute. */
   dispute_id: string;
   /** That of the proposal, in minor units. */
   refund_amount: number;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 /** `before_seq` selects older entries; `cursor` continues a page. */

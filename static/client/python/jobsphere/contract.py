@@ -625,6 +625,9 @@ class AdminRefundFields(TypedDict):
     reason: str
     # In minor units; without it all that is left.
     amount: NotRequired[int | None]
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminReleaseFields(TypedDict):
@@ -632,6 +635,9 @@ class AdminReleaseFields(TypedDict):
     transfer_id: str
     # Why, for the audit trail.
     reason: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminReplayFields(TypedDict):
@@ -651,7 +657,9 @@ class AdminReportsFields(TypedDict):
 
 
 class AdminResolveFields(TypedDict):
-    """`refund_amount` is in minor units; the rest is for the contractor."""
+    """`refund_amount` is in minor units; the rest is for the contractor. `expected_amount` is both
+    together.
+    """
 
     # The id of the dispute.
     dispute_id: str
@@ -659,6 +667,9 @@ class AdminResolveFields(TypedDict):
     refund_amount: int
     # Why, for both sides.
     reason: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminRetryFields(TypedDict):
@@ -1961,8 +1972,13 @@ class Job(TypedDict):
 
 
 class JobCancelFields(TypedDict):
+    """`expected_amount` is what is refunded of a captured payment; 0 if there is none."""
+
     # The id of the job.
     job_id: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class JobCompleteFields(TypedDict):
@@ -1972,6 +1988,9 @@ class JobCompleteFields(TypedDict):
     job_id: str
     # Its number, from 1; without it all open milestones are completed.
     milestone: NotRequired[int | None]
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class JobCreateFields(TypedDict):
@@ -2707,13 +2726,17 @@ class PaymentDetachFields(TypedDict):
 
 
 class PaymentDisputeAgreeFields(TypedDict):
-    """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to.
+    """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to;
+    `expected_amount` is all that is divided.
     """
 
     # The id of the dispute.
     dispute_id: str
     # That of the proposal, in minor units.
     refund_amount: int
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class PaymentDisputeEntriesFields(TypedDict):
