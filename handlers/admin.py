@@ -14,6 +14,7 @@ from domain.admin import (
     lists,
     moderation,
     offers,
+    payment_details,
     sessions,
     wallet_actions,
 )
@@ -57,6 +58,7 @@ admin.expose(lists.users, http="GET /api/admin/users")
 admin.expose(offers.offers, http="GET /api/admin/offers")
 admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")
+admin.expose(payment_details.payment_details, http="GET /api/admin/payments/{payment_id}")
 admin.expose(lists.wallets, http="GET /api/admin/wallets")
 admin.expose(lists.withdrawals, http="GET /api/admin/withdrawals")
 admin.expose(lists.transactions, http="GET /api/admin/transactions")

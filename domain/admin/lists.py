@@ -26,7 +26,7 @@ from domain.kernel.fields import (
     OfferId,
     about,
 )
-from domain.kernel.record import ANY_TIME, Page, Record
+from domain.kernel.record import ANY_TIME, Page
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
@@ -43,7 +43,7 @@ Fact = Annotated[str, Limits(min_length=1, max_length=200)]
 Kind = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
-def view_of(view: type[V], record: Record, **renamed: Any) -> V:
+def view_of(view: type[V], record: msgspec.Struct, **renamed: Any) -> V:
     """The view of a record: its fields of the same names, and `renamed` ones."""
     own = {name: getattr(record, name) for name in view.__struct_fields__ if name not in renamed}
     return view(**own, **renamed)

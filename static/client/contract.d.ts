@@ -568,6 +568,11 @@ export interface AdminOffersFields {
 /** An operation without fields. */
 export type AdminOverviewFields = Record<string, never>;
 
+export interface AdminPaymentFields {
+  /** The id of the payment. */
+  payment_id: string;
+}
+
 /** `since` and `until` are times with their time zone. */
 export interface AdminPaymentsFields {
   /** Only payments in this state. */
@@ -2485,6 +2490,34 @@ export interface Payment {
   updated_at: string;
 }
 
+/** A chargeback of the payment, with its id at Stripe. */
+export interface PaymentChargeback {
+  /** The id of the chargeback. */
+  id: string;
+  /** When it was opened. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The dispute at Stripe. */
+  stripe_id: string;
+  /** Its state. */
+  status: ChargebackStatus;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The reason that the bank gives. */
+  reason: string;
+  /** Until when evidence counts; null if none is awaited. */
+  due_by: string | null;
+  /** How often evidence was submitted. */
+  submissions: number;
+  /** Stripe's fee for it, in minor units. */
+  fee_amount: number;
+  /** What is held of the contractor's money, in minor units. */
+  held_amount: number;
+}
+
 export interface PaymentChargebacksFields {
   /** Only chargebacks in this state. */
   status?: ChargebackStatus | null;
@@ -2502,6 +2535,64 @@ export interface PaymentConfirmFields {
 export interface PaymentDetachFields {
   /** The id of the payment method, which begins with pm_. */
   method_id: string;
+}
+
+/** A payment with all records about its money, each list newest first. */
+export interface PaymentDetails {
+  /** The payment. */
+  payment: SeenPayment;
+  /** The title of the job. */
+  job_title: string;
+  /** The name of the customer. */
+  customer_name: string;
+  /** The name of the contractor. */
+  contractor_name: string;
+  /** The offer that it is for. */
+  offer: SeenOffer;
+  /** Its refunds. */
+  refunds: SeenRefund[];
+  /** The transfers to the contractor. */
+  transfers: Transfer[];
+  /** What was taken back of the transfers. */
+  reversals: SeenReversal[];
+  /** The journal's transactions. */
+  transactions: SeenTransaction[];
+  /** The disputes about the work. */
+  disputes: PaymentDispute[];
+  /** The chargebacks of the bank. */
+  chargebacks: PaymentChargeback[];
+  /** Stripe's events about it. */
+  events: WebhookEvent[];
+  /** What is queued at Stripe about it. */
+  tasks: QueuedTask[];
+  /** The latest rows of the audit trail about it. */
+  audit: AuditListing[];
+  /** All of this as one list, oldest first. */
+  timeline: TimelineFact[];
+}
+
+/** A dispute about the payment, without its timeline. */
+export interface PaymentDispute {
+  /** The id of the dispute. */
+  id: string;
+  /** When it was opened. */
+  created_at: string;
+  /** Its state. */
+  status: DisputeStatus;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Why it was opened. */
+  reason: string;
+  /** The id of the user who opened it, or `system`. */
+  opened_by: string;
+  /** When it goes to an administrator. */
+  answer_by: string;
+  /** What went back to the customer, in minor units; null while it is open. */
+  refund_amount: number | null;
+  /** When it was resolved; null if it is not. */
+  resolved_at: string | null;
 }
 
 /**
@@ -2795,6 +2886,26 @@ export interface PublicJobPage {
 export interface QueuedCheck {
   /** The id that the report will have. */
   id: string;
+}
+
+/** Work at Stripe that is queued, or has failed too often (`dead`). */
+export interface QueuedTask {
+  /** Identifies it; that of the dead letter if it is one. */
+  id: string;
+  /** When it was queued. */
+  created_at: string;
+  /** What kind of work it is, such as send_refund. */
+  kind: string;
+  /** The id of what it is about. */
+  subject: string;
+  /** How often it was tried. */
+  attempts: number;
+  /** Whether it is a dead letter. */
+  dead: boolean;
+  /** When it is tried again, at the earliest. */
+  next_at: string;
+  /** Why the last attempt failed; null if none did. */
+  last_error: string | null;
 }
 
 /** An emoji, and who reacted with it. */
@@ -3237,6 +3348,46 @@ export interface SeenPaymentPage {
   next_cursor: string | null;
 }
 
+/** A refund with its id at Stripe. */
+export interface SeenRefund {
+  /** The id of the refund. */
+  id: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The part of it that the contractor had earned, in minor units. */
+  completed_amount: number;
+  /** Why it is refunded. */
+  reason: string;
+  /** The id of the user who decided it, `system` or `stripe`. */
+  by: string;
+  /** When it was decided. */
+  asked_at: string;
+  /** Its state. */
+  status: RefundStatus;
+  /** The refund at Stripe; null until there is one. */
+  stripe_id: string | null;
+  /** Stripe's code of why it failed; null if it did not. */
+  failure: string | null;
+}
+
+/** Money of a transfer that returns from the contractor to the platform. */
+export interface SeenReversal {
+  /** The id of the reversal. */
+  id: string;
+  /** When it was decided. */
+  created_at: string;
+  /** The id of the transfer. */
+  transfer_id: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The reversal at Stripe; null until there is one. */
+  stripe_id: string | null;
+  /** Whether Stripe has it. */
+  done: boolean;
+}
+
 /** A transaction with all users who see it. */
 export interface SeenTransaction {
   /** The id of the transaction. */
@@ -3382,6 +3533,9 @@ export interface SignedIn {
   second_factor_setup_required: boolean;
 }
 
+/** Which record an entry is from; `administrator` is from the audit trail. */
+export type Source = "administrator" | "chargeback" | "dispute" | "journal" | "offer" | "refund" | "stripe" | "transfer";
+
 /** The caller has confirmed their identity. */
 export interface SteppedUp {
   /** Until when operations that ask for a step-up are allowed in this session. */
@@ -3446,6 +3600,25 @@ export interface TimelineEntryPage {
   items: TimelineEntry[];
   /** Give it as `cursor` to get the next page; null at the end. */
   next_cursor: string | null;
+}
+
+/** One fact of the timeline; `what` is a state, a kind of movement, an event or a command. */
+export interface TimelineFact {
+  /** When it happened. */
+  at: string;
+  /** Which record it is from. */
+  source: Source;
+  /**
+   * What happened: a state of the record, the kind of a transaction, the type of Stripe's event or
+   * the name of the administrator's command.
+   */
+  what: string;
+  /** The id of the record. */
+  subject: string;
+  /** In minor units of the payment's currency; null if it is about no amount. */
+  amount: number | null;
+  /** The id of the user who did it, `stripe` or `system`; null if it is not known. */
+  by: string | null;
 }
 
 /**
@@ -4882,6 +5055,15 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   payments(fields?: AdminPaymentsFields, options?: CallOptions): Promise<SeenPaymentPage>;
+  /**
+   * One payment with all records about its money.
+   *
+   * They are its offer, refunds, transfers, journal, disputes, chargebacks, Stripe's events, queued
+   * work and audit rows, also as one timeline.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  payment(fields: AdminPaymentFields, options?: CallOptions): Promise<PaymentDetails>;
   /**
    * List wallets, debts and escrow accounts, sorted by account name
    *

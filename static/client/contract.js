@@ -171,6 +171,7 @@ export const NAMESPACES = {
       offers: { event: "offers", http: "GET /api/admin/offers", repeat: "safe", signedIn: true },
       offer: { event: "offer", http: "GET /api/admin/offers/{offer_id}", repeat: "safe", signedIn: true },
       payments: { event: "payments", http: "GET /api/admin/payments", repeat: "safe", signedIn: true },
+      payment: { event: "payment", http: "GET /api/admin/payments/{payment_id}", repeat: "safe", signedIn: true },
       wallets: { event: "wallets", http: "GET /api/admin/wallets", repeat: "safe", signedIn: true },
       withdrawals: { event: "withdrawals", http: "GET /api/admin/withdrawals", repeat: "safe", signedIn: true },
       transactions: { event: "transactions", http: "GET /api/admin/transactions", repeat: "safe", signedIn: true },

@@ -178,6 +178,7 @@ CASES = {
     "admin.users": Case("q role state cursor limit", ALL),
     "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
     "admin.offer": Case("offer_id", ALL),
+    "admin.payment": Case("payment_id", ALL),
     "admin.payments": Case(
         "status customer_id contractor_id offer_id job_id since until cursor limit", ALL
     ),

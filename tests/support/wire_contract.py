@@ -165,6 +165,7 @@ CONTRACT = {
         ("users", "GET /api/admin/users", "admin"),
         ("offers", "GET /api/admin/offers", "admin"),
         ("offer", "GET /api/admin/offers/{offer_id}", "admin"),
+        ("payment", "GET /api/admin/payments/{payment_id}", "admin"),
         ("payments", "GET /api/admin/payments", "admin"),
         ("wallets", "GET /api/admin/wallets", "admin"),
         ("withdrawals", "GET /api/admin/withdrawals", "admin"),

@@ -577,6 +577,11 @@ class AdminOffersFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminPaymentFields(TypedDict):
+    # The id of the payment.
+    payment_id: str
+
+
 class AdminPaymentsFields(TypedDict):
     """`since` and `until` are times with their time zone."""
 
@@ -2706,6 +2711,35 @@ class Payment(TypedDict):
     updated_at: str
 
 
+class PaymentChargeback(TypedDict):
+    """A chargeback of the payment, with its id at Stripe."""
+
+    # The id of the chargeback.
+    id: str
+    # When it was opened.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The dispute at Stripe.
+    stripe_id: str
+    # Its state.
+    status: ChargebackStatus
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The reason that the bank gives.
+    reason: str
+    # Until when evidence counts; null if none is awaited.
+    due_by: str | None
+    # How often evidence was submitted.
+    submissions: int
+    # Stripe's fee for it, in minor units.
+    fee_amount: int
+    # What is held of the contractor's money, in minor units.
+    held_amount: int
+
+
 class PaymentChargebacksFields(TypedDict):
     # Only chargebacks in this state.
     status: NotRequired[ChargebackStatus | None]
@@ -2723,6 +2757,66 @@ class PaymentConfirmFields(TypedDict):
 class PaymentDetachFields(TypedDict):
     # The id of the payment method, which begins with pm_.
     method_id: str
+
+
+class PaymentDetails(TypedDict):
+    """A payment with all records about its money, each list newest first."""
+
+    # The payment.
+    payment: SeenPayment
+    # The title of the job.
+    job_title: str
+    # The name of the customer.
+    customer_name: str
+    # The name of the contractor.
+    contractor_name: str
+    # The offer that it is for.
+    offer: SeenOffer
+    # Its refunds.
+    refunds: list[SeenRefund]
+    # The transfers to the contractor.
+    transfers: list[Transfer]
+    # What was taken back of the transfers.
+    reversals: list[SeenReversal]
+    # The journal's transactions.
+    transactions: list[SeenTransaction]
+    # The disputes about the work.
+    disputes: list[PaymentDispute]
+    # The chargebacks of the bank.
+    chargebacks: list[PaymentChargeback]
+    # Stripe's events about it.
+    events: list[WebhookEvent]
+    # What is queued at Stripe about it.
+    tasks: list[QueuedTask]
+    # The latest rows of the audit trail about it.
+    audit: list[AuditListing]
+    # All of this as one list, oldest first.
+    timeline: list[TimelineFact]
+
+
+class PaymentDispute(TypedDict):
+    """A dispute about the payment, without its timeline."""
+
+    # The id of the dispute.
+    id: str
+    # When it was opened.
+    created_at: str
+    # Its state.
+    status: DisputeStatus
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Why it was opened.
+    reason: str
+    # The id of the user who opened it, or `system`.
+    opened_by: str
+    # When it goes to an administrator.
+    answer_by: str
+    # What went back to the customer, in minor units; null while it is open.
+    refund_amount: int | None
+    # When it was resolved; null if it is not.
+    resolved_at: str | None
 
 
 class PaymentDisputeAgreeFields(TypedDict):
@@ -3037,6 +3131,27 @@ class QueuedCheck(TypedDict):
 
     # The id that the report will have.
     id: str
+
+
+class QueuedTask(TypedDict):
+    """Work at Stripe that is queued, or has failed too often (`dead`)."""
+
+    # Identifies it; that of the dead letter if it is one.
+    id: str
+    # When it was queued.
+    created_at: str
+    # What kind of work it is, such as send_refund.
+    kind: str
+    # The id of what it is about.
+    subject: str
+    # How often it was tried.
+    attempts: int
+    # Whether it is a dead letter.
+    dead: bool
+    # When it is tried again, at the earliest.
+    next_at: str
+    # Why the last attempt failed; null if none did.
+    last_error: str | None
 
 
 class Reaction(TypedDict):
@@ -3553,6 +3668,48 @@ class SeenPaymentPage(TypedDict):
     next_cursor: str | None
 
 
+class SeenRefund(TypedDict):
+    """A refund with its id at Stripe."""
+
+    # The id of the refund.
+    id: str
+    # In minor units of `currency`.
+    amount: int
+    # The part of it that the contractor had earned, in minor units.
+    completed_amount: int
+    # Why it is refunded.
+    reason: str
+    # The id of the user who decided it, `system` or `stripe`.
+    by: str
+    # When it was decided.
+    asked_at: str
+    # Its state.
+    status: RefundStatus
+    # The refund at Stripe; null until there is one.
+    stripe_id: str | None
+    # Stripe's code of why it failed; null if it did not.
+    failure: str | None
+
+
+class SeenReversal(TypedDict):
+    """Money of a transfer that returns from the contractor to the platform."""
+
+    # The id of the reversal.
+    id: str
+    # When it was decided.
+    created_at: str
+    # The id of the transfer.
+    transfer_id: str
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The reversal at Stripe; null until there is one.
+    stripe_id: str | None
+    # Whether Stripe has it.
+    done: bool
+
+
 class SeenTransaction(TypedDict):
     """A transaction with all users who see it."""
 
@@ -3705,6 +3862,19 @@ class SignedIn(TypedDict):
     second_factor_setup_required: bool
 
 
+# Which record an entry is from; `administrator` is from the audit trail.
+Source: TypeAlias = Literal[
+    "administrator",
+    "chargeback",
+    "dispute",
+    "journal",
+    "offer",
+    "refund",
+    "stripe",
+    "transfer",
+]
+
+
 class SteppedUp(TypedDict):
     """The caller has confirmed their identity."""
 
@@ -3775,6 +3945,24 @@ class TimelineEntryPage(TypedDict):
     items: list[TimelineEntry]
     # Give it as `cursor` to get the next page; null at the end.
     next_cursor: str | None
+
+
+class TimelineFact(TypedDict):
+    """One fact of the timeline; `what` is a state, a kind of movement, an event or a command."""
+
+    # When it happened.
+    at: str
+    # Which record it is from.
+    source: Source
+    # What happened: a state of the record, the kind of a transaction, the type of Stripe's event or
+    # the name of the administrator's command.
+    what: str
+    # The id of the record.
+    subject: str
+    # In minor units of the payment's currency; null if it is about no amount.
+    amount: int | None
+    # The id of the user who did it, `stripe` or `system`; null if it is not known.
+    by: str | None
 
 
 class Tokens(TypedDict):
@@ -5810,6 +5998,19 @@ class AdminCommands(Namespace):
         """
         answer: SeenPaymentPage = await self._command(
             "payments", "GET /api/admin/payments", fields, "safe"
+        )
+        return answer
+
+    async def payment(self, **fields: Unpack[AdminPaymentFields]) -> PaymentDetails:
+        """One payment with all records about its money.
+
+        They are its offer, refunds, transfers, journal, disputes, chargebacks, Stripe's events,
+        queued work and audit rows, also as one timeline.
+
+        For admin. Refusals: not_found.
+        """
+        answer: PaymentDetails = await self._command(
+            "payment", "GET /api/admin/payments/{payment_id}", fields, "safe"
         )
         return answer
 
