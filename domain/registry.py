@@ -10,7 +10,10 @@ from domain.accounts.registration import Registration, SendRegistration
 from domain.accounts.second_factor import SecondFactor
 from domain.accounts.sessions import EndSession, EndSessions, Revocation
 from domain.accounts.user import User
+from domain.admin.activity import ActivityRow
 from domain.admin.approval import Approval, UnapprovedTotal
+from domain.admin.assignments import Assignment
+from domain.audit_trail.chain_state import CheckTrail, TrailCheck
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
@@ -33,6 +36,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import ProcessHeartbeat
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.notifications.alerts import AlertRecord
 from domain.notifications.feed import FeedRow
 from domain.notifications.notices import NotificationMark, Notify, SendMail
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -105,6 +109,10 @@ RECORDS = (
     Revocation,
     Approval,
     UnapprovedTotal,
+    ActivityRow,
+    AlertRecord,
+    Assignment,
+    TrailCheck,
 )
 
 TASKS = (
@@ -143,4 +151,5 @@ TASKS = (
     | PushPresence
     | FinishMessages
     | PostSystemMessages
+    | CheckTrail
 )

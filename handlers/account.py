@@ -14,6 +14,7 @@ from domain.accounts import (
     totp,
     user,
 )
+from domain.home import home
 from domain.notifications import feed, notices
 from domain.payouts import onboarding
 from domain.ports import sessions
@@ -53,6 +54,7 @@ account.expose(email_change.email_confirm, http="POST /api/account/email_confirm
 account.expose(onboarding.onboard, http="POST /api/account/onboard")
 account.expose(export.export, http="POST /api/account/export")
 account.expose(deletion.delete, http="POST /api/account/delete")
+account.expose(home.home, http="GET /api/account/home")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")
 

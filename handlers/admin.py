@@ -1,8 +1,11 @@
 """/admin: dashboard, disputes, money, users, dead letters, Stripe events and reconciliation."""
 
 from domain.admin import (
+    activity,
+    alerts,
     approval,
     approvals,
+    assignments,
     bans,
     commissions,
     dashboard,
@@ -11,13 +14,15 @@ from domain.admin import (
     lists,
     moderation,
     offers,
+    payment_details,
     sessions,
     wallet_actions,
 )
-from domain.audit_trail import listing
+from domain.audit_trail import chain_state, listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
-from domain.notifications.alerts import ALERT
+from domain.monitor import processes
+from domain.notifications.alerts import ALERT, ALERT_UPDATED
 from domain.reconciliation import runs
 from domain.stripe_events import replay
 from handlers.expose import Namespace
@@ -26,7 +31,15 @@ admin = Namespace("/admin")
 
 admin.expose(dashboard.overview, http="GET /api/admin/overview")
 admin.expose(dashboard.live)
+admin.expose(activity.activity, http="GET /api/admin/activity")
+admin.expose(alerts.alerts, http="GET /api/admin/alerts")
+admin.expose(alerts.alert_close, http="POST /api/admin/alerts/{alert_id}/close")
+admin.expose(assignments.assign, http="POST /api/admin/assign")
+admin.expose(assignments.assignments, http="GET /api/admin/assignments")
+admin.expose(processes.processes, http="GET /api/admin/processes")
 admin.expose(listing.audit_rows, http="GET /api/admin/audit")
+admin.expose(chain_state.audit_chain, http="GET /api/admin/audit/chain")
+admin.expose(chain_state.audit_verify, http="POST /api/admin/audit/verify")
 admin.expose(disputes.list_all_disputes, http="GET /api/admin/disputes")
 admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
 admin.expose(moderation.list_reports, http="GET /api/admin/reports")
@@ -45,6 +58,7 @@ admin.expose(lists.users, http="GET /api/admin/users")
 admin.expose(offers.offers, http="GET /api/admin/offers")
 admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")
+admin.expose(payment_details.payment_details, http="GET /api/admin/payments/{payment_id}")
 admin.expose(lists.wallets, http="GET /api/admin/wallets")
 admin.expose(lists.withdrawals, http="GET /api/admin/withdrawals")
 admin.expose(lists.transactions, http="GET /api/admin/transactions")
@@ -62,4 +76,13 @@ admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
 
-admin.pushes = (dashboard.STATS, dashboard.ACTIVITY, ALERT, approval.UPDATED, runs.UPDATED)
+admin.pushes = (
+    dashboard.STATS,
+    activity.ACTIVITY,
+    ALERT,
+    ALERT_UPDATED,
+    assignments.UPDATED,
+    approval.UPDATED,
+    chain_state.CHECKED,
+    runs.UPDATED,
+)

@@ -105,6 +105,7 @@ class Exposed(msgspec.Struct, frozen=True):
     event: str | None
     route: Route | None
     streamed: bool = False  # the body of the request or of the response is not JSON
+    kept_seconds: int = 0  # for which anybody may keep the response
 
 
 class Namespace:
@@ -122,12 +123,14 @@ class Namespace:
         http: str | None = None,
         socket: bool = True,
         streamed: bool = False,
+        kept_seconds: int = 0,
     ) -> None:
         """Expose `function`: `bidding.accept` becomes the event `accept` of `/bidding`.
 
         `http` is the method and path of its route. Without `socket` it has only the route.
+        Caches may keep the response of a read that is the same for everybody for `kept_seconds`.
         """
         op: Operation = function.operation  # type: ignore[attr-defined]
         event = op.name.partition(".")[2] if socket else None
         route = Route(*http.split(" ", 1)) if http else None
-        self.exposed.append(Exposed(op, event, route, streamed))
+        self.exposed.append(Exposed(op, event, route, streamed, kept_seconds))

@@ -1,10 +1,12 @@
 """/job: post, search, watch and do jobs."""
 
 from domain.fulfillment import work
-from domain.jobs import access, posting, saved_searches, search, watch
+from domain.jobs import access, posting, public, saved_searches, search, watch
 from domain.jobs import job as jobs
 from domain.presence import presence
 from handlers.expose import Namespace
+
+PUBLIC_SECONDS = 30
 
 job = Namespace("/job")
 
@@ -12,6 +14,13 @@ job = Namespace("/job")
 job.expose(posting.create, http="POST /api/job")
 job.expose(search.list_, http="GET /api/job")
 job.expose(search.mine, http="GET /api/job/mine")
+job.expose(public.public, http="GET /api/job/public", socket=False, kept_seconds=PUBLIC_SECONDS)
+job.expose(
+    public.public_one,
+    http="GET /api/job/public/{job_id}",
+    socket=False,
+    kept_seconds=PUBLIC_SECONDS,
+)
 job.expose(saved_searches.save, http="POST /api/job/searches")
 job.expose(saved_searches.searches, http="GET /api/job/searches")
 job.expose(saved_searches.unsave, http="DELETE /api/job/searches/{search_id}")

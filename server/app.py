@@ -18,6 +18,7 @@ from domain.admin.dashboard import STATS, overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Code, RateLimited, Unauthenticated, Unavailable
 from domain.kernel.mongo_client import command_limit
+from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import UNREACHABLE
@@ -65,10 +66,13 @@ HTTP_SECONDS = 0.5  # at least, that requests over HTTP get to end after the dra
 SILENT_SECONDS = 15.0  # without a heartbeat in the database, which is due every 4 s
 REDIS_SECONDS = 0.7  # until it counts as away; asked twice within a probe
 REVOCATION_SECONDS = 1
+READINESS_SECONDS = 5
 
 
 class Web(Container):
     """A process with sockets and HTTP."""
+
+    KIND = "web"
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -145,6 +149,7 @@ class Web(Container):
 
         async def run(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Answer:
             # Instant operations limit it only when they wait: it costs 1 % of their time.
+            self.figures.commands += 1
             limit = None if op.instant else command_limit().begin()
             try:
                 attempts: Sequence[Any] = ()
@@ -178,6 +183,7 @@ class Web(Container):
         return run
 
     def _note(self, code: Code, op: Operation, actor: Actor | None, meta: Meta) -> None:
+        self.figures.refused += 1
         self.refusals.note(code, op.name, actor.id if actor else "", meta.address)
 
     def application(self) -> web.Application:
@@ -187,7 +193,9 @@ class Web(Container):
         )
         self.realtime.attach(app)
         app.add_routes(
-            self.http.route(exposed.route.method, exposed.route.path, exposed.operation)
+            self.http.route(
+                exposed.route.method, exposed.route.path, exposed.operation, exposed.kept_seconds
+            )
             for namespace in NAMESPACES
             for exposed in namespace.exposed
             if exposed.route and not exposed.streamed
@@ -224,6 +232,12 @@ class Web(Container):
         own = server_meta(self.settings, self.rates, known, HEAD_SECONDS)
         return meta(self.store.rates) | own
 
+    def process_figures(self, **state: Any) -> ProcessFigures:
+        report = self.readiness.last
+        return super().process_figures(
+            sockets=self.realtime.connection_count, ready=report.ready, reasons=report.reasons
+        )
+
     def _documents(self) -> dict[str, Callable[[], Any]]:
         return documents(self.rates, self.settings.public_url)
 
@@ -248,6 +262,7 @@ class Web(Container):
             asyncio.create_task(self._push_heads()),
             asyncio.create_task(self._push_stats()),
             asyncio.create_task(self._read_revocations()),
+            asyncio.create_task(self._check_readiness()),
         ]
         yield
         self.readiness.stop()
@@ -302,6 +317,12 @@ class Web(Container):
                 log.warning("stats not pushed", reason=str(away))
             except Exception:
                 log.exception("stats not pushed")
+
+    async def _check_readiness(self) -> None:
+        """For the monitor, also where no load balancer asks."""
+        while True:
+            await self.readiness.report()
+            await asyncio.sleep(READINESS_SECONDS)
 
     async def _ready(self, request: web.Request) -> web.Response:
         """200 while a load balancer should send traffic here, otherwise 503, within two seconds.

@@ -11,11 +11,12 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from domain.accounts.step_up import StepUpCheck
 from domain.accounts.user import User
-from domain.admin.dashboard import ACTIVITY
+from domain.admin.activity import ACTIVITY, Activity
 from domain.bidding import system_messages
 from domain.chat.members import ConversationMembers
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
+from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, gets_copies, user_room
 from domain.kernel.settings import Demands, Rates
@@ -44,6 +45,8 @@ from server.pubsub.fanout import Fanout
 from server.pubsub.redis_connections import redis_pool
 from server.pubsub.session_events import SessionEvents
 from server.realtime.packets import envelope, event
+from server.runtime.figures import Figures
+from server.workers.activity_writer import ActivityWriter
 from server.workers.message_writer import MessageWriter
 from server.workers.outbox_relay import Relay
 from server.workers.scheduler import Scheduler
@@ -65,24 +68,17 @@ class CannotServe(Exception):
 class Container:
     """What every process has: stores, ports and background workers."""
 
+    KIND = "worker"
+
     def __init__(self, settings: Settings) -> None:
         clock = SystemClock()
         self.settings = settings
+        self.figures = Figures(self.KIND)
         self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
         self.store.delivers = False  # while its relay does not run
         self.store.before_commit = _follow
         self.store.on_damaged = _log_damaged
-        # A caller waits for a free connection: a busy Redis must not look like an absent one,
-        # because without Redis sessions are accepted without a look-up.
-        self.redis = Redis.from_pool(
-            redis_pool(
-                BlockingConnectionPool,
-                settings.redis_url,
-                max_connections=REDIS_CONNECTIONS,
-                timeout=REDIS_WAIT_SECONDS,
-                socket_timeout=5,
-            )
-        )
+        self.redis = _redis(settings.redis_url)
         self.fanout = Fanout(settings.redis_urls, self.store.name)
         self.session_events = SessionEvents(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)
@@ -95,9 +91,14 @@ class Container:
             self.session_events.publish,
         )
         self.gateway = StripeGateway(
-            settings.stripe_secret_key, settings.stripe_api_base, settings.public_url
+            settings.stripe_secret_key,
+            settings.stripe_api_base,
+            settings.public_url,
+            self.figures.note_stripe_call,
         )
         self.relay = Relay(TASKS, self._push)
+        self.activity_writer = ActivityWriter(self.store, self._push_activity)
+        self.relay.figures = self.process_figures
         seal = HmacSeal(settings.audit_keys)
         demands = Demands(second_factor=settings.require_second_factor)
         self.message_writer = MessageWriter(self.store, seal, self._push)
@@ -143,12 +144,14 @@ class Container:
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
         self.message_writer.start()
+        self.activity_writer.start()
         self.relay.start(self.ports)
         self.scheduler.start()
 
     async def stop(self) -> None:
         await self.scheduler.stop()
         await self.relay.stop(STOP_SECONDS)
+        await self.activity_writer.stop(STOP_SECONDS)
         await self.message_writer.stop(STOP_SECONDS)
         await self.fanout.stop()
         await self.close()
@@ -158,6 +161,13 @@ class Container:
         await self.gateway.close()
         await self.redis.aclose()
         self.store.close()
+
+    def process_figures(self, **state: Any) -> ProcessFigures:
+        """How this process is, for its heartbeat."""
+        self.figures.messages = self.message_writer.stored
+        return self.figures.told(
+            in_hand=self.relay.in_hand, queued_pushes=self.relay.queued_pushes, **state
+        )
 
     async def sockets(self) -> int:
         """Connected clients of all processes; each process stores its number every second."""
@@ -176,9 +186,12 @@ class Container:
     def _send(self, room: str, namespace: str, name: str, message: Any) -> None:
         self.fanout.send(room, event(namespace, name, message))
 
-    async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
+    async def _push(
+        self, delivery: Delivery, at: datetime, seqs: dict[str, int], row_id: str = ""
+    ) -> None:
         """Push to every user, on all processes, with the user's own number."""
         space, name, data = delivery.namespace, delivery.name, delivery.data
+        self.figures.deliveries += len(delivery.to) + (delivery.room is not None)
         for user in delivery.to:
             message = envelope(seqs.get(user, delivery.seq), at, data)
             self._send(user_room(user), space, name, message)
@@ -186,8 +199,11 @@ class Container:
             self._send(delivery.room, space, name, envelope(None, at, data))
         # Chat stays private, and an event is shown once.
         if delivery.seq is None and not gets_copies(delivery.room or ""):
-            message = envelope(None, at, {"namespace": space, "name": name, "data": data})
-            self._send(LIVE_MONITOR, ACTIVITY.namespace, ACTIVITY.name, message)
+            self.activity_writer.add(row_id, at, delivery)
+
+    def _push_activity(self, item: Activity) -> None:
+        message = envelope(None, item.at, wire(item))
+        self._send(LIVE_MONITOR, ACTIVITY.namespace, ACTIVITY.name, message)
 
 
 async def refuse_demo_accounts(store: Store) -> None:
@@ -197,6 +213,20 @@ async def refuse_demo_accounts(store: Store) -> None:
             "This database has demo accounts, whose password is public. Use another database "
             "(MONGO_URL), or delete the users whose e-mail ends with @demo.test."
         )
+
+
+def _redis(url: str) -> Redis:
+    """A caller waits for a free connection: a busy Redis must not look like an absent one, because
+    without Redis sessions are accepted without a look-up."""
+    return Redis.from_pool(
+        redis_pool(
+            BlockingConnectionPool,
+            url,
+            max_connections=REDIS_CONNECTIONS,
+            timeout=REDIS_WAIT_SECONDS,
+            socket_timeout=5,
+        )
+    )
 
 
 def _rates(settings: Settings) -> Rates:

@@ -47,6 +47,7 @@ class Readiness:
         self._checks = checks
         self._running: dict[str, tuple[asyncio.Task[Trouble | None], float]] = {}
         self._unready_since: float | None = None
+        self.last = Report({})
 
     async def report(self) -> Report:
         now = time.monotonic()
@@ -61,7 +62,7 @@ class Readiness:
         for name, (task, began) in asked.items():
             if trouble := self._result(name, task, began):
                 found[name] = trouble
-        report = Report(found)
+        self.last = report = Report(found)
         self._log(report)
         return report
 

@@ -17,7 +17,7 @@ link for a new password.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -38,11 +38,13 @@ from domain.accounts.mailed_tokens import (
 from domain.accounts.password_change import entry
 from domain.accounts.password_policy import Password
 from domain.accounts.password_reset import request_reset
+from domain.accounts.search_keys import search_keys
 from domain.accounts.second_factor import has_old_factors_only, remove_factors_since
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import NO_PASSWORD, UPDATED, User, verify_password
 from domain.kernel.actor import ANYONE, EVERYONE, Actor
+from domain.kernel.documents import Where
 from domain.kernel.errors import Invalid, NotFound, Rule, StepUpRequired, WrongCredentials
 from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
@@ -311,11 +313,7 @@ async def _confirm(uow: UnitOfWork, token: MailedToken) -> bool:
 
 
 async def _take_effect(uow: UnitOfWork, change: MailedToken) -> None:
-    user = await uow.change(
-        User, change.account, only_if=OPEN_ACCOUNT, email=change.email, verified_at=uow.now
-    )
-    if user is None:
-        raise invalid_link()
+    user = await _set_address(uow, change, OPEN_ACCOUNT)
     await void(uow, user.id, Purpose.RESET, Purpose.VERIFY, *BOTH)
     undo = {"account": user.id, "purpose": Purpose.EMAIL_UNDO, "used_at": None}
     for each in await uow.all(MailedToken, undo, (("_id", -1),), 1):
@@ -324,18 +322,26 @@ async def _take_effect(uow: UnitOfWork, change: MailedToken) -> None:
     uow.publish(UPDATED, user, to=[user.id])
 
 
-async def _undo(uow: UnitOfWork, token: MailedToken) -> bool:
-    await use_up(uow, token)
+async def _set_address(uow: UnitOfWork, token: MailedToken, only_if: Where, **fields: Any) -> User:
+    """Give the user the token's address, which it proves. Raises Invalid."""
+    before = await uow.find(User, {"_id": token.account})
     user = await uow.change(
         User,
         token.account,
-        only_if={"deleted_at": None},
+        only_if=only_if,
         email=token.email,
+        search_keys=search_keys(before.name if before else "", token.email),
         verified_at=uow.now,
-        password_hash=NO_PASSWORD,
+        **fields,
     )
     if user is None:
         raise invalid_link()
+    return user
+
+
+async def _undo(uow: UnitOfWork, token: MailedToken) -> bool:
+    await use_up(uow, token)
+    user = await _set_address(uow, token, {"deleted_at": None}, password_hash=NO_PASSWORD)
     await void(uow, user.id, Purpose.RESET, Purpose.EMAIL_UNDO, *BOTH)
     await remove_factors_since(uow, user.id, token.created_at - SUSPECT)
     await end_all_sessions(uow, user.id)

@@ -1,10 +1,11 @@
 """The user's own profile, and the settings for mail, presence and read receipts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta as Limits
 
+from domain.accounts.search_keys import search_keys
 from domain.accounts.user import UPDATED, Name, Skill, User
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
@@ -48,9 +49,12 @@ async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
     Hidden presence is hidden at once. Devices that subscribed to others' presence before keep
     getting it until they subscribe again.
     """
-    fields = {
+    fields: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(cmd).items() if value is not None
     }
+    if cmd.name:
+        known = await uow.get(User, actor.id)
+        fields["search_keys"] = search_keys(cmd.name, known.email)
     user = await uow.change(User, actor.id, **fields)
     if user is None:
         raise NotFound

@@ -36,6 +36,7 @@ from domain.accounts.mailed_tokens import (
     use_up,
     void,
 )
+from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.kernel.email_address import email_to_find
@@ -195,6 +196,7 @@ async def complete_registration(
             User,
             email=registration.email,
             name=registration.name,
+            search_keys=search_keys(registration.name, registration.email),
             role=registration.role,
             password_hash=registration.password_hash,
             verified_at=uow.now,

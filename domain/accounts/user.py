@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
+from domain.accounts.search_keys import MAX_KEYS, search_keys
 from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.email_address import normalized_email
@@ -30,14 +31,16 @@ class User(Record, frozen=True):
     and received; see `engage`. `totp_enabled` and `passkey_count` say which second factors they
     have. `bank` is a digest of their bank accounts at Stripe, `bank_changed_at` when it changed
     since the last withdrawal. Sessions of a generation before `sessions_valid_from` ended, except
-    `kept_session`; see `sessions.py`.
+    `kept_session`; see `sessions.py`. Administrators find them by `search_keys`.
     """
 
     COLLECTION = "users"
     PREFIX = "usr"
     INDEXES = (
         Index((("email_digest", 1),), unique=True),
+        Index((("search_keys_digest", 1), ("_id", -1))),
         Index((("connect_id", 1),), unique=True, where={"connect_id": {"$gt": ""}}),
+        Index((("customer_id", 1),), where={"customer_id": {"$gt": ""}}),
         Index((("payouts_enabled", 1), ("updated_at", 1)), where={"connect_id": {"$gt": ""}}),
         Index((("closed_accounts", 1),), where={"closed_accounts": {"$gt": ""}}),
         Index((("role", 1), ("_id", -1))),
@@ -61,11 +64,12 @@ class User(Record, frozen=True):
             "bank_changed_at",
             "sessions_valid_from",
             "kept_session",
+            "search_keys",
         }
     )
-    UNLOGGED = frozenset({"password_hash"})
-    ENCRYPTED = frozenset({"email"})
-    LOOKUP = frozenset({"email"})
+    UNLOGGED = frozenset({"password_hash", "search_keys"})
+    ENCRYPTED = frozenset({"email", "search_keys"})
+    LOOKUP = frozenset({"email", "search_keys"})
     PERSONAL = frozenset({"email", "name", "headline", "bio"})
 
     email: Annotated[str, about("The e-mail address.")]
@@ -113,6 +117,7 @@ class User(Record, frozen=True):
     bank_changed_at: datetime | None = None
     sessions_valid_from: int = 0
     kept_session: str = ""
+    search_keys: Annotated[tuple[str, ...], Bounded(2 * MAX_KEYS)] = ()
 
     @property
     def has_second_factor(self) -> bool:
@@ -132,11 +137,12 @@ async def new_user(
     ports: Ports, *, email: str, password: str, name: str, role: Role, verified: bool = False
 ) -> User:
     """Raises ValueError if `email` is not an address."""
-    uow = ports.store.single()
+    uow, email = ports.store.single(), normalized_email(email)
     return uow.new(
         User,
-        email=normalized_email(email),
+        email=email,
         name=name,
+        search_keys=search_keys(name, email),
         role=role,
         password_hash=await ports.passwords.hash(password),
         verified_at=uow.now if verified else None,

@@ -1,7 +1,7 @@
 """The administrators' dashboard: counts and totals of the market, once or as a live stream."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -36,28 +36,12 @@ class Overview(msgspec.Struct, frozen=True):
     sockets: Annotated[int, about("How many connections all processes have.")]
 
 
-class Activity(msgspec.Struct, frozen=True):
-    """A push that some user gets, as it happens."""
-
-    namespace: Annotated[str, about("The namespace of the push.")]
-    name: Annotated[str, about("The name of the push.")]
-    data: Annotated[Any, about("Its data.")]
-
-
 STATS = Event(
     "/admin",
     "stats",
     Overview,
     Numbering.NEVER,
     about="Every second, to connections that asked `admin.live`. Each replaces the one before.",
-)
-ACTIVITY = Event(
-    "/admin",
-    "activity",
-    Activity,
-    Numbering.NEVER,
-    about="With each push to users except messages, to connections that asked `admin.live`. Show "
-    "it: it changes nothing else.",
 )
 
 

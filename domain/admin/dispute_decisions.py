@@ -18,13 +18,15 @@ from domain.kernel.errors import (
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
+from domain.operations.expected_amount import ExpectedAmount
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.ports.step_up import StepUpFor
 
 
 class Resolve(Command, frozen=True):
-    """`refund_amount` is in minor units; the rest is for the contractor."""
+    """`refund_amount` is in minor units; the rest is for the contractor. `expected_amount` is both
+    together."""
 
     dispute_id: Annotated[Id, about("The id of the dispute.")]
     refund_amount: Annotated[
@@ -32,6 +34,7 @@ class Resolve(Command, frozen=True):
         about("What goes back to the customer, in minor units; the rest is the contractor's."),
     ]
     reason: Annotated[Text, about("Why, for both sides.")]
+    expected_amount: ExpectedAmount = None
 
 
 @operation(
@@ -51,7 +54,8 @@ class Resolve(Command, frozen=True):
 async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Decide with any split.
 
-    Raises NotFound, DisputeNotOpen, AmountNotPayable, PaymentDisputed, ApprovalRequired.
+    Raises NotFound, DisputeNotOpen, AmountNotPayable, PaymentDisputed, ApprovalRequired,
+    Conflict.
     """
     dispute: Dispute = await RESOLVE.perform_or_ask(cmd, actor, uow)
     return dispute
@@ -60,6 +64,7 @@ async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
 async def _resolve(cmd: Resolve, admin_id: str, uow: UnitOfWork) -> Done:
     dispute = await uow.get(Dispute, cmd.dispute_id)
     resolution.check_split(dispute, cmd.refund_amount)
+    await resolution.check_at_stake(uow, dispute, cmd.expected_amount)
     dispute = await add_entry(uow, dispute, admin_id, "resolve", cmd.reason, cmd.refund_amount)
     resolved = await resolution.resolve(uow, dispute, cmd.refund_amount, admin_id)
     # It moves the money once, and all of it, to one side or the other.

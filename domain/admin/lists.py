@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta as Limits
 
+from domain.accounts.search_keys import conditions
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
@@ -25,7 +26,7 @@ from domain.kernel.fields import (
     OfferId,
     about,
 )
-from domain.kernel.record import ANY_TIME, Page, Record
+from domain.kernel.record import ANY_TIME, Page
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
@@ -36,11 +37,13 @@ from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 V = TypeVar("V", bound=msgspec.Struct)
 OLDEST_ID = (("_id", 1),)
 
+USER_IDS = {User.PREFIX: "_id", "acct": "connect_id", "cus": "customer_id"}  # by their beginning
+
 Fact = Annotated[str, Limits(min_length=1, max_length=200)]
 Kind = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
-def view_of(view: type[V], record: Record, **renamed: Any) -> V:
+def view_of(view: type[V], record: msgspec.Struct, **renamed: Any) -> V:
     """The view of a record: its fields of the same names, and `renamed` ones."""
     own = {name: getattr(record, name) for name in view.__struct_fields__ if name not in renamed}
     return view(**own, **renamed)
@@ -90,13 +93,17 @@ class SeenUser(msgspec.Struct, frozen=True):
 
 
 class Users(Command, frozen=True):
-    """`q` is a complete e-mail address or an id."""
+    """`q` is an id of the user here or at Stripe, an e-mail address, or beginnings of the words of
+    a name and an address."""
 
     PERSONAL = frozenset({"q"})
 
     q: Annotated[
         Annotated[str, Limits(min_length=1, max_length=254)] | None,
-        about("A complete e-mail address, or an id."),
+        about(
+            "An id, also a connected account's or a customer's at Stripe; or an e-mail address; or "
+            "the first letters of words of the name and the address, three or more of each word."
+        ),
     ] = None
     role: Annotated[Role | None, about("Only users with this role.")] = None
     state: Annotated[UserState | None, about("Only users in this state.")] = None
@@ -113,15 +120,29 @@ def seen_user(user: User) -> SeenUser:
 @operation("admin.users", roles=ADMINS, style=Style.READ)
 async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page[SeenUser]:
     """List users, newest first."""
-    where: dict[str, Any] = {}
-    if cmd.q:
-        where |= {"email": email_to_find(cmd.q)} if "@" in cmd.q else {"_id": cmd.q}
+    where = await _found_by(uow, cmd.q) if cmd.q else {}
+    if where is None:
+        return Page([])
     if cmd.role:
         where["role"] = cmd.role
     if cmd.state:
         where[f"{cmd.state}_at"] = ANY_TIME
     page = await uow.page(User, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([seen_user(user) for user in page.items], page.next_cursor)
+
+
+async def _found_by(uow: UnitOfWork, query: str) -> dict[str, Any] | None:
+    """The filter for users found by a query; None if there can be none."""
+    query = query.strip()
+    kind, _, rest = query.partition("_")
+    if rest and kind in USER_IDS and "@" not in query:
+        where: dict[str, Any] = {USER_IDS[kind]: query}
+        if kind == "acct" and not await uow.find(User, where):
+            where = {"closed_accounts": query}
+        return where
+    if "@" in query and await uow.find(User, whole := {"email": email_to_find(query)}):
+        return whole
+    return conditions(query)
 
 
 # -- payments --------------------------------------------------------------------------------

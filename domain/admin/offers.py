@@ -58,16 +58,16 @@ async def offers(cmd: Offers, actor: Actor, uow: UnitOfWork) -> Page[SeenOffer]:
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where["visible"] = (False, True)
     page = await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([_seen(offer) for offer in page.items], page.next_cursor)
+    return Page([seen_offer(offer) for offer in page.items], page.next_cursor)
 
 
 @operation("admin.offer", roles=ADMINS, style=Style.READ, errors=(NotFound,))
 async def offer(cmd: OfferById, actor: Actor, uow: UnitOfWork) -> SeenOffer:
     """One offer of any two sides. Raises NotFound."""
-    return _seen(await uow.get(Offer, cmd.offer_id))
+    return seen_offer(await uow.get(Offer, cmd.offer_id))
 
 
-def _seen(offer: Offer) -> SeenOffer:
+def seen_offer(offer: Offer) -> SeenOffer:
     return SeenOffer(
         **msgspec.structs.asdict(offer),
         refundable_amount=offer.refundable,

@@ -33,6 +33,7 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Reason, Style
+from domain.operations.expected_amount import ExpectedAmount, check_expected
 from domain.operations.input_errors import choose
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
@@ -52,11 +53,13 @@ class Refund(Command, frozen=True):
         Annotated[int, Limits(ge=1, le=MAX_AMOUNT)] | None,
         about("In minor units; without it all that is left."),
     ] = None
+    expected_amount: ExpectedAmount = None
 
 
 class Release(Command, frozen=True):
     transfer_id: Annotated[Id, about("The id of the transfer.")]
     reason: Reason
+    expected_amount: ExpectedAmount = None
 
 
 class Freeze(Command, frozen=True):
@@ -128,6 +131,7 @@ async def _refund(cmd: Refund, admin_id: str, uow: UnitOfWork) -> Done:
     if job.dispute_id and job.offer_id == offer.id:
         raise DisputeOpen(dispute_id=job.dispute_id)
     amount = cmd.amount or offer.refundable
+    check_expected(cmd.expected_amount, amount, offer.currency)
     after = await request_refund(uow, offer, amount, cmd.reason, admin_id)
     if after.earnable == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
         await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, after))
@@ -155,6 +159,7 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
 
 async def _release(cmd: Release, admin_id: str, uow: UnitOfWork) -> Done:
     found = await uow.get(Transfer, cmd.transfer_id)
+    check_expected(cmd.expected_amount, found.amount, found.currency)
     if found.status is TransferStatus.PARKED:
         found = (
             await uow.change(

@@ -1,5 +1,6 @@
 """The paginated list of audit rows for administrators."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import msgspec
 
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
+from domain.kernel.documents import Where
 from domain.kernel.fields import about
 from domain.kernel.paging import lowest_complete
 from domain.kernel.record import Page
@@ -40,6 +42,7 @@ class AuditListing(msgspec.Struct, frozen=True):
         str | None, about("The id of the user who did it; null if nobody was signed in.")
     ]
     role: Annotated[str | None, about("Their role; null if nobody was signed in.")]
+    session_id: Annotated[str | None, about("The id of their session; null if there was none.")]
     operation: Annotated[str, about("What they did, such as admin.refund.")]
     request_id: Annotated[str | None, about("The request id, if the client gave one.")]
     address: Annotated[str, about("The network address of the client.")]
@@ -58,14 +61,30 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[AuditList
         await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit, share=2)
         for kind in (WaitingRow, AuditRow)
     ]
+    shown, more = _merged(pages, cmd.limit)
+    next_cursor = documents.cursor(shown[-1], NEWEST) if more else None
+    return Page([_listed(row) for row in shown], next_cursor)
+
+
+async def newest_rows(
+    uow: UnitOfWork, where: Where, limit: int, *, share: int
+) -> list[AuditListing]:
+    """The newest rows of the audit trail, for an answer that has `share` such lists."""
+    pages = [
+        await uow.page(kind, where, limit=limit, share=2 * share) for kind in (WaitingRow, AuditRow)
+    ]
+    shown, _ = _merged(pages, limit)
+    return [_listed(row) for row in shown]
+
+
+def _merged(pages: Sequence[Page[Any]], limit: int) -> tuple[list[WaitingRow], bool]:
+    """The newest rows, waiting and chained, and whether more follow."""
     floor = lowest_complete(
         [([row.id for row in page.items], page.next_cursor is not None) for page in pages]
     )
     rows = {row.id: row for page in pages for row in page.items if row.id >= floor}
-    shown = [rows[id] for id in sorted(rows, reverse=True)[: cmd.limit]]
-    more = len(rows) > len(shown) or any(page.next_cursor for page in pages)
-    next_cursor = documents.cursor(shown[-1], NEWEST) if more else None
-    return Page([_listed(row) for row in shown], next_cursor)
+    shown = [rows[id] for id in sorted(rows, reverse=True)[:limit]]
+    return shown, len(rows) > len(shown) or any(page.next_cursor for page in pages)
 
 
 def _listed(row: WaitingRow) -> AuditListing:
@@ -76,6 +95,7 @@ def _listed(row: WaitingRow) -> AuditListing:
         seq,
         row.actor_id,
         row.role,
+        row.session_id,
         row.operation,
         row.request_id,
         row.address,

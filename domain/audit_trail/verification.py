@@ -2,13 +2,14 @@
 
 import re
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from domain.audit_trail.hash_chain import ANCHOR, BEGINNING, CHAINED, OLDEST, SHOWN, Anchor, R, link
 from domain.kernel.errors import Invalid, Rule
 from domain.kernel.field_codec import UndecipherableField
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -21,8 +22,8 @@ HEAD = re.compile(r"(\d{1,18}):(\S*)")
 class Finding(msgspec.Struct, frozen=True):
     """A problem in the trail, and the number or row where it is."""
 
-    what: str
-    subject: str
+    what: Annotated[str, about("What is wrong.")]
+    subject: Annotated[str, about("The number or the row where it is.")]
 
 
 class Verification(msgspec.Struct):
@@ -124,18 +125,13 @@ async def _check_waiting(uow: UnitOfWork, seal: Seal, proof: Verification) -> No
         proof.add("its number is none, or another row's", document["_id"])
 
 
-async def verify_daily(ports: Ports) -> None:
-    """Verify the trail, and alert the administrators if it was changed."""
-    proof = await verify(ports)
-    if not proof.count:
-        return
+async def alert_of(uow: UnitOfWork, proof: Verification) -> None:
+    """Alert the administrators that the trail was changed."""
     first = proof.findings[0]
-    await ports.store.transact(
-        lambda uow: alert(
-            uow,
-            "trail_broken",
-            first.subject,
-            f"The audit trail is not what was written, in {proof.count} places; the first: "
-            f"{first.subject}, {first.what}. `server audit` reports the details.",
-        )
+    await alert(
+        uow,
+        "trail_broken",
+        first.subject,
+        f"The audit trail is not what was written, in {proof.count} places; the first: "
+        f"{first.subject}, {first.what}. `server audit` reports the details.",
     )

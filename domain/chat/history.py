@@ -20,6 +20,7 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
+COUNTED = 200  # conversations, of which the unread messages are counted
 
 
 class MessageRange(msgspec.Struct, frozen=True):
@@ -113,6 +114,24 @@ async def get(cmd: ConversationById, actor: Actor, uow: UnitOfWork) -> SeenConve
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     [seen] = await hide_receipts(uow, actor.id, [conversation.seen_by(actor.id)])
     return seen
+
+
+async def unread_messages(uow: UnitOfWork, user_id: str) -> tuple[int, int]:
+    """How many messages a user has not read, and in how many of the COUNTED conversations that
+    were active last."""
+    unread = {"$subtract": ["$head", {"$ifNull": [f"$read.{user_id}", 0]}]}
+    found = await uow.aggregate(
+        Conversation,
+        [
+            {"$match": {"members": user_id}},
+            {"$sort": dict(RECENT)},
+            {"$limit": COUNTED},
+            {"$project": {"unread": unread}},
+            {"$match": {"unread": {"$gt": 0}}},
+            {"$group": {"_id": None, "messages": {"$sum": "$unread"}, "in": {"$sum": 1}}},
+        ],
+    )
+    return (found[0]["messages"], found[0]["in"]) if found else (0, 0)
 
 
 @operation("chat.history", roles=PARTIES, style=Style.READ, errors=(NotFound,))

@@ -16,7 +16,7 @@ from domain.kernel.fields import (
     about,
 )
 from domain.kernel.outbox import Event
-from domain.kernel.record import Index, Record
+from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import UnitOfWork
 
@@ -78,6 +78,8 @@ class Payment(Record, frozen=True):
         Index((("job_id", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("updated_at", 1))),
+        Index((("captured_at", 1),), where={"captured_at": ANY_TIME}),
+        Index((("failed_at", 1),), where={"failed_at": ANY_TIME}),
     )
     PRIVATE = frozenset(
         {"visible", "intent_id", "charge_id", "client_secret", "redirect_url", "payment_method"}
@@ -102,6 +104,15 @@ class Payment(Record, frozen=True):
     capture_before: Annotated[
         datetime | None, about("When the hold expires; null if nothing is held.")
     ] = None
+    authorized_at: Annotated[
+        datetime | None, about("When the money was held; null if it never was.")
+    ] = None
+    captured_at: Annotated[
+        datetime | None, about("When the money was taken; null if it was not.")
+    ] = None
+    failed_at: Annotated[datetime | None, about("When it failed for good; null if it did not.")] = (
+        None
+    )
     available_on: Annotated[
         datetime | None,
         about("When Stripe makes the money available; null if it is not known yet."),

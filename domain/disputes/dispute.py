@@ -38,6 +38,7 @@ class DisputeStatus(StrEnum):
     RESOLVED = "resolved"
 
 
+UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)  # they wait for one of the sides
 STEPS: Steps = {
     DisputeStatus.OPEN: (
         DisputeStatus.OPEN,
@@ -82,6 +83,7 @@ class Dispute(Record, frozen=True):
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("answer_by", 1), ("warned_at", 1))),
         Index((("status", 1), ("called_at", 1))),
+        Index((("waits_for", 1), ("answer_by", 1)), where={"waits_for": {"$gt": ""}}),
     )
     PRIVATE = frozenset({"warned_at", "called_at", "customer_written", "contractor_written"})
     ENCRYPTED_MESSAGES = frozenset({"timeline"})
@@ -104,6 +106,10 @@ class Dispute(Record, frozen=True):
     answer_by: Annotated[
         datetime, about("When it goes to an administrator, unless the awaited side answers before.")
     ]
+    waits_for: Annotated[
+        str | None,
+        about("The id of the user who has to answer; null if an administrator decides or has."),
+    ] = None
     warned_at: datetime | None = None
     called_at: datetime | None = None
     status: Annotated[DisputeStatus, about("Its state.")] = DisputeStatus.OPEN
@@ -131,7 +137,7 @@ class Dispute(Record, frozen=True):
         return (self.customer_id, self.contractor_id)
 
     @property
-    def waits_for(self) -> str:
+    def awaited(self) -> str:
         """The side that has to answer: not the one that opened or that proposed last."""
         last = self.proposal.by if self.proposal else self.opened_by
         return self.contractor_id if last == self.customer_id else self.customer_id
@@ -168,11 +174,13 @@ async def add_entry(
     entry = TimelineEntry(
         uow.now, by, kind, text, refund_amount, attachments, seq=dispute.entry_count + 1
     )
+    wanted = msgspec.structs.replace(dispute, status=to, **fields)
     changed = await uow.change(
         Dispute,
         dispute.id,
         only_if={"status": states_before(STEPS, to)},
         status=to,
+        waits_for=wanted.awaited if to in UNDECIDED else None,
         **entry_fields(dispute, entry),
         **fields,
     )

@@ -44,6 +44,7 @@ from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import owned_by, visible_to
 from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_blank
+from domain.operations.expected_amount import ExpectedAmount
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -87,10 +88,11 @@ class Propose(Command, frozen=True):
 
 class Agree(Command, frozen=True):
     """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed
-    to."""
+    to; `expected_amount` is all that is divided."""
 
     dispute_id: Annotated[Id, about("The id of the dispute.")]
     refund_amount: Annotated[RefundAmount, about("That of the proposal, in minor units.")]
+    expected_amount: ExpectedAmount = None
 
 
 class ById(Command, frozen=True):
@@ -198,7 +200,7 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
         else DisputeStatus.PROPOSED
     )
     new_deadline: dict[str, Any] = {}
-    if dispute.waits_for == actor.id:
+    if dispute.awaited == actor.id:
         new_deadline = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
     return await add_limited_entry(
         uow,
@@ -234,6 +236,7 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     proposal = dispute.proposal
     if proposal is None or proposal.by == actor.id or proposal.refund_amount != cmd.refund_amount:
         raise Conflict("There is no such proposal by the other side: read the dispute again.")
+    await resolution.check_at_stake(uow, dispute, cmd.expected_amount)
     dispute = await add_entry(uow, dispute, actor.id, "agree", refund_amount=cmd.refund_amount)
     return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 

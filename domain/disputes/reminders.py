@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from domain.disputes.chargeback import Chargeback, ChargebackStatus
-from domain.disputes.dispute import Dispute, DisputeStatus
+from domain.disputes.dispute import UNDECIDED, Dispute, DisputeStatus
 from domain.disputes.resolution import alert_admins
 from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork
@@ -18,7 +18,6 @@ REMIND_BEFORE = timedelta(hours=24)
 ALERT_AGAIN_AFTER = timedelta(days=1)
 REMIND_ADMINS_BEFORE = timedelta(days=3)  # time to collect evidence
 
-UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
 UNANSWERED: dict[str, Any] = {
     "status": (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN),
     "submissions": 0,
@@ -72,7 +71,7 @@ async def _remind_sides(uow: UnitOfWork, found: Dispute) -> None:
     if dispute is None:
         return
     ends = date_text(dispute.answer_by)
-    awaited = dispute.waits_for
+    awaited = dispute.awaited
     texts = {
         awaited: f"Agree or propose how to end it until {ends}; then an administrator decides.",
         **{

@@ -28,6 +28,7 @@ from domain.kernel.money import CURRENCIES, display
 from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
+from domain.operations.expected_amount import check_expected
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 
@@ -70,7 +71,8 @@ def new_dispute(
         answer_by=uow.now + ANSWER_WITHIN,
     )
     entry = TimelineEntry(uow.now, by, "open", text, seq=1)
-    return msgspec.structs.replace(dispute, **entry_fields(dispute, entry))
+    fields = entry_fields(dispute, entry)
+    return msgspec.structs.replace(dispute, waits_for=dispute.awaited, **fields)
 
 
 async def open_dispute(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
@@ -105,6 +107,13 @@ def check_split(dispute: Dispute, refund_amount: int) -> None:
             maximum=dispute.amount,
             step=step,
         )
+
+
+async def check_at_stake(uow: UnitOfWork, dispute: Dispute, expected: int | None) -> None:
+    """Raises Conflict if a caller expects that another amount is divided."""
+    if expected is not None:
+        offer = await uow.get(Offer, dispute.offer_id)
+        check_expected(expected, offer.open_amount(dispute.milestones), offer.currency)
 
 
 async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:
@@ -162,6 +171,7 @@ async def _close_dispute(uow: UnitOfWork, dispute: Dispute, refund_amount: int) 
         status=DisputeStatus.RESOLVED,
         refund_amount=refund_amount,
         resolved_at=uow.now,
+        waits_for=None,
     )
     if resolved is None:
         raise DisputeNotOpen(status=dispute.status)
@@ -197,6 +207,8 @@ async def dispute_recovered_money(uow: UnitOfWork, offer: Offer) -> None:
         return
     text = "The bank gave the money back after the job had ended without it."
     opened = new_dispute(offer, cancelled, SYSTEM, DisputeReason.OTHER, text, uow)
-    dispute = msgspec.structs.replace(opened, status=DisputeStatus.ESCALATED, called_at=uow.now)
+    dispute = msgspec.structs.replace(
+        opened, status=DisputeStatus.ESCALATED, called_at=uow.now, waits_for=None
+    )
     await open_dispute(uow, offer, dispute)
     await alert_admins(uow, dispute)

@@ -37,6 +37,7 @@ from domain.kernel.fields import Currency, about
 from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
+from domain.operations.expected_amount import ExpectedAmount, check_expected
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.payments.processing import BlockRivalOffers
@@ -52,13 +53,24 @@ class ById(Command, frozen=True):
 
 
 class Complete(Command, frozen=True):
-    """`milestone` is counted from 1; without it all open milestones are completed."""
+    """`milestone` is counted from 1; without it all open milestones are completed.
+
+    `expected_amount` is what their work is worth.
+    """
 
     job_id: Annotated[Id, about("The id of the job.")]
     milestone: Annotated[
         MilestoneNumber | None,
         about("Its number, from 1; without it all open milestones are completed."),
     ] = None
+    expected_amount: ExpectedAmount = None
+
+
+class Cancel(Command, frozen=True):
+    """`expected_amount` is what is refunded of a captured payment; 0 if there is none."""
+
+    job_id: Annotated[Id, about("The id of the job.")]
+    expected_amount: ExpectedAmount = None
 
 
 class Deliver(Command, frozen=True):
@@ -163,7 +175,7 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
 async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> CompletedJob:
     """Approve work: book the service fee and the contractor's part, and transfer that part.
 
-    Raises NotFound, JobNotInProgress, MilestoneNotStanding, DisputeOpen, PaymentDisputed.
+    Raises NotFound, JobNotInProgress, MilestoneNotStanding, DisputeOpen, PaymentDisputed, Conflict.
     """
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     offer = await _offer_in_progress(uow, job)
@@ -171,6 +183,7 @@ async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> CompletedJob
     require_not_frozen(offer, chosen)
     after = await complete_milestones(uow, offer, chosen)
     amount = after.completed_amount - offer.completed_amount
+    check_expected(cmd.expected_amount, amount, offer.currency)
     share = after.holdings.contractor - offer.holdings.contractor
     return CompletedJob(
         await end_if_finished(uow, job, after),
@@ -283,10 +296,10 @@ async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
         PaymentDisputed,
     ),
 )
-async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
+async def cancel(cmd: Cancel, actor: Actor, uow: UnitOfWork) -> Job:
     """Cancel before work begins; the payment is refunded in full, with the platform fee.
 
-    Raises NotFound, JobTaken, JobNotOpen, DisputeRequired, PaymentDisputed.
+    Raises NotFound, JobTaken, JobNotOpen, DisputeRequired, PaymentDisputed, Conflict.
     """
     before = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     if before.status is JobStatus.IN_PROGRESS:
@@ -304,9 +317,12 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
         offer = await uow.get(Offer, job.offer_id)
         if offer.contested_amount:
             raise PaymentDisputed
+        check_expected(cmd.expected_amount, offer.refundable, offer.currency)
         offer = await cancel_open_milestones(uow, offer)
         if offer.refundable:
             await request_refund(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
+    else:
+        check_expected(cmd.expected_amount, 0, job.currency)
     uow.later(BlockRivalOffers(job.id))
     publish_job(uow, job, market=before.status is JobStatus.OPEN)
     return job

@@ -77,7 +77,8 @@ class Work(msgspec.Struct, frozen=True):
 class Delivery(msgspec.Struct, frozen=True, tag="push"):
     """An event to push: to the feeds of users, or to the connections in a room.
 
-    With `seq` (chat messages) it carries the number of its conversation and gets no feed row.
+    With `seq` (chat messages) it carries the number of its conversation and gets no feed row. `by`
+    is the user whose command it follows from, if it is one's.
     """
 
     namespace: str
@@ -86,6 +87,7 @@ class Delivery(msgspec.Struct, frozen=True, tag="push"):
     to: tuple[str, ...] = ()
     room: str | None = None
     seq: int | None = None
+    by: str | None = None
 
 
 class OutboxRow(Record, frozen=True):
@@ -124,6 +126,7 @@ class Outgoing:
     ) -> None:
         self.now = now
         self.rows: list[OutboxRow] = []
+        self.by: str | None = None  # the user whose command it is
         self._worker = worker
         self._owns = owns
         self._new_id = new_id
@@ -140,7 +143,8 @@ class Outgoing:
         """Push `data` after the commit, to users (through their feeds) or to a room."""
         users = tuple(dict.fromkeys(to))
         if users or room:
-            self._append(Delivery(event.namespace, event.name, wire(data), users, room, seq))
+            namespace, name = event.namespace, event.name
+            self._append(Delivery(namespace, name, wire(data), users, room, seq, self.by))
 
     def later(self, task: Work, at: datetime | None = None) -> str:
         """Run `task` after the commit, or at a given time. Returns the id of its row."""

@@ -4,50 +4,59 @@ Open transactions of a killed process keep their rows locked until the database 
 default after 60 seconds (`transactionLifetimeLimitSeconds`). So each process stores the sessions
 that it uses, and another process ends them when the heartbeat expires. A process that was only
 suspended loses nothing: its transactions are retried. A process ends by itself the sessions of its
-transactions that got no answer.
+transactions that got no answer. A process that has ended is remembered for a while, with the last
+figures that it told of itself.
 Source: MongoDB manual, `killSessions`.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from domain.kernel.bounds import Bounded
 from domain.kernel.mongo_client import end_sessions
+from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.record import Index, Record
-from domain.kernel.store import Store
+from domain.kernel.store import Store, UnitOfWork
 
 HEARTBEAT_TTL = timedelta(seconds=15)  # after that a process counts as dead
+REMEMBERED = timedelta(minutes=10)  # after the end
 MAX_SESSIONS = 500  # of one process, the last ones; the pool has fewer connections
 MAX_PROCESSES = 100  # ended in one run
+UNTOLD = ProcessFigures()
 
 
 class ProcessHeartbeat(Record, frozen=True):
-    """A process that runs or was killed. `id` is the `worker` of its store."""
+    """A process that runs, or has ended. `id` is the `worker` of its store. It was `lost` if it did
+    not say that it ends."""
 
     COLLECTION = "processes"
     PREFIX = "worker"
-    INDEXES = (Index((("alive_until", 1),)),)
+    INDEXES = (
+        Index((("ended_at", 1), ("alive_until", 1))),
+        Index((("ended_at", 1),), ttl_seconds=int(REMEMBERED.total_seconds())),
+    )
+    LOGGED = False
 
     alive_until: datetime
     sessions: Annotated[tuple[str, ...], Bounded(MAX_SESSIONS)]  # hexadecimal
+    ended_at: datetime | None = None
+    lost: bool = False
+    figures: ProcessFigures = UNTOLD
 
 
-async def send_heartbeat(store: Store) -> None:
-    """Store that this process is alive, and the sessions that it uses."""
+async def send_heartbeat(store: Store, figures: ProcessFigures = UNTOLD) -> None:
+    """Store that this process is alive, how it is, and the sessions that it uses."""
     uow = store.single()
     for unused in [*store.sessions][:-MAX_SESSIONS]:
         del store.sessions[unused]
-    until, sessions = uow.now + HEARTBEAT_TTL, tuple(id.hex() for id in store.sessions)
-    known = await uow.change(ProcessHeartbeat, store.worker, alive_until=until, sessions=sessions)
+    state: dict[str, Any] = {
+        "alive_until": uow.now + HEARTBEAT_TTL,
+        "sessions": tuple(id.hex() for id in store.sessions),
+        "figures": figures,
+    }
+    known = await uow.change(ProcessHeartbeat, store.worker, **state, ended_at=None, lost=False)
     if known is None:
-        await uow.add(
-            uow.new(
-                ProcessHeartbeat,
-                id=store.worker,
-                alive_until=until,
-                sessions=sessions,
-            )
-        )
+        await uow.add(uow.new(ProcessHeartbeat, id=store.worker, **state))
 
 
 async def end_abandoned_sessions(store: Store) -> None:
@@ -58,18 +67,28 @@ async def end_abandoned_sessions(store: Store) -> None:
             store.abandoned.popleft()
 
 
-async def remove_heartbeat(store: Store) -> None:
-    """Remove this process, which has no open sessions any more."""
-    await store.single().remove(ProcessHeartbeat, {"_id": store.worker})
+async def end_heartbeat(store: Store, figures: ProcessFigures = UNTOLD) -> None:
+    """Store that this process ends. It has no open sessions any more."""
+    uow = store.single()
+    await uow.change(ProcessHeartbeat, store.worker, ended_at=uow.now, sessions=(), figures=figures)
 
 
 async def end_dead_sessions(store: Store) -> None:
     """Abort the transactions of processes whose heartbeat has expired. Raises DatabaseError."""
     uow = store.single()
-    over = {"alive_until": {"$lte": uow.now}}
+    over = {"ended_at": None, "alive_until": {"$lte": uow.now}}
     dead = await uow.all(ProcessHeartbeat, over, (("alive_until", 1),), MAX_PROCESSES)
     sessions = [bytes.fromhex(id) for process in dead for id in process.sessions]
     if sessions:
         await end_sessions(store.client, sessions)
     if dead:
-        await uow.remove(ProcessHeartbeat, {"_id": tuple(process.id for process in dead), **over})
+        gone = {"_id": tuple(process.id for process in dead), **over}
+        await uow.change_all(ProcessHeartbeat, gone, ended_at=uow.now, lost=True, sessions=())
+
+
+async def known_processes(uow: UnitOfWork) -> list[ProcessHeartbeat]:
+    """The processes that run or have ended lately, the running ones first."""
+    found = await uow.all(
+        ProcessHeartbeat, {}, (("ended_at", 1), ("alive_until", 1)), MAX_PROCESSES
+    )
+    return sorted(found, key=lambda each: (each.ended_at is not None, each.created_at))

@@ -170,6 +170,12 @@ async def _unread(uow: UnitOfWork, user: str, seen: int) -> int:
     return await uow.count(FeedRow, unread, limit=MAX_UNREAD)
 
 
+async def unread_notices(uow: UnitOfWork, user: str) -> int:
+    """How many notices the user has not seen, up to MAX_UNREAD."""
+    state = await uow.find(FeedHead, {"_id": _head_id(user)})
+    return await _unread(uow, user, state.seen if state else 0)
+
+
 @operation("account.seen", roles=EVERYONE)
 async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> FeedMarks:
     """Mark events up to `seq` as seen. The mark never moves back; `head` pushes it to all

@@ -273,6 +273,7 @@ async def _write(
         return claim.answer
 
     async def work(uow: UnitOfWork) -> Any:
+        uow.by = actor.id
         value = wire(await op.run(command, actor, uow))
         if uow.changes or uow.rows or actor.role is Role.ADMIN:
             await audit_log.record(uow, ports.seal, _audit_entry(op, fields, actor, meta))

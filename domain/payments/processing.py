@@ -263,6 +263,7 @@ async def settle_hold(uow: UnitOfWork, payment: Payment, intent: Intent) -> None
         redirect_url=None,
         failure=None,
         capture_before=intent.capture_before,
+        authorized_at=uow.now,
         visible=offer.status is OfferStatus.AWAITING_PAYMENT,
     )
     expires_at = offer.expires_at
@@ -315,6 +316,8 @@ async def _move_to_captured(
         intent_id=intent.id,
         charge_id=intent.charge_id,
         captured_amount=intent.captured_amount,
+        captured_at=uow.now,
+        failed_at=None,
         available_on=intent.available_on,
         redirect_url=None,
         failure=None,
@@ -408,6 +411,7 @@ async def settle_decline(
         PaymentStatus.FAILED,
         only_if={"status": PaymentStatus.REQUIRES_PAYMENT},
         failure=failure,
+        failed_at=uow.now,
         intent_id=intent.id if intent else None,
     )
     if failed:
@@ -421,7 +425,10 @@ async def settle_decline(
 
 async def settle_failed_capture(uow: UnitOfWork, payment: Payment, failure: str) -> None:
     """Stripe refused the capture: the offer fails, the job is open again, nothing is booked."""
-    if await move_payment(uow, payment.id, PaymentStatus.FAILED, failure=failure):
+    failed = await move_payment(
+        uow, payment.id, PaymentStatus.FAILED, failure=failure, failed_at=uow.now
+    )
+    if failed:
         offer = await uow.get(Offer, payment.offer_id)
         await fail_offer(uow, offer, OfferStatus.FAILED)
         await _alert_capture_failed(uow, offer, failure)

@@ -1,11 +1,11 @@
 """The records of transfers to contractors' Stripe accounts and of their reversals."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 from domain.kernel.fields import Currency, MinorUnits, about
-from domain.kernel.record import Index, Record
+from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.state_machine import Steps
 
 
@@ -55,6 +55,7 @@ class Transfer(Record, frozen=True):
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
         # Not partial: a query for a list of ids would not use a partial index.
         Index((("stripe_id", 1), ("_id", 1))),
+        Index((("available_at", 1),), where={"available_at": ANY_TIME}),
     )
 
     user_id: Annotated[str, about("The id of the contractor.")]
@@ -67,6 +68,12 @@ class Transfer(Record, frozen=True):
     status: Annotated[TransferStatus, about("Its state.")] = TransferStatus.WAITING
     stripe_id: Annotated[
         str | None, about("The id of the transfer at Stripe; null until it is made.")
+    ] = None
+    made_at: Annotated[
+        datetime | None, about("When it was made at Stripe; null if it was not.")
+    ] = None
+    available_at: Annotated[
+        datetime | None, about("When its money could be withdrawn; null if it could not yet.")
     ] = None
     reversed_amount: Annotated[int, about("What was taken back, in minor units.")] = 0
     refill: Annotated[

@@ -175,6 +175,7 @@ async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovemen
         only_if={"status": states_before(STEPS, TransferStatus.MADE)},
         status=TransferStatus.MADE,
         stripe_id=made.id,
+        made_at=uow.now,
     )
     if transfer is None:
         return
@@ -199,6 +200,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
         transfer_id,
         only_if={"status": TransferStatus.MADE},
         status=TransferStatus.AVAILABLE,
+        available_at=uow.now,
     )
     if transfer and not transfer.refill:
         user = transfer.user_id

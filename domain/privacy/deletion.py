@@ -94,6 +94,7 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
         headline="",
         bio="",
         skills=(),
+        search_keys=(),
     )
     if changed is None:
         raise NotFound

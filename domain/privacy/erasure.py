@@ -16,7 +16,7 @@ from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.files.file import File
-from domain.fulfillment.work import ById, cancel
+from domain.fulfillment.work import Cancel, cancel
 from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.saved_searches import SavedSearch, users_notified
@@ -91,7 +91,7 @@ async def _cancel_jobs(ports: Ports, user: User) -> None:
     for job in await ports.store.single().all(
         Job, {"customer_id": user.id, "status": JobStatus.OPEN}
     ):
-        command = ById(job_id=job.id)
+        command = Cancel(job_id=job.id)
         with contextlib.suppress(DomainError):  # it ended in the meantime
             await ports.store.transact(partial(cancel, command, actor))
 

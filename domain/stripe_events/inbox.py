@@ -108,6 +108,7 @@ class WebhookEvent(Record, frozen=True):
         Index((("status", 1), *RECEIVED_LAST)),
         Index((("type", 1), *RECEIVED_LAST)),
         Index((("payment_id", 1), *RECEIVED_LAST), where={"payment_id": {"$gt": ""}}),
+        Index((("intent_id", 1), *RECEIVED_LAST), where={"intent_id": {"$gt": ""}}),
         Index((("object_id", 1), *RECEIVED_LAST)),
         Index((("status", 1), ("type", 1), *RECEIVED_LAST)),
         Index((("reason", 1), ("updated_at", -1)), where={"status": EventStatus.QUARANTINED.value}),

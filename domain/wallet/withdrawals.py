@@ -1,7 +1,8 @@
 """Withdrawals: payouts of available money to a contractor's bank account."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
@@ -18,7 +19,7 @@ from domain.kernel.errors import (
 from domain.kernel.fields import Currency, MinorUnits, about
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step
 from domain.kernel.outbox import Event
-from domain.kernel.record import Index, Page, Record
+from domain.kernel.record import ANY_TIME, Index, Page, Record
 from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
@@ -73,6 +74,8 @@ class Withdrawal(Record, frozen=True):
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("updated_at", 1))),
         Index((("payout_id", 1),), where={"payout_id": {"$gt": ""}}),
+        Index((("paid_at", 1),), where={"paid_at": ANY_TIME}),
+        Index((("failed_at", 1),), where={"failed_at": ANY_TIME}),
     )
     PRIVATE = frozenset({"payout_id", "account_id"})
 
@@ -85,6 +88,11 @@ class Withdrawal(Record, frozen=True):
         str | None,
         about("Stripe's code of why it failed, such as account_closed; null if it did not."),
     ] = None
+    sent_at: Annotated[datetime | None, about("When it left for the bank; null if it did not.")] = (
+        None
+    )
+    paid_at: Annotated[datetime | None, about("When the bank had it; null if it did not.")] = None
+    failed_at: Annotated[datetime | None, about("When it failed; null if it did not.")] = None
     payout_id: str | None = None
 
 
@@ -239,6 +247,7 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: StripeM
         status=status,
         failure=payout.failure,
         payout_id=payout.id or before.payout_id,
+        **_times(before, status, uow.now),
     )
     if withdrawal is None:
         return
@@ -247,6 +256,14 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: StripeM
     elif status is WithdrawalStatus.FAILED:
         await _return_to_wallet(uow, withdrawal, was_paid=before.status is WithdrawalStatus.PAID)
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[withdrawal.user_id])
+
+
+def _times(before: Withdrawal, status: WithdrawalStatus, now: datetime) -> dict[str, Any]:
+    """The times that a change of status sets. A quick payout is paid when it is first seen."""
+    if status is WithdrawalStatus.FAILED:
+        return {"failed_at": now}
+    sent = {"sent_at": before.sent_at or now}
+    return sent if status is WithdrawalStatus.IN_TRANSIT else {**sent, "paid_at": now}
 
 
 async def _book_paid(uow: UnitOfWork, withdrawal: Withdrawal) -> None:

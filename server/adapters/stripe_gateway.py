@@ -6,7 +6,8 @@ a payment method", "Separate charges and transfers", "Error handling".
 
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from domain.ports.payment_gateway import (
 from server.adapters import stripe_mapping as shapes
 
 T = TypeVar("T")
+Observe = Callable[[float, bool], None]
 
 VERSION = "2026-05-27.dahlia"
 TIMEOUT_SECONDS = 10
@@ -45,7 +47,20 @@ HOLDABLE = ("card",)
 
 
 class _Connections(AIOHTTPClient):
-    """Follows no redirects: Stripe sends none, and another address must not get our requests."""
+    """Follows no redirects: Stripe sends none, and another address must not get our requests. Tells
+    `observe` how long each request took, and whether it failed."""
+
+    observe: Observe = staticmethod(lambda seconds, failed: None)
+
+    async def request_async(self, *args: Any, **named: Any) -> Any:
+        began, status = time.monotonic(), 0
+        try:
+            answer = await super().request_async(*args, **named)
+            status = answer[1]
+            return answer
+        finally:
+            failed = status in (0, 429) or status >= 500
+            self.observe(time.monotonic() - began, failed)
 
     def _get_request_args_kwargs(self, *args: Any) -> Any:
         positional, named = super()._get_request_args_kwargs(*args)
@@ -65,7 +80,7 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=stripe.ca_bundle_path)
 
 
-def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTTPClient]:
+def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, _Connections]:
     """The SDK's client, and the connections behind it, which the caller closes."""
     http = _Connections(timeout=TIMEOUT_SECONDS)
     addresses: Any = {"api": api_base} if api_base else {}
@@ -82,8 +97,15 @@ def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTT
 class StripeGateway:
     """Amounts pass unchanged, in minor units; currencies are in lower case at Stripe."""
 
-    def __init__(self, secret_key: str, api_base: str | None, public_url: str) -> None:
+    def __init__(
+        self,
+        secret_key: str,
+        api_base: str | None,
+        public_url: str,
+        observe: Observe | None = None,
+    ) -> None:
         self._client, self._http = connect(secret_key, api_base)
+        self._http.observe = observe or self._http.observe
         self._stripe = self._client.v1
         self._public_url = public_url
 

@@ -81,8 +81,9 @@ class HttpApi:
         self._uploads = Uploads()
         self._downloads = TransferSlots(DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS)
 
-    def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
-        """GET takes its fields from the query, other methods from a JSON body."""
+    def route(self, method: str, path: str, op: Operation, kept_seconds: int = 0) -> web.RouteDef:
+        """GET takes its fields from the query, other methods from a JSON body. Caches may keep
+        what a GET answers for `kept_seconds`."""
         lists = _list_fields(op.command)
         takes_query = method == hdrs.METH_GET
 
@@ -108,6 +109,8 @@ class HttpApi:
             response = self.respond(answer)
             if takes_query and not answer.error:
                 response = _conditional(request, op, answer.data, response)
+                if kept_seconds:
+                    response.headers[hdrs.CACHE_CONTROL] = f"public, max-age={kept_seconds}"
             self._charge_answer(actor, len(response.body or b""))  # type: ignore[arg-type]
             return response
 

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from types import FrameType
+from typing import ClassVar
 
 import structlog
 
@@ -20,7 +21,10 @@ FRAMES = 8  # of the stack, the innermost
 
 
 class LoopMonitor:
-    """Watches the loop that it is started on; a context manager."""
+    """Watches the loop that it is started on; a context manager. `running` is that of this process,
+    if there is one."""
+
+    running: "ClassVar[LoopMonitor | None]" = None
 
     def __init__(self) -> None:
         self.stalls = 0
@@ -34,10 +38,12 @@ class LoopMonitor:
         self._loop = asyncio.get_running_loop()
         self._beat()
         self._thread.start()
+        LoopMonitor.running = self
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        LoopMonitor.running = None
 
     def _beat(self) -> None:
         self._beat_at = time.monotonic()

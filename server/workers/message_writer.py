@@ -178,6 +178,7 @@ class MessageWriter:
         self._loops: list[asyncio.Task[None]] = []
         self._accepting = False
         self._concluding = False
+        self.stored = 0  # messages, since the start
 
     def start(self) -> None:
         self._accepting = True
@@ -221,6 +222,7 @@ class MessageWriter:
     async def _push_loop(self) -> None:
         while True:
             intent, written = await self._written.get()
+            self.stored += len(written.messages)
             try:
                 for message in written.messages:
                     await self.push(message, written.members[message.conversation_id])

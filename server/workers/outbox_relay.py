@@ -24,6 +24,7 @@ from domain.kernel import process_registry
 from domain.kernel.documents import Where
 from domain.kernel.field_codec import UndecipherableField
 from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
+from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.store import UNREACHABLE, Store, UnitOfWork
 from domain.notifications import feed
 from domain.operations.task import Task, TryAgain
@@ -44,7 +45,7 @@ MAX_HEADS = 50_000  # feed heads in memory
 UNREADABLE_WAIT = timedelta(minutes=5)
 UNCOUNTED = timedelta(days=7)  # the age from which waiting for Stripe counts as an attempt
 
-Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
+Push = Callable[[Delivery, datetime, dict[str, int], str], Awaitable[None]]
 
 
 def backoff(attempts: int) -> timedelta:
@@ -79,6 +80,17 @@ class Relay:
         self._heads: dict[str, int] = {}
         self._unsaved: set[str] = set()
         self._heartbeat_at = time.monotonic()
+        self.figures: Callable[[], ProcessFigures] = ProcessFigures
+
+    @property
+    def in_hand(self) -> int:
+        """The rows that this process works on."""
+        return len(self._in_hand)
+
+    @property
+    def queued_pushes(self) -> int:
+        """The pushes among them that wait for those before."""
+        return self._pushes.qsize()
 
     @property
     def seconds_since_heartbeat(self) -> float:
@@ -110,7 +122,7 @@ class Relay:
         self._store.delivers = False
         await end((*self._loops, *self._working))
         with contextlib.suppress(Exception):
-            await process_registry.remove_heartbeat(self._store)
+            await process_registry.end_heartbeat(self._store, self.figures())
 
     async def settled(self, subject: str, seconds: float = 10) -> bool:
         try:
@@ -216,7 +228,7 @@ class Relay:
     async def _renew_loop(self) -> None:
         while True:
             with contextlib.suppress(Exception):
-                await process_registry.send_heartbeat(self._store)
+                await process_registry.send_heartbeat(self._store, self.figures())
                 self._heartbeat_at = time.monotonic()
                 await process_registry.end_abandoned_sessions(self._store)
             await asyncio.sleep(RENEW_SECONDS)
@@ -330,7 +342,7 @@ class Relay:
         self._unsaved.update(for_feeds)
         for row, delivery in batch:
             seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}
-            await self._push(delivery, row.created_at, seqs)
+            await self._push(delivery, row.created_at, seqs, row.id)
         await self._delete(rows)
 
     async def _delete(self, rows: Sequence[OutboxRow]) -> None:

@@ -16,8 +16,9 @@ import msgspec
 import structlog
 
 from domain import ledger
+from domain.accounts import search_backfill
 from domain.admin import approvals
-from domain.audit_trail import hash_chain, verification
+from domain.audit_trail import chain_state, hash_chain
 from domain.bidding import offers
 from domain.bidding import reminders as offer_reminders
 from domain.chat import group_commit
@@ -85,8 +86,9 @@ JOBS = (
     Job("sweep_files", 600, file.sweep),
     Job("reconcile", 3600, runs.reconcile_daily),
     Job("log_audit_head", 3600, log_audit_head),
-    Job("verify_audit_trail", 86_400, verification.verify_daily),
+    Job("verify_audit_trail", 86_400, chain_state.verify_daily),
     Job("save_feed_heads", 3600, keep_heads),
+    Job("fill_search_keys", 86_400, search_backfill.fill_search_keys),
 )
 
 

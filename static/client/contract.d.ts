@@ -32,6 +32,9 @@ export interface AccountExportFields {
   password: string;
 }
 
+/** An operation without fields. */
+export type AccountHomeFields = Record<string, never>;
+
 /** The kinds of accounts that have a balance row. */
 export type AccountKind = "debt" | "escrow" | "wallet";
 
@@ -257,14 +260,82 @@ export interface AccountVerifyFields {
 /** An operation without fields. */
 export type AccountVerifySendFields = Record<string, never>;
 
-/** A push that some user gets, as it happens. */
+/** One thing as it happens, with the push that users get. */
 export interface Activity {
+  /** The id of the item. */
+  id: string;
+  /** When it happened. */
+  at: string;
   /** The namespace of the push. */
   namespace: string;
-  /** The name of the push. */
+  /** The name of the push, such as offer.accepted. */
   name: string;
-  /** Its data. */
+  /** The id of the user whose command it was; null for the platform itself. */
+  actor_id: string | null;
+  /** The id of what it is about; may be empty. */
+  subject_id: string;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; null if it is about none. */
+  job_title: string | null;
+  /** The id of the customer; null if it concerns none. */
+  customer_id: string | null;
+  /** The id of the contractor; null if it concerns none. */
+  contractor_id: string | null;
+  /** The id of the only user that it concerns; null if it is not one. */
+  user_id: string | null;
+  /** The state of the subject then; null if it has none. */
+  status: string | null;
+  /** In minor units of `currency`; null if it has none. */
+  amount: number | null;
+  /** The currency, ISO 4217; null if there is no amount. */
+  currency: string | null;
+  /** The names of the people, by user id. */
+  names: Record<string, string>;
+  /** The data of the push. */
   data: unknown;
+}
+
+/** One thing that happened, with the names of the people and of the job. */
+export interface ActivityItem {
+  /** The id of the item. */
+  id: string;
+  /** When it happened. */
+  at: string;
+  /** The namespace of the push. */
+  namespace: string;
+  /** The name of the push, such as offer.accepted. */
+  name: string;
+  /** The id of the user whose command it was; null for the platform itself. */
+  actor_id: string | null;
+  /** The id of what it is about; may be empty. */
+  subject_id: string;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; null if it is about none. */
+  job_title: string | null;
+  /** The id of the customer; null if it concerns none. */
+  customer_id: string | null;
+  /** The id of the contractor; null if it concerns none. */
+  contractor_id: string | null;
+  /** The id of the only user that it concerns; null if it is not one. */
+  user_id: string | null;
+  /** The state of the subject then; null if it has none. */
+  status: string | null;
+  /** In minor units of `currency`; null if it has none. */
+  amount: number | null;
+  /** The currency, ISO 4217; null if there is no amount. */
+  currency: string | null;
+  /** The names of the people, by user id. */
+  names: Record<string, string>;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface ActivityItemPage {
+  /** This part of the list. */
+  items: ActivityItem[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** A passkey that was added. */
@@ -277,6 +348,17 @@ export interface AddedPasskey {
 
 /** The account behind an adjustment: the platform's earnings, or its losses. */
 export type AdjustedAccount = "losses" | "platform";
+
+export interface AdminActivityFields {
+  /** Only what this id is part of: a user, a job, an offer or a payment. */
+  subject?: string | null;
+  /** Only pushes of this name, such as offer.accepted. */
+  kind?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
 
 /** `amount` is in minor units: positive to the contractor, negative from them. */
 export interface AdminAdjustFields {
@@ -292,6 +374,26 @@ export interface AdminAdjustFields {
   account?: AdjustedAccount;
 }
 
+export interface AdminAlertCloseFields {
+  /** The id of the alert. */
+  alert_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
+export interface AdminAlertsFields {
+  /** Only alerts that are open, or only others. */
+  open?: boolean | null;
+  /** Only alerts of this kind, such as refund_failed. */
+  kind?: string | null;
+  /** Only alerts about this id. */
+  subject?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface AdminApprovalsFields {
   /** Only requests in this state. */
   status?: ApprovalStatus | null;
@@ -305,6 +407,28 @@ export interface AdminApproveFields {
   /** The id of the request. */
   approval_id: string;
 }
+
+export interface AdminAssignFields {
+  /** The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter. */
+  subject: string;
+  /** The id of the administrator; null for nobody. */
+  to: string | null;
+}
+
+/** All that is assigned, or what is assigned to one, or who looks after some things. */
+export interface AdminAssignmentsFields {
+  /** Only what this administrator looks after. */
+  assignee_id?: string | null;
+  /** Only what has these ids. */
+  subjects?: string[] | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
+/** An operation without fields. */
+export type AdminAuditChainFields = Record<string, never>;
 
 /**
  * `operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time with
@@ -324,6 +448,9 @@ export interface AdminAuditFields {
   /** At most so many items. */
   limit?: number;
 }
+
+/** An operation without fields. */
+export type AdminAuditVerifyFields = Record<string, never>;
 
 export interface AdminBanFields {
   /** The id of the user. */
@@ -441,6 +568,11 @@ export interface AdminOffersFields {
 /** An operation without fields. */
 export type AdminOverviewFields = Record<string, never>;
 
+export interface AdminPaymentFields {
+  /** The id of the payment. */
+  payment_id: string;
+}
+
 /** `since` and `until` are times with their time zone. */
 export interface AdminPaymentsFields {
   /** Only payments in this state. */
@@ -462,6 +594,9 @@ export interface AdminPaymentsFields {
   /** At most so many items. */
   limit?: number;
 }
+
+/** An operation without fields. */
+export type AdminProcessesFields = Record<string, never>;
 
 /** A time span, by default the last two days; `end` is exclusive. */
 export interface AdminReconcileFields {
@@ -486,6 +621,11 @@ export interface AdminRefundFields {
   reason: string;
   /** In minor units; without it all that is left. */
   amount?: number | null;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface AdminReleaseFields {
@@ -493,6 +633,11 @@ export interface AdminReleaseFields {
   transfer_id: string;
   /** Why, for the audit trail. */
   reason: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface AdminReplayFields {
@@ -510,7 +655,10 @@ export interface AdminReportsFields {
   limit?: number;
 }
 
-/** `refund_amount` is in minor units; the rest is for the contractor. */
+/**
+ * `refund_amount` is in minor units; the rest is for the contractor. `expected_amount` is both
+ * together.
+ */
 export interface AdminResolveFields {
   /** The id of the dispute. */
   dispute_id: string;
@@ -518,6 +666,11 @@ export interface AdminResolveFields {
   refund_amount: number;
   /** Why, for both sides. */
   reason: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface AdminRetryFields {
@@ -581,9 +734,15 @@ export interface AdminUnfreezeFields {
   reason: string;
 }
 
-/** `q` is a complete e-mail address or an id. */
+/**
+ * `q` is an id of the user here or at Stripe, an e-mail address, or beginnings of the words of a
+ * name and an address.
+ */
 export interface AdminUsersFields {
-  /** A complete e-mail address, or an id. */
+  /**
+   * An id, also a connected account's or a customer's at Stripe; or an e-mail address; or the first
+   * letters of words of the name and the address, three or more of each word.
+   */
   q?: string | null;
   /** Only users with this role. */
   role?: Role | null;
@@ -658,6 +817,48 @@ export interface Alert {
   message: string;
   /** Whether somebody has to act. */
   urgent: boolean;
+  /** The id of the alert, for `admin.alert_close`. */
+  id: string;
+}
+
+/** An alert as it is kept. It is open until an administrator closes it, if it is urgent. */
+export interface AlertRecord {
+  /** What happened, such as refund_failed. */
+  kind: string;
+  /** The id of what it is about. */
+  subject: string;
+  /** What happened and what to do, for a person. */
+  message: string;
+  /** Whether somebody has to act. */
+  urgent: boolean;
+  /** Whether nobody has closed it yet; false if it is not urgent. */
+  open: boolean;
+  /** When it last occurred. */
+  last_at: string;
+  /** How often it occurred while it was open. */
+  count: number;
+  /** The id of the administrator who closed it; null if none did. */
+  closed_by: string | null;
+  /** When it was closed; null if it was not. */
+  closed_at: string | null;
+  /** Why it was closed; empty if it was not. */
+  close_reason: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface AlertRecordPage {
+  /** This part of the list. */
+  items: AlertRecord[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** A contractor's application to a job, in the job's currency at the time. */
@@ -784,6 +985,34 @@ export interface ArchivedMessages {
   head: number;
 }
 
+/** The administrator who looks after `subject`; the id is made of the subject's. */
+export interface Assignment {
+  /** The id of what is looked after. */
+  subject: string;
+  /** The id of the administrator; null if nobody looks after it any more. */
+  assignee_id: string | null;
+  /** The name of the administrator; empty if there is none. */
+  assignee_name: string;
+  /** The id of the administrator who assigned it. */
+  by: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface AssignmentPage {
+  /** This part of the list. */
+  items: Assignment[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** The public view of a file. `size` is in bytes, `width` and `height` of a picture in pixels. */
 export interface Attachment {
   /** The id of the file. */
@@ -814,6 +1043,8 @@ export interface AuditListing {
   actor_id: string | null;
   /** Their role; null if nobody was signed in. */
   role: string | null;
+  /** The id of their session; null if there was none. */
+  session_id: string | null;
   /** What they did, such as admin.refund. */
   operation: string;
   /** The request id, if the client gave one. */
@@ -943,6 +1174,22 @@ export interface BudgetInput {
   max_amount?: number | null;
   /** A code of three letters, such as USD. */
   currency?: string | null;
+}
+
+/** The end of the chain, the rows that wait for it, and the last check. */
+export interface ChainState {
+  /** The number of the last row in the chain. */
+  head_seq: number;
+  /** The MAC of the last row, to be compared with a noted one. */
+  head_mac: string;
+  /** Whether the anchor, which keeps the end outside of the trail, is genuine. */
+  anchor_ok: boolean;
+  /** How many rows wait to be chained, counted up to 10,000. */
+  waiting: number;
+  /** When the oldest of them was written; null if none waits. */
+  oldest_waiting_at: string | null;
+  /** The last check of the whole trail; null if there was none. */
+  last_check: TrailCheck | null;
 }
 
 /** A card dispute. Amounts are in minor units; `fee_amount` is Stripe's fee for it. */
@@ -1273,6 +1520,8 @@ export interface Dispute {
   reason: string;
   /** When it goes to an administrator, unless the awaited side answers before. */
   answer_by: string;
+  /** The id of the user who has to answer; null if an administrator decides or has. */
+  waits_for: string | null;
   /** Its state. */
   status: DisputeStatus;
   /** The current proposal; null if there is none. */
@@ -1490,12 +1739,32 @@ export interface FeedMarks {
   seen: number;
 }
 
+/** A problem in the trail, and the number or row where it is. */
+export interface Finding {
+  /** What is wrong. */
+  what: string;
+  /** The number or the row where it is. */
+  subject: string;
+}
+
 /** One address has confirmed the change, and the other one must still do so. */
 export interface HalfConfirmed {
   /** Which address has confirmed: the new one or the old one. */
   confirmed: "new" | "old";
   /** Always true. */
   pending: boolean;
+}
+
+/** What waits for the caller. */
+export interface Home {
+  /** How many messages the caller has not read. */
+  unread_messages: number;
+  /** In how many conversations they are. */
+  unread_conversations: number;
+  /** How many notices are not seen yet, up to 100. */
+  unread_notices: number;
+  /** What the caller has to do, by kind; only kinds with anything. */
+  waiting: Waiting[];
 }
 
 /** What a customer wants to be done. It is public while it is open. */
@@ -1548,9 +1817,15 @@ export interface Job {
   updated_at: string;
 }
 
+/** `expected_amount` is what is refunded of a captured payment; 0 if there is none. */
 export interface JobCancelFields {
   /** The id of the job. */
   job_id: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 /** `milestone` is counted from 1; without it all open milestones are completed. */
@@ -1559,6 +1834,11 @@ export interface JobCompleteFields {
   job_id: string;
   /** Its number, from 1; without it all open milestones are completed. */
   milestone?: number | null;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 export interface JobCreateFields {
@@ -2190,6 +2470,12 @@ export interface Payment {
   disputed_amount: number;
   /** When the hold expires; null if nothing is held. */
   capture_before: string | null;
+  /** When the money was held; null if it never was. */
+  authorized_at: string | null;
+  /** When the money was taken; null if it was not. */
+  captured_at: string | null;
+  /** When it failed for good; null if it did not. */
+  failed_at: string | null;
   /** When Stripe makes the money available; null if it is not known yet. */
   available_on: string | null;
   /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
@@ -2202,6 +2488,34 @@ export interface Payment {
   created_at: string;
   /** When it was last changed. */
   updated_at: string;
+}
+
+/** A chargeback of the payment, with its id at Stripe. */
+export interface PaymentChargeback {
+  /** The id of the chargeback. */
+  id: string;
+  /** When it was opened. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The dispute at Stripe. */
+  stripe_id: string;
+  /** Its state. */
+  status: ChargebackStatus;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The reason that the bank gives. */
+  reason: string;
+  /** Until when evidence counts; null if none is awaited. */
+  due_by: string | null;
+  /** How often evidence was submitted. */
+  submissions: number;
+  /** Stripe's fee for it, in minor units. */
+  fee_amount: number;
+  /** What is held of the contractor's money, in minor units. */
+  held_amount: number;
 }
 
 export interface PaymentChargebacksFields {
@@ -2223,12 +2537,78 @@ export interface PaymentDetachFields {
   method_id: string;
 }
 
-/** `refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to. */
+/** A payment with all records about its money, each list newest first. */
+export interface PaymentDetails {
+  /** The payment. */
+  payment: SeenPayment;
+  /** The title of the job. */
+  job_title: string;
+  /** The name of the customer. */
+  customer_name: string;
+  /** The name of the contractor. */
+  contractor_name: string;
+  /** The offer that it is for. */
+  offer: SeenOffer;
+  /** Its refunds. */
+  refunds: SeenRefund[];
+  /** The transfers to the contractor. */
+  transfers: Transfer[];
+  /** What was taken back of the transfers. */
+  reversals: SeenReversal[];
+  /** The journal's transactions. */
+  transactions: SeenTransaction[];
+  /** The disputes about the work. */
+  disputes: PaymentDispute[];
+  /** The chargebacks of the bank. */
+  chargebacks: PaymentChargeback[];
+  /** Stripe's events about it. */
+  events: WebhookEvent[];
+  /** What is queued at Stripe about it. */
+  tasks: QueuedTask[];
+  /** The latest rows of the audit trail about it. */
+  audit: AuditListing[];
+  /** All of this as one list, oldest first. */
+  timeline: TimelineFact[];
+}
+
+/** A dispute about the payment, without its timeline. */
+export interface PaymentDispute {
+  /** The id of the dispute. */
+  id: string;
+  /** When it was opened. */
+  created_at: string;
+  /** Its state. */
+  status: DisputeStatus;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Why it was opened. */
+  reason: string;
+  /** The id of the user who opened it, or `system`. */
+  opened_by: string;
+  /** When it goes to an administrator. */
+  answer_by: string;
+  /** What went back to the customer, in minor units; null while it is open. */
+  refund_amount: number | null;
+  /** When it was resolved; null if it is not. */
+  resolved_at: string | null;
+}
+
+/**
+ * `refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to;
+ * `expected_amount` is all that is divided.
+ */
 export interface PaymentDisputeAgreeFields {
   /** The id of the dispute. */
   dispute_id: string;
   /** That of the proposal, in minor units. */
   refund_amount: number;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 /** `before_seq` selects older entries; `cursor` continues a page. */
@@ -2373,6 +2753,87 @@ export interface PresenceList {
   items: UserPresence[];
 }
 
+/** What a process has done since its start. Differences of two are what it did in between. */
+export interface ProcessCounts {
+  /** Commands and requests that it has answered. */
+  commands: number;
+  /** Those of them that it answered with an error. */
+  refused: number;
+  /** Chat messages that it has stored. */
+  messages: number;
+  /** Pushes that it has sent to users and rooms. */
+  deliveries: number;
+  /** Requests to Stripe. */
+  stripe_calls: number;
+  /** Requests to Stripe without an answer, or that Stripe could not carry out. */
+  stripe_errors: number;
+  /** The time that all requests to Stripe took. */
+  stripe_seconds: number;
+  /** How often its event loop stood still. */
+  loop_stalls: number;
+  /** How long its event loop stood still in all. */
+  stalled_seconds: number;
+}
+
+/** The state of a process at its last heartbeat. */
+export interface ProcessFigures {
+  /** `web` with clients, or `worker` without. */
+  kind: string;
+  /** The name of its machine. */
+  host: string;
+  /** Its number on that machine. */
+  pid: number;
+  /** Whether it should get traffic. */
+  ready: boolean;
+  /** What is wrong, by the name of the check. */
+  reasons: Record<string, string>;
+  /** The connections of its clients. */
+  sockets: number;
+  /** The tasks and pushes that it works on. */
+  in_hand: number;
+  /** The pushes that wait in it. */
+  queued_pushes: number;
+  /** The memory that it uses, in bytes. */
+  memory: number;
+  /** Half of its last requests to Stripe took at most so many seconds; null without. */
+  stripe_p50: number | null;
+  /** 95 % of its last requests to Stripe took at most so many seconds; null without. */
+  stripe_p95: number | null;
+  /** What it did in the last minute. */
+  rates: ProcessRates;
+  /** What it has done since its start. */
+  counts: ProcessCounts;
+}
+
+/** A process that runs, or has ended within ten minutes, and what it told of itself last. */
+export interface ProcessHealth {
+  /** Identifies the process. */
+  id: string;
+  /** Whether it runs. */
+  state: ProcessState;
+  /** When it started. */
+  started_at: string;
+  /** When it was last heard of. */
+  beat_at: string;
+  /** When it ended; null if it runs. */
+  ended_at: string | null;
+  /** What it told of itself then. */
+  figures: ProcessFigures;
+}
+
+/** What a process did for each second of the last minute. */
+export interface ProcessRates {
+  /** Commands and requests for each second. */
+  commands: number;
+  /** Chat messages for each second. */
+  messages: number;
+  /** Pushes for each second. */
+  deliveries: number;
+}
+
+/** `ended`: it said so. `lost`: it has not been heard of for too long. */
+export type ProcessState = "ended" | "lost" | "running";
+
 /** A side's proposal: `refund_amount` goes to the customer, the rest to the contractor. */
 export interface Proposal {
   /** The id of the user who proposes. */
@@ -2381,6 +2842,70 @@ export interface Proposal {
   refund_amount: number;
   /** When it was made. */
   at: string;
+}
+
+/** An open job, as people without an account see it. */
+export interface PublicJob {
+  /** Identifies the job. */
+  id: string;
+  /** Counts its changes. */
+  version: number;
+  /** When it was posted. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The customer's first name. */
+  customer_name: string;
+  /** What is to be done, in one line. */
+  title: string;
+  /** What is to be done. */
+  description: string;
+  /** The kind of work, free text. */
+  category: string;
+  /** What the contractor should be good at. */
+  skills: string[];
+  /** The least that the customer will pay, in minor units. */
+  budget_min_amount: number;
+  /** The most that the customer will pay, in minor units. */
+  budget_max_amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Where, rounded to about 1 km. Null if it is anywhere. */
+  location: Location | null;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface PublicJobPage {
+  /** This part of the list. */
+  items: PublicJob[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
+/** A check that was asked for. */
+export interface QueuedCheck {
+  /** The id that the report will have. */
+  id: string;
+}
+
+/** Work at Stripe that is queued, or has failed too often (`dead`). */
+export interface QueuedTask {
+  /** Identifies it; that of the dead letter if it is one. */
+  id: string;
+  /** When it was queued. */
+  created_at: string;
+  /** What kind of work it is, such as send_refund. */
+  kind: string;
+  /** The id of what it is about. */
+  subject: string;
+  /** How often it was tried. */
+  attempts: number;
+  /** Whether it is a dead letter. */
+  dead: boolean;
+  /** When it is tried again, at the earliest. */
+  next_at: string;
+  /** Why the last attempt failed; null if none did. */
+  last_error: string | null;
 }
 
 /** An emoji, and who reacted with it. */
@@ -2823,6 +3348,46 @@ export interface SeenPaymentPage {
   next_cursor: string | null;
 }
 
+/** A refund with its id at Stripe. */
+export interface SeenRefund {
+  /** The id of the refund. */
+  id: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The part of it that the contractor had earned, in minor units. */
+  completed_amount: number;
+  /** Why it is refunded. */
+  reason: string;
+  /** The id of the user who decided it, `system` or `stripe`. */
+  by: string;
+  /** When it was decided. */
+  asked_at: string;
+  /** Its state. */
+  status: RefundStatus;
+  /** The refund at Stripe; null until there is one. */
+  stripe_id: string | null;
+  /** Stripe's code of why it failed; null if it did not. */
+  failure: string | null;
+}
+
+/** Money of a transfer that returns from the contractor to the platform. */
+export interface SeenReversal {
+  /** The id of the reversal. */
+  id: string;
+  /** When it was decided. */
+  created_at: string;
+  /** The id of the transfer. */
+  transfer_id: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The reversal at Stripe; null until there is one. */
+  stripe_id: string | null;
+  /** Whether Stripe has it. */
+  done: boolean;
+}
+
 /** A transaction with all users who see it. */
 export interface SeenTransaction {
   /** The id of the transaction. */
@@ -2968,10 +3533,31 @@ export interface SignedIn {
   second_factor_setup_required: boolean;
 }
 
+/** Which record an entry is from; `administrator` is from the audit trail. */
+export type Source = "administrator" | "chargeback" | "dispute" | "journal" | "offer" | "refund" | "stripe" | "transfer";
+
 /** The caller has confirmed their identity. */
 export interface SteppedUp {
   /** Until when operations that ask for a step-up are allowed in this session. */
   step_up_until: string;
+}
+
+/** One thing that waits. */
+export interface Subject {
+  /** The id of what waits; null for an amount of money. */
+  id: string | null;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; empty if it is about none. */
+  title: string;
+  /** Since when it waits; null if that is not known. */
+  at: string | null;
+  /** Until when it should be done; null if there is no such time. */
+  due_at: string | null;
+  /** What it is about, in minor units of `currency`; null if no money. */
+  amount: number | null;
+  /** The currency of `amount`, ISO 4217. */
+  currency: string | null;
 }
 
 /** `changes` of the conversations whose revisions were given. */
@@ -3016,6 +3602,25 @@ export interface TimelineEntryPage {
   next_cursor: string | null;
 }
 
+/** One fact of the timeline; `what` is a state, a kind of movement, an event or a command. */
+export interface TimelineFact {
+  /** When it happened. */
+  at: string;
+  /** Which record it is from. */
+  source: Source;
+  /**
+   * What happened: a state of the record, the kind of a transaction, the type of Stripe's event or
+   * the name of the administrator's command.
+   */
+  what: string;
+  /** The id of the record. */
+  subject: string;
+  /** In minor units of the payment's currency; null if it is about no amount. */
+  amount: number | null;
+  /** The id of the user who did it, `stripe` or `system`; null if it is not known. */
+  by: string | null;
+}
+
 /**
  * An access token, valid until `expires_at`, and a refresh token, which can be exchanged for a new
  * pair once.
@@ -3027,6 +3632,28 @@ export interface Tokens {
   refresh_token: string;
   /** When the access token expires. */
   expires_at: string;
+}
+
+/** The report of one check of the whole trail. */
+export interface TrailCheck {
+  /** The id of the administrator who asked for it, or `system`. */
+  by: string;
+  /** How many rows were read. */
+  rows: number;
+  /** The end of the chain then, as number:MAC. */
+  head: string;
+  /** In how many places the trail is not what was written. */
+  finding_count: number;
+  /** The first of these places. */
+  findings: Finding[];
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
 }
 
 /** One immutable entry of the journal. `users` see it in their history. */
@@ -3075,6 +3702,10 @@ export interface Transfer {
   status: TransferStatus;
   /** The id of the transfer at Stripe; null until it is made. */
   stripe_id: string | null;
+  /** When it was made at Stripe; null if it was not. */
+  made_at: string | null;
+  /** When its money could be withdrawn; null if it could not yet. */
+  available_at: string | null;
   /** What was taken back, in minor units. */
   reversed_amount: number;
   /** Whether it restores a balance at Stripe, which the wallet counts already. */
@@ -3191,6 +3822,22 @@ export interface VerificationRequired {
   /** Always true. */
   verification_required: boolean;
 }
+
+/** All that waits of one kind. */
+export interface Waiting {
+  /** What is to be done. */
+  kind: WaitingFor;
+  /** How much waits, up to 100. */
+  count: number;
+  /** The first of it, up to five. */
+  subjects: Subject[];
+}
+
+/**
+ * What a person has to do. `counter_offers`: to make a new offer of them, or to leave it.
+ * `money_to_set_up`: to set up payouts, which earned money waits for.
+ */
+export type WaitingFor = "applications" | "counter_offers" | "disputes" | "failed_withdrawals" | "jobs_to_start" | "money_to_set_up" | "offers_to_answer" | "offers_to_pay" | "work_to_approve" | "work_to_deliver";
 
 /** An operation without fields. */
 export type WalletBalanceFields = Record<string, never>;
@@ -3328,6 +3975,12 @@ export interface Withdrawal {
   status: WithdrawalStatus;
   /** Stripe's code of why it failed, such as account_closed; null if it did not. */
   failure: string | null;
+  /** When it left for the bank; null if it did not. */
+  sent_at: string | null;
+  /** When the bank had it; null if it did not. */
+  paid_at: string | null;
+  /** When it failed; null if it did not. */
+  failed_at: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -3570,6 +4223,12 @@ export interface AccountCommands {
    */
   delete(fields: AccountDeleteFields, options?: CallOptions): Promise<DeletedAccount>;
   /**
+   * What needs the caller now: counts of each kind, with the first of them.
+   *
+   * For contractor, customer. Refusals of its own: forbidden, not_found.
+   */
+  home(fields?: AccountHomeFields, options?: CallOptions): Promise<Home>;
+  /**
    * What the user missed
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required, too_old.
@@ -3639,6 +4298,25 @@ export interface JobCommands {
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   mine(fields?: JobMineFields, options?: CallOptions): Promise<JobPage>;
+  /**
+   * List open jobs for people without an account, newest first; up to 30 s old
+   *
+   * For anyone. Refusals of its own: unsupported_type.
+   */
+  public(fields?: {
+    q?: string;
+    category?: string;
+    cursor?: string;
+    limit?: number;
+  }, options?: CallOptions): Promise<PublicJobPage>;
+  /**
+   * One open job, for people without an account; up to 30 s old
+   *
+   * For anyone. Refusals of its own: not_found, unsupported_type.
+   */
+  public_one(fields: {
+    job_id: string;
+  }, options?: CallOptions): Promise<PublicJob>;
   /**
    * Save a search: new jobs that `job.list` would find with the same fields are pushed.
    *
@@ -4201,11 +4879,61 @@ export interface AdminCommands {
    */
   overview(fields?: AdminOverviewFields, options?: CallOptions): Promise<Overview>;
   /**
+   * What happened in the last seven days, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  activity(fields?: AdminActivityFields, options?: CallOptions): Promise<ActivityItemPage>;
+  /**
+   * List alerts, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  alerts(fields?: AdminAlertsFields, options?: CallOptions): Promise<AlertRecordPage>;
+  /**
+   * Close an open alert; a problem that occurs again has a new one
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  alert_close(fields: AdminAlertCloseFields, options?: CallOptions): Promise<AlertRecord>;
+  /**
+   * Say who looks after something
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  assign(fields: AdminAssignFields, options?: CallOptions): Promise<Assignment>;
+  /**
+   * Who looks after what, the newest subjects of each kind first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  assignments(fields?: AdminAssignmentsFields, options?: CallOptions): Promise<AssignmentPage>;
+  /**
+   * The processes of the deployment and how they are, those that run first.
+   *
+   * Each tells of itself every four seconds. At most 100.
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  processes(fields?: AdminProcessesFields, options?: CallOptions): Promise<ProcessHealth[]>;
+  /**
    * The audit trail, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   audit(fields?: AdminAuditFields, options?: CallOptions): Promise<AuditListingPage>;
+  /**
+   * The state of the audit trail's chain and its last check
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  audit_chain(fields?: AdminAuditChainFields, options?: CallOptions): Promise<ChainState>;
+  /**
+   * Check the whole trail; `trail.checked` is pushed when it has ended
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  audit_verify(fields?: AdminAuditVerifyFields, options?: CallOptions): Promise<QueuedCheck>;
   /**
    * List all disputes with their latest entries, newest first
    *
@@ -4327,6 +5055,15 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   payments(fields?: AdminPaymentsFields, options?: CallOptions): Promise<SeenPaymentPage>;
+  /**
+   * One payment with all records about its money.
+   *
+   * They are its offer, refunds, transfers, journal, disputes, chargebacks, Stripe's events, queued
+   * work and audit rows, also as one timeline.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  payment(fields: AdminPaymentFields, options?: CallOptions): Promise<PaymentDetails>;
   /**
    * List wallets, debts and escrow accounts, sorted by account name
    *
@@ -4452,17 +5189,33 @@ export interface AdminPushes {
    */
   stats: Overview;
   /**
-   * With each push to users except messages, to connections that asked `admin.live`. Show it: it
-   * changes nothing else. May be missed.
+   * With each push to users about jobs, offers, money and accounts, to connections that asked
+   * `admin.live`. Show it: it changes nothing else. `admin.activity` has what was before; an `id`
+   * may come twice. May be missed.
    */
   activity: Activity;
   /** Numbered: never missed. */
   alert: Alert;
   /**
+   * When an alert was closed, to all administrators. `admin.alerts` has those that were missed. May
+   * be missed.
+   */
+  "alert.updated": AlertRecord;
+  /**
+   * When an administrator takes or gives work, to all administrators. `admin.assignments` has those
+   * that were missed. May be missed.
+   */
+  "assignment.updated": Assignment;
+  /**
    * When an operation waits for another administrator, and when it is decided or expires, to all
    * administrators. `admin.approvals` has those that were missed. May be missed.
    */
   "approval.updated": Approval;
+  /**
+   * When a check of the audit trail has ended, to all administrators. `admin.audit_chain` has the
+   * last one. May be missed.
+   */
+  "trail.checked": TrailCheck;
   /**
    * When a reconciliation has ended, to all administrators. `admin.reconciliations` has those that
    * were missed. May be missed.

@@ -34,12 +34,14 @@ ALLOWED = {
     " fulfillment",
     "privacy": "kernel ledger ports operations accounts presence files deals notifications chat"
     " jobs wallet fulfillment disputes",
+    "home": "kernel operations accounts deals notifications chat payouts jobs wallet disputes",
     "reconciliation": "kernel ledger ports operations accounts deals notifications payouts wallet"
     " payments disputes",
     "stripe_events": "kernel ports operations accounts deals notifications payouts wallet payments"
     " disputes",
+    "monitor": "kernel operations",
     "admin": "kernel ledger ports operations accounts deals notifications chat payouts wallet jobs"
-    " payments fulfillment disputes stripe_events",
+    " payments fulfillment disputes stripe_events audit_trail",
 }
 MAY_IMPORT_ALL = {"registry"}
 
@@ -58,7 +60,7 @@ ALLOWED_SERVER = {
     "http": "runtime networks operation_calls authentication problems token_buckets",
     "meta": "config operation_calls rate_limits http realtime",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
-    "container": "config demo_accounts pubsub adapters workers realtime",
+    "container": "runtime config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config admission cross_origin disk_space readiness rate_limits refusal_log"
     " operation_calls revocations adapters authentication http meta realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",

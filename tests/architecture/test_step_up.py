@@ -19,6 +19,10 @@ WITHOUT_STEP_UP = {
     "admin.sessions",
     "admin.session_end",
     "admin.evidence",  # what the bank reads; the bank decides
+    "admin.alert_close",
+    "admin.assign",
+    "admin.audit_chain",
+    "admin.audit_verify",
     "admin.reconcile",  # books what has happened at Stripe
     # Tasks and events that were decided before are run again.
     "admin.retry",

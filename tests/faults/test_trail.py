@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.audit_trail import hash_chain, verification
+from domain.audit_trail import chain_state, hash_chain, verification
 from domain.kernel.errors import Invalid
 
 EDITED = "edited, or not written by us"
@@ -159,11 +159,31 @@ async def test_audit_trail_restored_to_an_older_state(trail, market, server):
 
 
 async def test_a_broken_trail_alerts_the_administrators(trail, market, server):
-    """Guard: `verification.verify_daily`, which alerts only when the trail is broken."""
+    """Guard: `chain_state.verify_daily`, which alerts only when the trail is broken, and its report
+    in `chain_state.audit_chain`."""
     admin = await market.admin()
-    await verification.verify_daily(server.ports)
+    state = await admin.call("/admin", "audit_chain")
+    assert (state["head_seq"], state["anchor_ok"], state["last_check"]) == (6, True, None)
+    assert (state["waiting"], state["oldest_waiting_at"]) == (0, None)
+    await chain_state.verify_daily(server.ports)
     row = (await rows(market))[2]
     await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"address": "::1"}})
-    await verification.verify_daily(server.ports)
+    await chain_state.verify_daily(server.ports)
     alert = await admin.push("/admin", "alert")
     assert (alert["kind"], alert["subject"]) == ("trail_broken", row.id)
+    state = await admin.call("/admin", "audit_chain")
+    assert state["waiting"] == 1  # the first reading
+    assert state["last_check"]["findings"] == [{"what": EDITED, "subject": row.id}]
+
+
+async def test_an_administrator_asks_for_a_check(trail, market, server):
+    """Guard: `chain_state.audit_verify` and `chain_state.CheckTrail`; the anchor is checked."""
+    admin = await market.admin()
+    queued = await admin.call("/admin", "audit_verify")
+    checked = await admin.push("/admin", "trail.checked")
+    assert (checked["id"], checked["by"]) == (queued["id"], admin.id)
+    assert (checked["rows"], checked["finding_count"], checked["findings"]) == (6, 0, [])
+    assert checked["head"] == await hash_chain.head(server.ports)
+    await server.store.database["anchors"].update_one({}, {"$set": {"seq": 5}})
+    status, state = await admin.http("GET", "/api/admin/audit/chain")
+    assert (status, state["anchor_ok"], state["last_check"]) == (200, False, checked)

@@ -10,7 +10,9 @@ from aiohttp import ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
 from domain.accounts.mailed_tokens import MailedToken
+from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
+from domain.admin.activity import ActivityRow
 from domain.audit_trail.hash_chain import Anchor
 from domain.kernel.actor import Role
 from domain.kernel.leases import Lease
@@ -35,7 +37,7 @@ from tests.support.sandbox_client import BANK_ACCOUNT, Sandbox
 
 SETTLE_SECONDS = 15.0
 
-NO_TRACES = {kind.COLLECTION for kind in (Lease, ProcessHeartbeat, Anchor, LastSeen)}
+NO_TRACES = {kind.COLLECTION for kind in (Lease, ProcessHeartbeat, Anchor, LastSeen, ActivityRow)}
 
 
 class AcceptedJob(NamedTuple):
@@ -157,6 +159,7 @@ class Market:
             updated_at=uow.now,
             email=_email(id),
             name=name,
+            search_keys=search_keys(name, _email(id)),
             role=role,
             password_hash=PASSWORD_HASH,
             **fields,

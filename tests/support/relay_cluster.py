@@ -81,7 +81,9 @@ class RelayCluster:
             self.relays.append(relay)
         return relay
 
-    async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
+    async def _push(
+        self, delivery: Delivery, at: datetime, seqs: dict[str, int], row_id: str
+    ) -> None:
         await self.before_push(delivery)
         self.pushed.append((delivery, seqs))
 

@@ -10,6 +10,7 @@ import pytest
 from domain.accounts.email_change import MAILS_A_DAY, NOTICES_A_DAY, SUSPECT, SendEmailChange
 from domain.accounts.mailed_tokens import MailedToken, Purpose, add_token, new_token_id
 from domain.accounts.passkey import Passkey
+from domain.accounts.search_keys import search_keys
 from domain.accounts.second_factor import SecondFactor
 from domain.accounts.user import User
 from domain.operations.task import TryAgain
@@ -61,7 +62,9 @@ async def login(who: AnonymousClient, email: str) -> int:
 
 
 async def email_of(market: Market, party: Party) -> str:
-    return (await market.store.single().get(User, party.id)).email
+    user = await market.store.single().get(User, party.id)
+    assert user.deleted_at or user.search_keys == search_keys(user.name, user.email)
+    return user.email
 
 
 async def verified(market: Market) -> Party:

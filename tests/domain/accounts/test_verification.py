@@ -10,6 +10,7 @@ import pytest
 
 from domain.accounts.mailed_tokens import ATTEMPTS, MAILS
 from domain.accounts.registration import TRIED, Registration, SendRegistration
+from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
@@ -65,7 +66,8 @@ async def test_the_mailed_proof_opens_the_account(
     assert await market.rows(Registration) == []
     assert (await login(stranger))[0] == 200
     assert (await login(stranger, verification=proof))[0] == 200, "the link may be opened again"
-    assert len(await market.rows(User)) == 1
+    [user] = await market.store.single().all(User, {})
+    assert user.search_keys == search_keys(user.name, user.email)
 
 
 async def test_registration_answers_the_same_for_a_known_address(

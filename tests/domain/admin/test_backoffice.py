@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
 from domain.admin.lists import Payments, Transactions, Users, Wallets, Withdrawals
 from domain.admin.offers import Offers
@@ -44,7 +45,10 @@ async def test_users_are_found_by_address_id_role_and_state(market):
     assert await ids() == [frozen.id, contractor.id, customer.id, admin.id]
     assert await ids(role="contractor") == [frozen.id, contractor.id]
     assert await ids(q=customer.email.upper()) == await ids(q=customer.id) == [customer.id]
-    assert await ids(q=customer.email[:-1]) == await ids(q="Carla") == []
+    assert await ids(q=customer.email[1:]) == await ids(q="arla") == await ids(q="@") == []
+    assert await ids(q="FRED fro") == await ids(q=frozen.email.partition("@")[0]) == [frozen.id]
+    assert await ids(q="Carla Frozen") == await ids(q="Fred", role="customer") == []
+    assert await ids(q="people c", role="contractor") == []
     assert await ids(state="frozen") == [frozen.id]
     assert await ids(state="banned") == [customer.id]
     assert await ids(state="deleted") == await ids(state="banned", role="contractor") == []
@@ -209,6 +213,8 @@ async def test_lists_show_no_secrets(completed_work):
 LISTS = [
     ("users", Users(role=Role.CUSTOMER), User, "role_1__id_-1"),
     ("users", Users(q="u7@people.test"), User, "email_digest_1"),
+    ("users", Users(q="u7"), User, "search_keys_digest_1"),
+    ("users", Users(q="cus_7"), User, "customer_id_1"),
     ("users", Users(state="banned"), User, "banned_at_1__id_-1"),
     ("users", Users(state="frozen"), User, "frozen_at_1__id_-1"),
     ("payments", Payments(status="captured"), Payment, "status_1__id_-1"),
@@ -245,24 +251,28 @@ def withdrawal_of(user_id, status, **stamps):
     )
 
 
+def user_of(number, now, **stamps):
+    return User(
+        id=f"usr_{number}",
+        email=f"u{number}@people.test",
+        name=f"U{number}",
+        search_keys=search_keys(f"U{number}", ""),
+        customer_id=f"cus_{number}",
+        password_hash="!",
+        role=Role.CUSTOMER if number % 2 else Role.CONTRACTOR,
+        banned_at=now if number == 3 else None,
+        frozen_at=now if number == 4 else None,
+        **stamps,
+    )
+
+
 async def fill(store):
     """Add ten users with records of every kind, one frozen and one banned."""
     uow = store.single()
     now = datetime.now(UTC)
     stamps = {"created_at": now, "updated_at": now}
     for number, id in ((number, f"usr_{number}") for number in range(10)):
-        await uow.add(
-            User(
-                id=id,
-                email=f"u{number}@people.test",
-                name="U",
-                password_hash="!",
-                **stamps,
-                role=Role.CUSTOMER if number % 2 else Role.CONTRACTOR,
-                banned_at=now if number == 3 else None,
-                frozen_at=now if number == 4 else None,
-            )
-        )
+        await uow.add(user_of(number, now, **stamps))
         for status in ("captured", "failed"):
             await uow.add(
                 Payment(

@@ -133,7 +133,7 @@ async def test_an_unanswered_dispute_is_escalated(work):
 
 
 async def test_one_side_cannot_postpone_the_deadline_alone(work):
-    """Guard: `waits_for` in `disputes.operations.dispute_propose`; without it a side that proposes
+    """Guard: `awaited` in `disputes.operations.dispute_propose`; without it a side that proposes
     once a week keeps the money frozen for ever. Guard: `warned_at` there: a new deadline has its
     own reminder."""
     dispute = await work.open_dispute()

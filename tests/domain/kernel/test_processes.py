@@ -59,13 +59,18 @@ async def test_another_process_ends_the_transactions_of_a_killed_one(cluster):
     await process_registry.end_dead_sessions(ports.store)
     async with asyncio.timeout(8):  # the database itself takes a minute
         assert (await waiting).holder == "other"
-    assert [process.id for process in await other.single().all(ProcessHeartbeat, {})] == ["other"]
+    known = await process_registry.known_processes(other.single())
+    assert [(each.id, each.lost, each.sessions != ()) for each in known] == [
+        ("other", False, True),
+        ("dead", True, False),
+    ]
     end.set()
     await asyncio.wait([hanging])
 
 
-async def test_a_stopped_process_removes_its_heartbeat(cluster):
-    """Guard: `send_heartbeat` and `remove_heartbeat` in the relay."""
+async def test_a_stopped_process_is_remembered_as_ended(cluster):
+    """Guard: `send_heartbeat` and `end_heartbeat` in the relay; `ended_at=None` in the first: what
+    was only suspended runs again."""
     relay = cluster.relay("one")
     store = cluster.store("reader")
 
@@ -76,4 +81,7 @@ async def test_a_stopped_process_removes_its_heartbeat(cluster):
         while await known() is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await relay.stop()
-    assert await known() is None
+    (row,) = await process_registry.known_processes(store.single())
+    assert row.ended_at and not row.lost
+    await process_registry.send_heartbeat(relay._ports.store)
+    assert (await known()).ended_at is None

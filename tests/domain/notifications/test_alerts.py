@@ -5,6 +5,7 @@ import pytest
 from domain.kernel.outbox import OutboxRow
 from domain.notifications import alerts
 from domain.notifications.alerts import alert
+from tests.support.parties import Refused
 
 
 def write_alert(message="It was taken back."):
@@ -20,6 +21,7 @@ async def test_all_administrators_get_the_alert(market, server):
     await server.store.transact(write_alert())
     for admin in (here, other):
         pushed = await admin.push("/admin", "alert")
+        assert pushed.pop("id").startswith("alr_")
         assert pushed == {
             "kind": "refund_failed",
             "subject": "ofr_1",
@@ -69,3 +71,58 @@ async def test_an_alert_goes_to_a_limited_number_of_administrators(market, serve
     await server.store.transact(write_alert())
     rows = await market.rows(OutboxRow, lane="push")
     assert [len(row.body["to"]) for row in rows] == [2]
+
+
+async def test_an_alert_is_listed_assigned_and_closed_once(market, server):
+    """Guard: `alerts._keep`, `admin.alerts` and `admin.assignments`: an open alert counts the same
+    problem, and a closed one is over for all."""
+    admin, other = await market.admin(), await market.admin("Bob")
+    for number in range(2):
+        await server.store.transact(write_alert(f"It was taken back, {number}."))
+    await server.store.transact(
+        lambda uow: alert(uow, "payment_failed", "ofr_1", "It failed.", urgent=False)
+    )
+    [quiet, open_] = (await admin.call("/admin", "alerts"))["items"]
+    assert (quiet["open"], open_["open"], open_["count"]) == (False, True, 2)
+    assert open_["message"] == "It was taken back, 1."
+    for fields in ({"open": True}, {"kind": "refund_failed"}):
+        assert (await admin.call("/admin", "alerts", fields))["items"] == [open_]
+    taken = await admin.call("/admin", "assign", {"subject": open_["id"], "to": other.id})
+    assert (taken["assignee_id"], taken["assignee_name"], taken["by"]) == (
+        other.id,
+        "Bob",
+        admin.id,
+    )
+    assert await other.push("/admin", "assignment.updated") == taken
+    for fields in ({"subjects": [open_["id"], "alr_none"]}, {"assignee_id": other.id}, {}):
+        assert (await other.call("/admin", "assignments", fields))["items"] == [taken], fields
+    assert (await other.call("/admin", "assignments", {"assignee_id": admin.id}))["items"] == []
+    close = {"alert_id": open_["id"], "reason": "Refunded by hand"}
+    closed = await other.call("/admin", "alert_close", close)
+    assert (closed["open"], closed["closed_by"]) == (False, other.id)
+    assert await admin.push("/admin", "alert.updated") == closed
+    assert (await other.call("/admin", "assignments"))["items"] == []
+    with pytest.raises(Refused, match="conflict"):
+        await admin.call("/admin", "alert_close", close)
+    await server.store.transact(write_alert())
+    [again] = (await admin.call("/admin", "alerts", {"open": True}))["items"]
+    assert (again["id"] == open_["id"], again["count"]) == (False, 1)
+
+
+async def test_only_administrators_are_assigned_to_what_there_is(market, server):
+    """Guard: `ASSIGNABLE` and the reads in `assignments.assign`."""
+    admin, customer = await market.admin(), await market.customer()
+    await server.store.transact(write_alert())
+    [kept] = (await admin.call("/admin", "alerts"))["items"]
+    for subject, to, code in (
+        (kept["id"], customer.id, "not_found"),
+        ("alr_none", admin.id, "not_found"),
+        (customer.id, admin.id, "invalid"),
+    ):
+        with pytest.raises(Refused, match=code):
+            await admin.call("/admin", "assign", {"subject": subject, "to": to})
+    assert (await admin.call("/admin", "assignments"))["items"] == []
+    await admin.call("/admin", "assign", {"subject": kept["id"], "to": admin.id})
+    freed = await admin.call("/admin", "assign", {"subject": kept["id"], "to": None})
+    assert freed["assignee_id"] is None
+    assert (await admin.call("/admin", "assignments"))["items"] == []

@@ -147,5 +147,6 @@ async def test_the_seen_mark_is_pushed_to_other_devices(market, server):
     phone.clear_pushes()
     await server.web.relay._save_heads()
     await server.web._push_heads_to([customer.id])
+    await admin.pushed("/admin", "activity")
     assert await phone.push("/account", "head") == {"head": 1, "seen": 1}
     assert {p.data["name"] for p in admin.received("/admin", "activity")} == {"job.updated"}

@@ -30,6 +30,7 @@ async def test_a_declined_capture_opens_the_job_again(negotiation):
         assert (await negotiation.wait_for_push(party, "offer.failed", offer))["status"] == "failed"
     payment = await negotiation.assert_ended_unbooked(offer, "failed", "failed")
     assert payment["failure"] == "generic_decline"
+    assert (bool(payment["failed_at"]), payment["captured_at"]) == (True, None)
     job = await negotiation.customer.call("/job", "get", {"job_id": negotiation.job["id"]})
     assert (job["status"], job["contractor_id"]) == ("open", None)
     await negotiation.market.accept(other, spare)

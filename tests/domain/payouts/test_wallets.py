@@ -171,7 +171,8 @@ async def test_withdrawals_that_are_refused(market, server):
 
 async def test_a_withdrawal_arrives(market, server):
     """Guard: `_book_paid` in `withdrawals.settle_withdrawal`; without it the money stays in
-    transit."""
+    transit. Guard: `withdrawals._times` and `available_at=uow.now` in
+    `transfer_tasks.make_available`, from which the figures are made."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
@@ -184,6 +185,18 @@ async def test_a_withdrawal_arrives(market, server):
     assert await at_stripe(server, contractor) == 1
     listed = (await contractor.call("/wallet", "withdrawals"))["items"]
     assert [(w["id"], w["status"]) for w in listed] == [(first["id"], "paid")]
+    ((payment,), (transfer,), (paid,)) = [
+        await market.rows(kind) for kind in (Payment, Transfer, Withdrawal)
+    ]
+    times = (
+        payment.authorized_at,
+        payment.captured_at,
+        transfer.made_at,
+        transfer.available_at,
+        paid.sent_at,
+        paid.paid_at,
+    )
+    assert list(times) == sorted(times) and payment.failed_at is paid.failed_at is None
     assert (await audit(server.ports)).differences == []
 
 
@@ -214,6 +227,7 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
         push.data["status"] for push in contractor.received("/wallet", "withdrawal.updated")
     ]
     assert ("paid" in statuses) is after_paid
+    assert failed["failed_at"] and bool(failed["paid_at"]) is after_paid
     await market.settled()
     assert (
         await amounts(contractor) == (70_000, 0, 0)

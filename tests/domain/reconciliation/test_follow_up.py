@@ -255,7 +255,7 @@ async def test_both_sides_are_reminded_of_an_expiring_offer(market, server):
 
 
 async def test_both_sides_are_reminded_of_a_dispute_deadline(work):
-    """Guard: `remind_of_deadlines`, `warned_at`, and `waits_for`, which names the side to
+    """Guard: `remind_of_deadlines`, `warned_at`, and `awaited`, which names the side to
     answer."""
     dispute = await work.open_dispute()
     ports = work.server.ports

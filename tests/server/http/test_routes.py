@@ -16,7 +16,13 @@ WITH_QUERY = [e for e in ROUTES if e.route and e.route.method == "GET"]
 # What a form of another site can send without asking this server. Source: Fetch, "CORS-safelisted".
 FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
 # Not only in MongoDB.
-READ_ELSEWHERE = {"account.sessions", "admin.overview", "admin.sessions", "payment.methods"}
+READ_ELSEWHERE = {
+    "account.sessions",
+    "admin.audit_chain",
+    "admin.overview",
+    "admin.sessions",
+    "payment.methods",
+}
 OTHERS = (*FORMS, "text/json", "application/json-patch+json", "application/jsonp", "; =", "")
 
 

@@ -269,14 +269,84 @@ class AccountVerifyFields(TypedDict):
 
 
 class Activity(TypedDict):
-    """A push that some user gets, as it happens."""
+    """One thing as it happens, with the push that users get."""
 
+    # The id of the item.
+    id: str
+    # When it happened.
+    at: str
     # The namespace of the push.
     namespace: str
-    # The name of the push.
+    # The name of the push, such as offer.accepted.
     name: str
-    # Its data.
+    # The id of the user whose command it was; null for the platform itself.
+    actor_id: str | None
+    # The id of what it is about; may be empty.
+    subject_id: str
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; null if it is about none.
+    job_title: str | None
+    # The id of the customer; null if it concerns none.
+    customer_id: str | None
+    # The id of the contractor; null if it concerns none.
+    contractor_id: str | None
+    # The id of the only user that it concerns; null if it is not one.
+    user_id: str | None
+    # The state of the subject then; null if it has none.
+    status: str | None
+    # In minor units of `currency`; null if it has none.
+    amount: int | None
+    # The currency, ISO 4217; null if there is no amount.
+    currency: str | None
+    # The names of the people, by user id.
+    names: dict[str, str]
+    # The data of the push.
     data: Any
+
+
+class ActivityItem(TypedDict):
+    """One thing that happened, with the names of the people and of the job."""
+
+    # The id of the item.
+    id: str
+    # When it happened.
+    at: str
+    # The namespace of the push.
+    namespace: str
+    # The name of the push, such as offer.accepted.
+    name: str
+    # The id of the user whose command it was; null for the platform itself.
+    actor_id: str | None
+    # The id of what it is about; may be empty.
+    subject_id: str
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; null if it is about none.
+    job_title: str | None
+    # The id of the customer; null if it concerns none.
+    customer_id: str | None
+    # The id of the contractor; null if it concerns none.
+    contractor_id: str | None
+    # The id of the only user that it concerns; null if it is not one.
+    user_id: str | None
+    # The state of the subject then; null if it has none.
+    status: str | None
+    # In minor units of `currency`; null if it has none.
+    amount: int | None
+    # The currency, ISO 4217; null if there is no amount.
+    currency: str | None
+    # The names of the people, by user id.
+    names: dict[str, str]
+
+
+class ActivityItemPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[ActivityItem]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class AddedPasskey(TypedDict):
@@ -295,6 +365,17 @@ AdjustedAccount: TypeAlias = Literal[
 ]
 
 
+class AdminActivityFields(TypedDict):
+    # Only what this id is part of: a user, a job, an offer or a payment.
+    subject: NotRequired[str | None]
+    # Only pushes of this name, such as offer.accepted.
+    kind: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminAdjustFields(TypedDict):
     """`amount` is in minor units: positive to the contractor, negative from them."""
 
@@ -310,6 +391,26 @@ class AdminAdjustFields(TypedDict):
     account: NotRequired[AdjustedAccount]
 
 
+class AdminAlertCloseFields(TypedDict):
+    # The id of the alert.
+    alert_id: str
+    # Why, for the audit trail.
+    reason: str
+
+
+class AdminAlertsFields(TypedDict):
+    # Only alerts that are open, or only others.
+    open: NotRequired[bool | None]
+    # Only alerts of this kind, such as refund_failed.
+    kind: NotRequired[str | None]
+    # Only alerts about this id.
+    subject: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminApprovalsFields(TypedDict):
     # Only requests in this state.
     status: NotRequired[ApprovalStatus | None]
@@ -322,6 +423,26 @@ class AdminApprovalsFields(TypedDict):
 class AdminApproveFields(TypedDict):
     # The id of the request.
     approval_id: str
+
+
+class AdminAssignFields(TypedDict):
+    # The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter.
+    subject: str
+    # The id of the administrator; null for nobody.
+    to: str | None
+
+
+class AdminAssignmentsFields(TypedDict):
+    """All that is assigned, or what is assigned to one, or who looks after some things."""
+
+    # Only what this administrator looks after.
+    assignee_id: NotRequired[str | None]
+    # Only what has these ids.
+    subjects: NotRequired[list[str] | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
 
 
 class AdminAuditFields(TypedDict):
@@ -456,6 +577,11 @@ class AdminOffersFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminPaymentFields(TypedDict):
+    # The id of the payment.
+    payment_id: str
+
+
 class AdminPaymentsFields(TypedDict):
     """`since` and `until` are times with their time zone."""
 
@@ -504,6 +630,9 @@ class AdminRefundFields(TypedDict):
     reason: str
     # In minor units; without it all that is left.
     amount: NotRequired[int | None]
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminReleaseFields(TypedDict):
@@ -511,6 +640,9 @@ class AdminReleaseFields(TypedDict):
     transfer_id: str
     # Why, for the audit trail.
     reason: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminReplayFields(TypedDict):
@@ -530,7 +662,9 @@ class AdminReportsFields(TypedDict):
 
 
 class AdminResolveFields(TypedDict):
-    """`refund_amount` is in minor units; the rest is for the contractor."""
+    """`refund_amount` is in minor units; the rest is for the contractor. `expected_amount` is both
+    together.
+    """
 
     # The id of the dispute.
     dispute_id: str
@@ -538,6 +672,9 @@ class AdminResolveFields(TypedDict):
     refund_amount: int
     # Why, for both sides.
     reason: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminRetryFields(TypedDict):
@@ -604,9 +741,12 @@ class AdminUnfreezeFields(TypedDict):
 
 
 class AdminUsersFields(TypedDict):
-    """`q` is a complete e-mail address or an id."""
+    """`q` is an id of the user here or at Stripe, an e-mail address, or beginnings of the words of
+    a name and an address.
+    """
 
-    # A complete e-mail address, or an id.
+    # An id, also a connected account's or a customer's at Stripe; or an e-mail address; or the
+    # first letters of words of the name and the address, three or more of each word.
     q: NotRequired[str | None]
     # Only users with this role.
     role: NotRequired[Role | None]
@@ -684,6 +824,50 @@ class Alert(TypedDict):
     message: str
     # Whether somebody has to act.
     urgent: bool
+    # The id of the alert, for `admin.alert_close`.
+    id: str
+
+
+class AlertRecord(TypedDict):
+    """An alert as it is kept. It is open until an administrator closes it, if it is urgent."""
+
+    # What happened, such as refund_failed.
+    kind: str
+    # The id of what it is about.
+    subject: str
+    # What happened and what to do, for a person.
+    message: str
+    # Whether somebody has to act.
+    urgent: bool
+    # Whether nobody has closed it yet; false if it is not urgent.
+    open: bool
+    # When it last occurred.
+    last_at: str
+    # How often it occurred while it was open.
+    count: int
+    # The id of the administrator who closed it; null if none did.
+    closed_by: str | None
+    # When it was closed; null if it was not.
+    closed_at: str | None
+    # Why it was closed; empty if it was not.
+    close_reason: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class AlertRecordPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[AlertRecord]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class Application(TypedDict):
@@ -828,6 +1012,36 @@ class ArchivedMessages(TypedDict):
     head: int
 
 
+class Assignment(TypedDict):
+    """The administrator who looks after `subject`; the id is made of the subject's."""
+
+    # The id of what is looked after.
+    subject: str
+    # The id of the administrator; null if nobody looks after it any more.
+    assignee_id: str | None
+    # The name of the administrator; empty if there is none.
+    assignee_name: str
+    # The id of the administrator who assigned it.
+    by: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class AssignmentPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[Assignment]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 class Attachment(TypedDict):
     """The public view of a file. `size` is in bytes, `width` and `height` of a picture in pixels.
     """
@@ -861,6 +1075,8 @@ class AuditListing(TypedDict):
     actor_id: str | None
     # Their role; null if nobody was signed in.
     role: str | None
+    # The id of their session; null if there was none.
+    session_id: str | None
     # What they did, such as admin.refund.
     operation: str
     # The request id, if the client gave one.
@@ -1002,6 +1218,23 @@ class BudgetInput(TypedDict):
     max_amount: NotRequired[int | None]
     # A code of three letters, such as USD.
     currency: NotRequired[str | None]
+
+
+class ChainState(TypedDict):
+    """The end of the chain, the rows that wait for it, and the last check."""
+
+    # The number of the last row in the chain.
+    head_seq: int
+    # The MAC of the last row, to be compared with a noted one.
+    head_mac: str
+    # Whether the anchor, which keeps the end outside of the trail, is genuine.
+    anchor_ok: bool
+    # How many rows wait to be chained, counted up to 10,000.
+    waiting: int
+    # When the oldest of them was written; null if none waits.
+    oldest_waiting_at: str | None
+    # The last check of the whole trail; null if there was none.
+    last_check: TrailCheck | None
 
 
 class Chargeback(TypedDict):
@@ -1358,6 +1591,8 @@ class Dispute(TypedDict):
     reason: str
     # When it goes to an administrator, unless the awaited side answers before.
     answer_by: str
+    # The id of the user who has to answer; null if an administrator decides or has.
+    waits_for: str | None
     # Its state.
     status: DisputeStatus
     # The current proposal; null if there is none.
@@ -1659,6 +1894,15 @@ class FeedMarks(TypedDict):
     seen: int
 
 
+class Finding(TypedDict):
+    """A problem in the trail, and the number or row where it is."""
+
+    # What is wrong.
+    what: str
+    # The number or the row where it is.
+    subject: str
+
+
 class HalfConfirmed(TypedDict):
     """One address has confirmed the change, and the other one must still do so."""
 
@@ -1666,6 +1910,19 @@ class HalfConfirmed(TypedDict):
     confirmed: Literal["new", "old"]
     # Always true.
     pending: bool
+
+
+class Home(TypedDict):
+    """What waits for the caller."""
+
+    # How many messages the caller has not read.
+    unread_messages: int
+    # In how many conversations they are.
+    unread_conversations: int
+    # How many notices are not seen yet, up to 100.
+    unread_notices: int
+    # What the caller has to do, by kind; only kinds with anything.
+    waiting: list[Waiting]
 
 
 class Job(TypedDict):
@@ -1720,8 +1977,13 @@ class Job(TypedDict):
 
 
 class JobCancelFields(TypedDict):
+    """`expected_amount` is what is refunded of a captured payment; 0 if there is none."""
+
     # The id of the job.
     job_id: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class JobCompleteFields(TypedDict):
@@ -1731,6 +1993,9 @@ class JobCompleteFields(TypedDict):
     job_id: str
     # Its number, from 1; without it all open milestones are completed.
     milestone: NotRequired[int | None]
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class JobCreateFields(TypedDict):
@@ -2426,6 +2691,12 @@ class Payment(TypedDict):
     disputed_amount: int
     # When the hold expires; null if nothing is held.
     capture_before: str | None
+    # When the money was held; null if it never was.
+    authorized_at: str | None
+    # When the money was taken; null if it was not.
+    captured_at: str | None
+    # When it failed for good; null if it did not.
+    failed_at: str | None
     # When Stripe makes the money available; null if it is not known yet.
     available_on: str | None
     # Stripe's code of why it failed, such as generic_decline; null if it did not.
@@ -2438,6 +2709,35 @@ class Payment(TypedDict):
     created_at: str
     # When it was last changed.
     updated_at: str
+
+
+class PaymentChargeback(TypedDict):
+    """A chargeback of the payment, with its id at Stripe."""
+
+    # The id of the chargeback.
+    id: str
+    # When it was opened.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The dispute at Stripe.
+    stripe_id: str
+    # Its state.
+    status: ChargebackStatus
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The reason that the bank gives.
+    reason: str
+    # Until when evidence counts; null if none is awaited.
+    due_by: str | None
+    # How often evidence was submitted.
+    submissions: int
+    # Stripe's fee for it, in minor units.
+    fee_amount: int
+    # What is held of the contractor's money, in minor units.
+    held_amount: int
 
 
 class PaymentChargebacksFields(TypedDict):
@@ -2459,14 +2759,78 @@ class PaymentDetachFields(TypedDict):
     method_id: str
 
 
+class PaymentDetails(TypedDict):
+    """A payment with all records about its money, each list newest first."""
+
+    # The payment.
+    payment: SeenPayment
+    # The title of the job.
+    job_title: str
+    # The name of the customer.
+    customer_name: str
+    # The name of the contractor.
+    contractor_name: str
+    # The offer that it is for.
+    offer: SeenOffer
+    # Its refunds.
+    refunds: list[SeenRefund]
+    # The transfers to the contractor.
+    transfers: list[Transfer]
+    # What was taken back of the transfers.
+    reversals: list[SeenReversal]
+    # The journal's transactions.
+    transactions: list[SeenTransaction]
+    # The disputes about the work.
+    disputes: list[PaymentDispute]
+    # The chargebacks of the bank.
+    chargebacks: list[PaymentChargeback]
+    # Stripe's events about it.
+    events: list[WebhookEvent]
+    # What is queued at Stripe about it.
+    tasks: list[QueuedTask]
+    # The latest rows of the audit trail about it.
+    audit: list[AuditListing]
+    # All of this as one list, oldest first.
+    timeline: list[TimelineFact]
+
+
+class PaymentDispute(TypedDict):
+    """A dispute about the payment, without its timeline."""
+
+    # The id of the dispute.
+    id: str
+    # When it was opened.
+    created_at: str
+    # Its state.
+    status: DisputeStatus
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Why it was opened.
+    reason: str
+    # The id of the user who opened it, or `system`.
+    opened_by: str
+    # When it goes to an administrator.
+    answer_by: str
+    # What went back to the customer, in minor units; null while it is open.
+    refund_amount: int | None
+    # When it was resolved; null if it is not.
+    resolved_at: str | None
+
+
 class PaymentDisputeAgreeFields(TypedDict):
-    """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to.
+    """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed to;
+    `expected_amount` is all that is divided.
     """
 
     # The id of the dispute.
     dispute_id: str
     # That of the proposal, in minor units.
     refund_amount: int
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class PaymentDisputeEntriesFields(TypedDict):
@@ -2621,6 +2985,96 @@ class PresenceList(TypedDict):
     items: list[UserPresence]
 
 
+class ProcessCounts(TypedDict):
+    """What a process has done since its start. Differences of two are what it did in between."""
+
+    # Commands and requests that it has answered.
+    commands: int
+    # Those of them that it answered with an error.
+    refused: int
+    # Chat messages that it has stored.
+    messages: int
+    # Pushes that it has sent to users and rooms.
+    deliveries: int
+    # Requests to Stripe.
+    stripe_calls: int
+    # Requests to Stripe without an answer, or that Stripe could not carry out.
+    stripe_errors: int
+    # The time that all requests to Stripe took.
+    stripe_seconds: float
+    # How often its event loop stood still.
+    loop_stalls: int
+    # How long its event loop stood still in all.
+    stalled_seconds: float
+
+
+class ProcessFigures(TypedDict):
+    """The state of a process at its last heartbeat."""
+
+    # `web` with clients, or `worker` without.
+    kind: str
+    # The name of its machine.
+    host: str
+    # Its number on that machine.
+    pid: int
+    # Whether it should get traffic.
+    ready: bool
+    # What is wrong, by the name of the check.
+    reasons: dict[str, str]
+    # The connections of its clients.
+    sockets: int
+    # The tasks and pushes that it works on.
+    in_hand: int
+    # The pushes that wait in it.
+    queued_pushes: int
+    # The memory that it uses, in bytes.
+    memory: int
+    # Half of its last requests to Stripe took at most so many seconds; null without.
+    stripe_p50: float | None
+    # 95 % of its last requests to Stripe took at most so many seconds; null without.
+    stripe_p95: float | None
+    # What it did in the last minute.
+    rates: ProcessRates
+    # What it has done since its start.
+    counts: ProcessCounts
+
+
+class ProcessHealth(TypedDict):
+    """A process that runs, or has ended within ten minutes, and what it told of itself last."""
+
+    # Identifies the process.
+    id: str
+    # Whether it runs.
+    state: ProcessState
+    # When it started.
+    started_at: str
+    # When it was last heard of.
+    beat_at: str
+    # When it ended; null if it runs.
+    ended_at: str | None
+    # What it told of itself then.
+    figures: ProcessFigures
+
+
+class ProcessRates(TypedDict):
+    """What a process did for each second of the last minute."""
+
+    # Commands and requests for each second.
+    commands: float
+    # Chat messages for each second.
+    messages: float
+    # Pushes for each second.
+    deliveries: float
+
+
+# `ended`: it said so. `lost`: it has not been heard of for too long.
+ProcessState: TypeAlias = Literal[
+    "ended",
+    "lost",
+    "running",
+]
+
+
 class Proposal(TypedDict):
     """A side's proposal: `refund_amount` goes to the customer, the rest to the contractor."""
 
@@ -2630,6 +3084,74 @@ class Proposal(TypedDict):
     refund_amount: int
     # When it was made.
     at: str
+
+
+class PublicJob(TypedDict):
+    """An open job, as people without an account see it."""
+
+    # Identifies the job.
+    id: str
+    # Counts its changes.
+    version: int
+    # When it was posted.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The customer's first name.
+    customer_name: str
+    # What is to be done, in one line.
+    title: str
+    # What is to be done.
+    description: str
+    # The kind of work, free text.
+    category: str
+    # What the contractor should be good at.
+    skills: list[str]
+    # The least that the customer will pay, in minor units.
+    budget_min_amount: int
+    # The most that the customer will pay, in minor units.
+    budget_max_amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Where, rounded to about 1 km. Null if it is anywhere.
+    location: Location | None
+
+
+class PublicJobPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[PublicJob]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
+class QueuedCheck(TypedDict):
+    """A check that was asked for."""
+
+    # The id that the report will have.
+    id: str
+
+
+class QueuedTask(TypedDict):
+    """Work at Stripe that is queued, or has failed too often (`dead`)."""
+
+    # Identifies it; that of the dead letter if it is one.
+    id: str
+    # When it was queued.
+    created_at: str
+    # What kind of work it is, such as send_refund.
+    kind: str
+    # The id of what it is about.
+    subject: str
+    # How often it was tried.
+    attempts: int
+    # Whether it is a dead letter.
+    dead: bool
+    # When it is tried again, at the earliest.
+    next_at: str
+    # Why the last attempt failed; null if none did.
+    last_error: str | None
 
 
 class Reaction(TypedDict):
@@ -3146,6 +3668,48 @@ class SeenPaymentPage(TypedDict):
     next_cursor: str | None
 
 
+class SeenRefund(TypedDict):
+    """A refund with its id at Stripe."""
+
+    # The id of the refund.
+    id: str
+    # In minor units of `currency`.
+    amount: int
+    # The part of it that the contractor had earned, in minor units.
+    completed_amount: int
+    # Why it is refunded.
+    reason: str
+    # The id of the user who decided it, `system` or `stripe`.
+    by: str
+    # When it was decided.
+    asked_at: str
+    # Its state.
+    status: RefundStatus
+    # The refund at Stripe; null until there is one.
+    stripe_id: str | None
+    # Stripe's code of why it failed; null if it did not.
+    failure: str | None
+
+
+class SeenReversal(TypedDict):
+    """Money of a transfer that returns from the contractor to the platform."""
+
+    # The id of the reversal.
+    id: str
+    # When it was decided.
+    created_at: str
+    # The id of the transfer.
+    transfer_id: str
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The reversal at Stripe; null until there is one.
+    stripe_id: str | None
+    # Whether Stripe has it.
+    done: bool
+
+
 class SeenTransaction(TypedDict):
     """A transaction with all users who see it."""
 
@@ -3298,11 +3862,43 @@ class SignedIn(TypedDict):
     second_factor_setup_required: bool
 
 
+# Which record an entry is from; `administrator` is from the audit trail.
+Source: TypeAlias = Literal[
+    "administrator",
+    "chargeback",
+    "dispute",
+    "journal",
+    "offer",
+    "refund",
+    "stripe",
+    "transfer",
+]
+
+
 class SteppedUp(TypedDict):
     """The caller has confirmed their identity."""
 
     # Until when operations that ask for a step-up are allowed in this session.
     step_up_until: str
+
+
+class Subject(TypedDict):
+    """One thing that waits."""
+
+    # The id of what waits; null for an amount of money.
+    id: str | None
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; empty if it is about none.
+    title: str
+    # Since when it waits; null if that is not known.
+    at: str | None
+    # Until when it should be done; null if there is no such time.
+    due_at: str | None
+    # What it is about, in minor units of `currency`; null if no money.
+    amount: int | None
+    # The currency of `amount`, ISO 4217.
+    currency: str | None
 
 
 class SyncedMessages(TypedDict):
@@ -3351,6 +3947,24 @@ class TimelineEntryPage(TypedDict):
     next_cursor: str | None
 
 
+class TimelineFact(TypedDict):
+    """One fact of the timeline; `what` is a state, a kind of movement, an event or a command."""
+
+    # When it happened.
+    at: str
+    # Which record it is from.
+    source: Source
+    # What happened: a state of the record, the kind of a transaction, the type of Stripe's event or
+    # the name of the administrator's command.
+    what: str
+    # The id of the record.
+    subject: str
+    # In minor units of the payment's currency; null if it is about no amount.
+    amount: int | None
+    # The id of the user who did it, `stripe` or `system`; null if it is not known.
+    by: str | None
+
+
 class Tokens(TypedDict):
     """An access token, valid until `expires_at`, and a refresh token, which can be exchanged for a
     new pair once.
@@ -3362,6 +3976,29 @@ class Tokens(TypedDict):
     refresh_token: str
     # When the access token expires.
     expires_at: str
+
+
+class TrailCheck(TypedDict):
+    """The report of one check of the whole trail."""
+
+    # The id of the administrator who asked for it, or `system`.
+    by: str
+    # How many rows were read.
+    rows: int
+    # The end of the chain then, as number:MAC.
+    head: str
+    # In how many places the trail is not what was written.
+    finding_count: int
+    # The first of these places.
+    findings: list[Finding]
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
 
 
 class Transaction(TypedDict):
@@ -3413,6 +4050,10 @@ class Transfer(TypedDict):
     status: TransferStatus
     # The id of the transfer at Stripe; null until it is made.
     stripe_id: str | None
+    # When it was made at Stripe; null if it was not.
+    made_at: str | None
+    # When its money could be withdrawn; null if it could not yet.
+    available_at: str | None
     # What was taken back, in minor units.
     reversed_amount: int
     # Whether it restores a balance at Stripe, which the wallet counts already.
@@ -3547,6 +4188,33 @@ class VerificationRequired(TypedDict):
 
     # Always true.
     verification_required: bool
+
+
+class Waiting(TypedDict):
+    """All that waits of one kind."""
+
+    # What is to be done.
+    kind: WaitingFor
+    # How much waits, up to 100.
+    count: int
+    # The first of it, up to five.
+    subjects: list[Subject]
+
+
+# What a person has to do. `counter_offers`: to make a new offer of them, or to leave it.
+# `money_to_set_up`: to set up payouts, which earned money waits for.
+WaitingFor: TypeAlias = Literal[
+    "applications",
+    "counter_offers",
+    "disputes",
+    "failed_withdrawals",
+    "jobs_to_start",
+    "money_to_set_up",
+    "offers_to_answer",
+    "offers_to_pay",
+    "work_to_approve",
+    "work_to_deliver",
+]
 
 
 class WalletBalances(TypedDict):
@@ -3689,6 +4357,12 @@ class Withdrawal(TypedDict):
     status: WithdrawalStatus
     # Stripe's code of why it failed, such as account_closed; null if it did not.
     failure: str | None
+    # When it left for the bank; null if it did not.
+    sent_at: str | None
+    # When the bank had it; null if it did not.
+    paid_at: str | None
+    # When it failed; null if it did not.
+    failed_at: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -3726,7 +4400,21 @@ AccountSessionsAnswer: TypeAlias = "list[SessionView]"
 AccountPasskeyBeginAnswer: TypeAlias = "dict[str, Any]"
 
 
+class JobPublicFields(TypedDict):
+    q: NotRequired[str]
+    category: NotRequired[str]
+    cursor: NotRequired[str]
+    limit: NotRequired[int]
+
+
+class JobPublicOneFields(TypedDict):
+    job_id: str
+
+
 ChatTypingAnswer: TypeAlias = "None"
+
+
+AdminProcessesAnswer: TypeAlias = "list[ProcessHealth]"
 
 
 AdminSessionsAnswer: TypeAlias = "list[SessionView]"
@@ -4074,6 +4762,14 @@ class AccountCommands(Namespace):
         )
         return answer
 
+    async def home(self) -> Home:
+        """What needs the caller now: counts of each kind, with the first of them.
+
+        For contractor, customer. Refusals: not_found.
+        """
+        answer: Home = await self._command("home", "GET /api/account/home", {}, "safe")
+        return answer
+
     async def sync(self, **fields: Unpack[AccountSyncFields]) -> Feed:
         """What the user missed
 
@@ -4161,6 +4857,26 @@ class JobCommands(Namespace):
         For admin, contractor, customer.
         """
         answer: JobPage = await self._command("mine", "GET /api/job/mine", fields, "safe")
+        return answer
+
+    async def public(self, **fields: Unpack[JobPublicFields]) -> PublicJobPage:
+        """List open jobs for people without an account, newest first; up to 30 s old
+
+        For anyone.
+        """
+        answer: PublicJobPage = await self._request(
+            "GET /api/job/public", fields, "safe", signed_in=False
+        )
+        return answer
+
+    async def public_one(self, **fields: Unpack[JobPublicOneFields]) -> PublicJob:
+        """One open job, for people without an account; up to 30 s old
+
+        For anyone. Refusals: not_found.
+        """
+        answer: PublicJob = await self._request(
+            "GET /api/job/public/{job_id}", fields, "safe", signed_in=False
+        )
         return answer
 
     async def search_save(
@@ -4986,6 +5702,72 @@ class AdminCommands(Namespace):
         answer: Overview = await self._command("overview", "GET /api/admin/overview", {}, "safe")
         return answer
 
+    async def activity(self, **fields: Unpack[AdminActivityFields]) -> ActivityItemPage:
+        """What happened in the last seven days, newest first
+
+        For admin.
+        """
+        answer: ActivityItemPage = await self._command(
+            "activity", "GET /api/admin/activity", fields, "safe"
+        )
+        return answer
+
+    async def alerts(self, **fields: Unpack[AdminAlertsFields]) -> AlertRecordPage:
+        """List alerts, newest first
+
+        For admin.
+        """
+        answer: AlertRecordPage = await self._command(
+            "alerts", "GET /api/admin/alerts", fields, "safe"
+        )
+        return answer
+
+    async def alert_close(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminAlertCloseFields]
+    ) -> AlertRecord:
+        """Close an open alert; a problem that occurs again has a new one
+
+        For admin. Refusals: not_found.
+        """
+        answer: AlertRecord = await self._command(
+            "alert_close", "POST /api/admin/alerts/{alert_id}/close", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def assign(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminAssignFields]
+    ) -> Assignment:
+        """Say who looks after something
+
+        For admin. Refusals: not_found.
+        """
+        answer: Assignment = await self._command(
+            "assign", "POST /api/admin/assign", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def assignments(self, **fields: Unpack[AdminAssignmentsFields]) -> AssignmentPage:
+        """Who looks after what, the newest subjects of each kind first
+
+        For admin.
+        """
+        answer: AssignmentPage = await self._command(
+            "assignments", "GET /api/admin/assignments", fields, "safe"
+        )
+        return answer
+
+    async def processes(self) -> AdminProcessesAnswer:
+        """The processes of the deployment and how they are, those that run first.
+
+        Each tells of itself every four seconds. At most 100.
+
+        For admin.
+        """
+        answer: AdminProcessesAnswer = await self._command(
+            "processes", "GET /api/admin/processes", {}, "safe"
+        )
+        return answer
+
     async def audit(self, **fields: Unpack[AdminAuditFields]) -> AuditListingPage:
         """The audit trail, newest first
 
@@ -4993,6 +5775,26 @@ class AdminCommands(Namespace):
         """
         answer: AuditListingPage = await self._command(
             "audit", "GET /api/admin/audit", fields, "safe"
+        )
+        return answer
+
+    async def audit_chain(self) -> ChainState:
+        """The state of the audit trail's chain and its last check
+
+        For admin.
+        """
+        answer: ChainState = await self._command(
+            "audit_chain", "GET /api/admin/audit/chain", {}, "safe"
+        )
+        return answer
+
+    async def audit_verify(self, *, request_id: str | None = None) -> QueuedCheck:
+        """Check the whole trail; `trail.checked` is pushed when it has ended
+
+        For admin.
+        """
+        answer: QueuedCheck = await self._command(
+            "audit_verify", "POST /api/admin/audit/verify", {}, "request_id", request_id=request_id
         )
         return answer
 
@@ -5199,6 +6001,19 @@ class AdminCommands(Namespace):
         )
         return answer
 
+    async def payment(self, **fields: Unpack[AdminPaymentFields]) -> PaymentDetails:
+        """One payment with all records about its money.
+
+        They are its offer, refunds, transfers, journal, disputes, chargebacks, Stripe's events,
+        queued work and audit rows, also as one timeline.
+
+        For admin. Refusals: not_found.
+        """
+        answer: PaymentDetails = await self._command(
+            "payment", "GET /api/admin/payments/{payment_id}", fields, "safe"
+        )
+        return answer
+
     async def wallets(self, **fields: Unpack[AdminWalletsFields]) -> SeenBalancePage:
         """List wallets, debts and escrow accounts, sorted by account name
 
@@ -5393,8 +6208,23 @@ class AdminCommands(Namespace):
 
     @overload
     def pushes(
+        self, name: Literal["alert.updated"], *, size: int = QUEUE
+    ) -> Subscription[AlertRecord]: ...
+
+    @overload
+    def pushes(
+        self, name: Literal["assignment.updated"], *, size: int = QUEUE
+    ) -> Subscription[Assignment]: ...
+
+    @overload
+    def pushes(
         self, name: Literal["approval.updated"], *, size: int = QUEUE
     ) -> Subscription[Approval]: ...
+
+    @overload
+    def pushes(
+        self, name: Literal["trail.checked"], *, size: int = QUEUE
+    ) -> Subscription[TrailCheck]: ...
 
     @overload
     def pushes(
