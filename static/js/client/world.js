@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import { putMe, server } from "../shared/server.js";
 import { Records } from "../shared/records.js";
 import { refuse, say } from "../shared/toasts.js";
+import { forgetNews, tellAnswered, tellApplied, tellStarted } from "./news.js";
 import { forgetTalks, hear, mark, putPresence, readList, receive } from "./talks.js";
 
 export { conversations, unread } from "./conversations.js";
@@ -44,14 +45,20 @@ const PUSHED = {
   "/account head": ({ head, seen }) => {
     if (seen >= head) unseen.value = 0; // on another device
   },
-  "/job job.updated": (job) => jobs.put(job),
+  "/job job.updated": (job) => tellStarted(job, jobs.put(job)),
   "/job job.matched": ({ search_id, name, job }) => {
     jobs.put(job);
     matched.value = new Map([...matched.value, [job.id, search_id]]);
     say(`New for “${name}”: ${job.title}`, { link: `/jobs/${job.id}` });
   },
-  "/job-request application.created": (application) => applications.put(application),
-  "/job-request application.updated": (application) => applications.put(application),
+  "/job-request application.created": (application) => {
+    applications.put(application);
+    tellApplied(application);
+  },
+  "/job-request application.updated": (application) => {
+    applications.put(application);
+    tellAnswered(application);
+  },
   "/chat message": receive,
   "/chat read": mark,
   "/chat typing": hear,
@@ -99,6 +106,7 @@ async function refresh() {
 export function forget() {
   for (const kind of KINDS) kind.clear();
   forgetTalks();
+  forgetNews();
   unseen.value = 0;
   matched.value = new Map();
 }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
@@ -17,6 +18,12 @@ PHONE = {"width": 375, "height": 800}
 TIMEOUT_MS = 10_000
 # The event loop of the browser, which the tests share.
 in_the_browser = pytest.mark.asyncio(loop_scope="session")
+# Calls a function with a module of the page, whose address has a version in it.
+RUN = """async (argument) => {{
+    const main = document.querySelector("script[type=module]").src;
+    return ({code})(await import(new URL("../{module}", main).href), argument);
+}}"""
+CONNECTED = "({ live }) => new Promise((done) => live.subscribe((now) => now && done(true)))"
 PICTURES = os.environ.get("PICTURES")  # a folder for screenshots
 
 
@@ -70,19 +77,29 @@ class Tab:
             self.errors.append(f"{response.status}: {response.url}")
 
     async def sign_in(self, party: Any, path: str = "/") -> None:
-        await self.page.goto(self.origin + path)
+        """Sign in by hand, and go on to `path`."""
+        await self.page.goto(f"{self.origin}/sign-in?{urlencode({'next': path})}")
         await self.fill(E_mail=party.email, Password=PASSWORD)
         await self.press("Sign in")
-        await expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
+        await self.live()
+
+    async def live(self) -> None:
+        """Wait for the sections of who is signed in, and for the connection."""
+        await expect(self.page.get_by_role("navigation", name="Sections")).to_be_visible()
+        async with asyncio.timeout(TIMEOUT_MS / 1_000):
+            await self.run("shared/server.js", CONNECTED)
+
+    async def run(self, module: str, code: str, argument: Any = None) -> Any:
+        """Call a function with a module that the page has loaded, and an argument."""
+        return await self.page.evaluate(RUN.format(module=module, code=code), argument)
 
     async def duplicate(self) -> "Tab":
-        """A second tab at the same page, with a copy of the session storage. It closes with this
-        one, and its errors are among those of this one."""
-        async with self.page.expect_popup() as opening:
-            await self.page.evaluate("window.open(location.href) && null")
-        twin = Tab(await opening.value, self.origin)
+        """A second tab at the same page, with the same cookies and local storage. It closes with
+        this one, and its errors are among those of this one."""
+        twin = Tab(await self.page.context.new_page(), self.origin)
         twin.errors = self.errors
-        await expect(twin.page.get_by_text("Live", exact=True)).to_be_visible()
+        await twin.page.goto(self.page.url)
+        await twin.live()
         return twin
 
     async def hold(self, waits: Callable[[str], bool]) -> Held:
@@ -92,28 +109,50 @@ class Tab:
         return held
 
     async def fill(self, within: Locator | None = None, **fields: str) -> None:
-        """Fill inputs by label; `_` stands for a space or a hyphen."""
+        """Fill inputs by how their labels begin; `_` stands for a space or a hyphen."""
         for label, value in fields.items():
-            found = re.compile(label.replace("_", "[ -]"))
+            found = re.compile(r"^\s*" + label.replace("_", "[ -]"))
             await (within or self.page).get_by_label(found).first.fill(value)
 
     async def choose(self, label: str, name: str, data: bytes) -> None:
         """Choose a file for upload."""
         file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
-        await self.page.get_by_label(label).set_input_files(file)
+        async with self.page.expect_file_chooser() as choosing:
+            await self.page.locator("label, button").filter(has_text=label).click()
+        await (await choosing.value).set_files(file)
 
-    async def press(self, name: str) -> None:
-        await self.page.get_by_role("button", name=name, exact=True).click()
+    async def press(self, name: str, within: Locator | None = None) -> None:
+        await (within or self.page).get_by_role("button", name=name, exact=True).click()
+
+    async def follow(self, name: str) -> None:
+        """Follow a link of the view."""
+        await self.page.locator("main").get_by_role("link", name=name).first.click()
+
+    def dialog(self, title: str) -> Locator:
+        return self.page.get_by_role("dialog", name=title)
+
+    async def answer(self, title: str, yes: str, **fields: str) -> None:
+        """Answer the question of a dialog, and wait until it is gone."""
+        dialog = self.dialog(title)
+        await self.fill(dialog, **fields)
+        await self.press(yes, dialog)
+        await expect(dialog).to_have_count(0)
 
     async def go(self, name: str) -> None:
-        """Follow a link of the navigation bar."""
-        bar = self.page.get_by_role("navigation")
+        """Follow a link of the sections."""
+        bar = self.page.get_by_role("navigation", name="Sections")
         await bar.get_by_role("link", name=name).click()
 
     async def open_job(self, title: str) -> None:
-        card = self.page.locator("a.job").filter(has_text=title)
-        await card.click()
-        await self.sees(title, role="heading")
+        """Follow the link of a list to a job."""
+        found = self.page.locator("main a[href^='/jobs/job_']").filter(has_text=title)
+        await found.first.click()
+        await self.heads(title)
+
+    async def heads(self, title: str) -> None:
+        """Assert that this is the heading of the view."""
+        heading = self.page.get_by_role("heading", name=title, level=1)
+        await expect(heading).to_be_visible(timeout=TIMEOUT_MS)
 
     async def sees(self, text: str, role: str = "") -> None:
         main = self.page.locator("main")
@@ -121,18 +160,24 @@ class Tab:
         await expect(found.first).to_be_visible(timeout=TIMEOUT_MS)
 
     async def sees_picture(self, name: str) -> None:
-        """Assert that a file's thumbnail is drawn, and that the file downloads under its name."""
-        shown = self.page.get_by_role("button", name=name)
+        """Assert that a file's thumbnail is drawn, and that the file is saved under its name."""
+        shown = self.page.get_by_role("button", name=f"Picture {name}")
         image = await shown.locator("img").element_handle()
         drawn = "image => image.complete && image.naturalWidth > 0"
         await self.page.wait_for_function(drawn, arg=image, timeout=TIMEOUT_MS)
+        await shown.click()
         async with self.page.expect_download() as saving:
-            await shown.click()
+            await self.press("Save", self.dialog(name))
         assert (await saving.value).suggested_filename == name
+        await self.press("Close", self.dialog(name))
 
     async def sees_notice(self, text: str) -> None:
-        notice = self.page.locator(".notice").filter(has_text=text)
+        notice = self.page.locator(".toast").filter(has_text=text)
         await expect(notice.first).to_be_visible(timeout=TIMEOUT_MS)
+
+    async def fits(self) -> bool:
+        """Whether the page is as wide as the window."""
+        return bool(await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
     async def screenshot(self, name: str) -> None:
         """Save screenshots for phone and desktop if PICTURES names a folder."""
