@@ -3,9 +3,9 @@
 import { render } from "preact";
 import { closeAll } from "../shared/dialog.js";
 import { html } from "../shared/html.js";
-import { place, startRouter } from "../shared/router.js";
-import { me, putMe, server } from "../shared/server.js";
-import { refuse } from "../shared/toasts.js";
+import { go, place, startRouter } from "../shared/router.js";
+import { me, putMe, server, settingUp } from "../shared/server.js";
+import { refuse, say } from "../shared/toasts.js";
 import { Views, view } from "../shared/views.js";
 import { Frame } from "./frame.js";
 
@@ -21,12 +21,23 @@ const ROUTES = {
   "/admin/:list": view(() => import("./list.js"), "List"),
 };
 
+const SECURITY = "/admin/settings/security";
+let connecting = false;
+
 /** Administrators sign in on the client's page, and others have nothing here. */
 function guard() {
   const { user } = server;
   if (!user) location.assign(`/sign-in?next=${encodeURIComponent(place.value.path + location.search)}`);
   else if (user.role !== "admin") location.assign("/");
+  else if (!settingUp()) connect();
+  else if (place.value.path !== SECURITY) go(SECURITY, { replace: true });
   return user?.role === "admin";
+}
+
+function connect() {
+  if (connecting) return;
+  connecting = true;
+  server.connect({ namespaces: ["/account", "/admin"], patience: Infinity }).catch(() => {}); // `end` tells why
 }
 
 server.on("end", () => {
@@ -34,9 +45,9 @@ server.on("end", () => {
   me.value = null;
   guard();
 });
+server.account.on("notification", ({ title, own }) => own || say(`${title}.`, { tone: "bad" }));
 startRouter(ROUTES, guard);
 if (guard()) {
   render(html`<${Views} Frame=${Frame} />`, /** @type {HTMLElement} */ (document.getElementById("page")));
-  server.connect({ patience: Infinity }).catch(() => {}); // `end` tells why
   server.account.me().then(putMe, refuse);
 }

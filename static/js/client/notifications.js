@@ -8,7 +8,7 @@ import { Ago, Empty, Skeleton, View } from "../shared/pieces.js";
 import { Refusal, live, server } from "../shared/server.js";
 import { dayOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
-import { notices, unseen } from "./world.js";
+import { notices, sawNotices } from "./world.js";
 
 const STEP = 200; // events of the feed that are read at a time
 const BAD = /failed|lost|frozen|back$/;
@@ -56,7 +56,7 @@ async function load() {
   add(await between(first.value, marks.head));
   state.value = "ready";
   if (marks.head > marks.seen) await server.account.seen({ seq: marks.head });
-  unseen.value = 0;
+  sawNotices(marks.head);
 }
 
 async function earlier() {

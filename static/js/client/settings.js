@@ -8,7 +8,7 @@ import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { create, supported } from "../shared/passkeys.js";
 import { Ago, Skeleton, View } from "../shared/pieces.js";
-import { me, putMe, server } from "../shared/server.js";
+import { lift, me, putMe, server, settingUp } from "../shared/server.js";
 import { withStepUp } from "../shared/steps.js";
 import { refuse, say } from "../shared/toasts.js";
 
@@ -94,7 +94,8 @@ export function Devices() {
       <li class="line" key=${id}><${Icon} name="monitor" />
         <span class="grow"><span class="strong">${device || "Unknown device"}</span><br /><span class="soft small">${address} · used <${Ago} at=${last_used_at} /></span></span>
         ${current ? html`<span class="badge good"><${Icon} name="check" />This one</span>`
-          : html`<button class="button small" type="button" onClick=${() => end(() => server.account.revoke({ session_id: id }))}>Sign out</button>`}
+          : html`<button class="button small" type="button" onClick=${() => end(() => server.account.revoke({ session_id: id }))}>
+            Sign out<span class="visually-hidden"> ${device || "unknown device"}</span></button>`}
       </li>`)}</ul>
       ${all.length > 1 && html`<div><button class="button danger" type="button" onClick=${() => end(() => server.account.sessions_end_others())}>Sign out all others</button></div>`}`}
   </${Card}></${Frame}>`;
@@ -115,7 +116,11 @@ async function readFactors() {
 
 /** @param {any} answer what a new factor came with */
 async function added(answer) {
-  recovery.value = answer.recovery_codes ?? recovery.peek();
+  try {
+    if (settingUp()) await lift();
+  } finally {
+    recovery.value = answer.recovery_codes ?? recovery.peek(); // there is no other way to them
+  }
   await readFactors();
 }
 
@@ -125,11 +130,13 @@ export function Security() {
   }, []);
   const user = me.value ?? {};
   return html`<${Frame} tab="/security">
+    ${settingUp() && html`<p class="note wait"><${Icon} name="shield-alert" />Administrators sign in with a passkey, or with a code beside the
+      password. Set one of them up here to go on.</p>`}
     ${recovery.value && html`<section class="card act stack"><h2>Your recovery codes</h2>
       <p>Each signs you in once if you lose your second factor. They are shown only now.</p>
       <ol class="codes">${recovery.value.map((code) => html`<li key=${code}><code>${code}</code></li>`)}</ol>
       <div><button class="button primary" type="button" onClick=${() => (recovery.value = null)}>I have kept them</button></div></section>`}
-    <${Email} /><${Password} /><${Passkeys} />
+    ${!settingUp() && html`<${Email} /><${Password} />`}<${Passkeys} />
     <${Card} title="Codes of an authenticator app">${user.totp_enabled ? html`<${CodesOn} />` : html`<${CodesOff} />`}</${Card}>
     ${(user.totp_enabled || user.passkey_count > 0) && html`<${Renewal} />`}
   </${Frame}>`;
@@ -221,7 +228,7 @@ function CodesOff() {
   });
   if (!secret.value) return html`<form onSubmit=${begin.submit}><${Submit} form=${begin}>Set up codes</${Submit}></form>`;
   return html`<p>Open <a href=${secret.value.otpauth_url}>this link</a> on the device of your authenticator app, or type the secret there:</p>
-    <p><code>${secret.value.secret}</code></p>
+    <p><code data-secret>${secret.value.secret}</code></p>
     <form class="row" onSubmit=${form.submit}><${CodeField} form=${form} /><${Submit} form=${form}>Switch codes on</${Submit}></form>`;
 }
 

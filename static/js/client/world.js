@@ -33,17 +33,29 @@ const KINDS = [jobs, applications, offers, payments, disputes, chargebacks, with
 /** @param {any} wallet */
 export const putWallet = (wallet) => wallets.put({ ...wallet, id: wallet.currency });
 
+/** What was seen, in the numbers of the feed: what is listed may come afterwards. */
+let seenTo = 0;
+
+/** All notices up to this number were seen. @param {number} seq */
+export function sawNotices(seq) {
+  seenTo = Math.max(seenTo, seq);
+  unseen.value = 0;
+}
+
+/** @param {any} notice @param {{seq: number}} push */
+function putNotice(notice, { seq }) {
+  notices.put({ ...notice, id: String(seq), seq });
+  if (notice.own) return;
+  if (seq > seenTo) unseen.value += 1;
+  say(`${notice.title}.`, { link: notice.path });
+}
+
 /** @type {Record<string, (data: any, push: any) => void>} */
 const PUSHED = {
   "/account account.updated": putMe,
-  "/account notification": (notice, { seq }) => {
-    notices.put({ ...notice, id: String(seq), seq });
-    if (notice.own) return;
-    unseen.value += 1;
-    say(`${notice.title}.`, { link: notice.path });
-  },
+  "/account notification": putNotice,
   "/account head": ({ head, seen }) => {
-    if (seen >= head) unseen.value = 0; // on another device
+    if (seen >= head) sawNotices(seen); // on another device
   },
   "/job job.updated": (job) => tellStarted(job, jobs.put(job)),
   "/job job.matched": ({ search_id, name, job }) => {
@@ -108,5 +120,6 @@ export function forget() {
   forgetTalks();
   forgetNews();
   unseen.value = 0;
+  seenTo = 0;
   matched.value = new Map();
 }

@@ -33,6 +33,16 @@ export function putMe(user) {
   if ((me.value?.version ?? -1) <= (user.version ?? 0)) me.value = { ...me.value, ...user };
 }
 
+/** Whether the session can do no more than set up a second factor, as one of an administrator at first. */
+export const settingUp = () => Boolean(/** @type {any} */ (server).session.current?.second_factor_setup_required);
+
+/** Make such a session a full one, once there is a second factor. */
+export async function lift() {
+  const { session } = /** @type {any} */ (server);
+  await session.renew();
+  session.adopt({ second_factor_setup_required: false });
+}
+
 /**
  * Run a command that writes, counted while it waits.
  *

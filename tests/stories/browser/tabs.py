@@ -128,6 +128,12 @@ class Tab:
         """Follow a link of the view."""
         await self.page.locator("main").get_by_role("link", name=name).first.click()
 
+    async def unfold(self, summary: str) -> Locator:
+        """Open what is folded, and return it."""
+        folded = self.page.locator("details").filter(has_text=summary)
+        await folded.locator("summary").click()
+        return folded
+
     def dialog(self, title: str) -> Locator:
         return self.page.get_by_role("dialog", name=title)
 
@@ -157,7 +163,7 @@ class Tab:
     async def sees(self, text: str, role: str = "") -> None:
         main = self.page.locator("main")
         found = main.get_by_role(role, name=text) if role else main.get_by_text(text)  # type: ignore[arg-type]
-        await expect(found.first).to_be_visible(timeout=TIMEOUT_MS)
+        await expect(found.filter(visible=True).first).to_be_visible(timeout=TIMEOUT_MS)
 
     async def sees_picture(self, name: str) -> None:
         """Assert that a file's thumbnail is drawn, and that the file is saved under its name."""

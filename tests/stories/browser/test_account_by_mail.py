@@ -10,12 +10,13 @@ NEW = "a fence of larch wood"
 
 
 async def test_a_lost_password_is_reset_by_mail(smtp, tabs, market):
-    """Guard: `mailedPage` of the pages, and `password_reset.reset`; other tabs are signed out."""
+    """Guard: `MAILED` and `Reset` of the pages, and `password_reset.reset`; other tabs are signed
+    out."""
     party = await market.customer(connect=False)
     laptop, phone = await tabs.open(), await tabs.open()
     await laptop.sign_in(party)
 
-    await phone.page.goto(phone.origin)
+    await phone.page.goto(f"{phone.origin}/sign-in")
     await phone.page.get_by_role("link", name="Forgot your password?").click()
     await phone.fill(E_mail=party.email)
     await phone.screenshot("forgot")
@@ -28,59 +29,58 @@ async def test_a_lost_password_is_reset_by_mail(smtp, tabs, market):
     await phone.press("Set password")
     await phone.sees_notice("Your new password is set")
     assert mail.token not in phone.page.url
-    await laptop.sees("Sign in", role="heading")
+    await laptop.heads("Sign in")
 
     await phone.fill(E_mail=party.email, Password=NEW)
     await phone.press("Sign in")
-    await phone.sees("Post a job", role="heading")
+    await phone.heads("Hello, Carla")
     assert phone.errors == []
 
 
 async def test_an_account_begins_with_its_mail(smtp, verification_required, tabs, market):
-    """Guard: the pages `code` and `verify`; the first by the code, the second by the link."""
+    """Guard: the pages `Code` and `Verify`; the first by the code, the second by the link."""
     first, second = await tabs.open(), await tabs.open()
     for tab, email in ((first, "nora@example.com"), (second, "nils@example.com")):
-        await tab.page.goto(f"{tab.origin}/#/register")
+        await tab.page.goto(f"{tab.origin}/register?role=customer")
         await tab.fill(Name="Nora New", E_mail=email, Password=PASSWORD)
         await tab.press("Create account")
-        await tab.sees("Check your mail", role="heading")
+        await tab.heads("Check your mail")
     subject = "Confirm your e-mail address"
     await first.fill(Code=(await smtp.mail("nora@example.com", subject)).code)
     await first.press("Confirm")
-    await first.sees("Post a job", role="heading")
+    await first.heads("Hello, Nora")
 
     token = (await smtp.mail("nils@example.com", subject)).token
     await second.page.goto(f"{second.origin}/#/verify/{token}")
     await second.fill(E_mail="nils@example.com", Password=PASSWORD)
     await second.screenshot("verify")
     await second.press("Sign in")
-    await second.sees("Post a job", role="heading")
+    await second.heads("Hello, Nora")
     assert token not in second.page.url
     assert tabs.errors == []
 
 
-async def test_the_account_page_changes_password_and_address(smtp, tabs, market):
-    """Guard: `credentialActions` of the pages: another device, the mailed link and the code."""
+async def test_the_settings_change_password_and_address(smtp, tabs, market):
+    """Guard: `Password` and `Email` of settings.js: another device, the mailed link, the
+    code."""
     party = await market.customer(connect=False)
     tab, phone = await tabs.open(), await tabs.open()
-    for each in (tab, phone):
-        await each.sign_in(party)
-    await tab.page.goto(f"{tab.origin}/#/account")
+    await tab.sign_in(party, "/settings/security")
+    await phone.sign_in(party)
     await tab.press("Mail me a code")
-    await tab.fill(Code=(await smtp.mail(party.email, "Confirm your e-mail address")).code)
+    code = (await smtp.mail(party.email, "Confirm your e-mail address")).code
+    await tab.fill(Code_of_the_mail=code)
     await tab.press("Confirm")
     await tab.sees_notice("Your e-mail address is confirmed")
 
-    await tab.page.get_by_text("Change your password…").click()
-    section = tab.page.locator("section").filter(has_text="Change your password")
+    section = await tab.unfold("Change your password")
     await tab.fill(section, Current_password=PASSWORD, New_password=NEW)
-    await tab.screenshot("account")
+    await tab.screenshot("security")
     await tab.press("Change password")
     await tab.sees_notice("Your password was changed")
-    await phone.sees("Sign in", role="heading")
+    await phone.heads("Sign in")
 
-    await tab.page.get_by_text("Change your e-mail address…").click()
-    section = tab.page.locator("section").filter(has_text="Change your e-mail address")
+    section = await tab.unfold("Change your e-mail address")
     await tab.fill(section, New_e_mail="new@example.com", Current_password=NEW)
     await tab.press("Change e-mail")
     await tab.sees_notice("We have sent links to new@example.com and to your old address")

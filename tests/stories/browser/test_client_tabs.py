@@ -11,7 +11,7 @@ from tests.support.installations import Server
 from tests.support.market import Market
 from tests.support.parties import PASSWORD
 
-EMPTY = "/static/style.css"  # a page of the server that runs nothing by itself
+EMPTY = "/static/css/tokens.css"  # a page of the server that runs nothing by itself
 START = """async (login) => {
   const { JobSphere } = await import("/static/client/jobsphere.js");
   window.client = new JobSphere({ storage: localStorage });

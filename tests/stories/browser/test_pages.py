@@ -15,7 +15,7 @@ from tests.support.parties import PASSWORD, Party
 pytestmark = in_the_browser
 
 TITLE = "Paint the fence"
-NOTHING = "/static/favicon.svg"  # a page that runs nothing
+NOTHING = "/docs"  # a page that knows of no session
 KEY = "jobsphere.session"
 REFRESH_TOKEN = f"JSON.parse(localStorage.getItem('{KEY}')).refresh_token"
 AGED = f"""localStorage.setItem('{KEY}', JSON.stringify(
@@ -264,8 +264,9 @@ async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(ta
 
 
 async def test_two_tabs_of_one_session_stay_signed_in_over_an_expiry(tabs, market):
-    """Guard: `#alone` and `#share` in session.js. A tab that used the refresh token that another one
-    has exchanged would end the session of both. One that has old tokens gets those of the other."""
+    """Guard: `#alone` and `#share` in session.js. A tab that used the refresh token that
+    another one has exchanged would end the session of both. One that has old tokens gets those of
+    the other."""
     tab = await tabs.open()
     await tab.sign_in(await market.customer(connect=False))
     twin = await tab.duplicate()
