@@ -220,7 +220,8 @@ class Web(Container):
         if isinstance(self.ports.mail, DevMailbox):
             app.add_routes([mails_route(self.ports.mail.mails)])
         stripe = bool(settings.stripe_publishable_key) and settings.stripe_api_base is None
-        app.add_routes(page_routes(STATIC, partial(page_policy, settings.public_url, stripe)))
+        policy = partial(page_policy, settings.public_url, stripe)
+        app.add_routes(page_routes(STATIC, policy, settings.demo))
         app.on_response_prepare.append(security_headers(settings.public_url, stripe))
         app.on_response_prepare.append(self.cross_origin.complete)
         app.cleanup_ctx.append(self._running)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from server.http.assets import IMPORT_MAP, REVALIDATED, Assets
+from server.http.assets import IMPORT_MAP, LOADED, REVALIDATED, Assets
 from server.http.packed import PackedBody
 
 # The file of a path by its first part.
@@ -45,6 +45,7 @@ PAGES = {
         "index.html",
     ),
 }
+COMPONENTS = "components.html"  # what views are made of, for those who change them
 WHOLE = ("", "docs")  # pages without paths of their own below
 CSP = "Content-Security-Policy"
 
@@ -58,16 +59,15 @@ def page_of(path: str) -> str | None:
     return PAGES.get(name) if path.startswith("/") and not (rest and name in WHOLE) else None
 
 
-def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
-    """Modules are served as they are, without a build step."""
+def page_routes(folder: Path, policy: Policy, dev: bool) -> list[web.RouteDef]:
+    """Modules are served as they are, without a build step. `dev` adds the components."""
     if not folder.is_dir():
         return []
     assets = Assets(folder)
     shown: dict[str, tuple[str, PackedBody, str]] = {}  # file -> version, page, policy
 
     async def show(request: web.Request) -> web.StreamResponse:
-        file = page_of(request.path)
-        assert file
+        file = page_of(request.path) or COMPONENTS
         await assets.refresh()
         if shown.get(file, ("",))[0] != assets.version:
             text = assets.page(file)
@@ -77,7 +77,9 @@ def page_routes(folder: Path, policy: Policy) -> list[web.RouteDef]:
         _, page, allowed = shown[file]
         return await page.answer(request, {**REVALIDATED, CSP: allowed})
 
+    components = [web.get(f"{LOADED}{COMPONENTS}", show)] if dev else []
     return [
+        *components,
         *(web.get(f"/{name}", show) for name in PAGES),
         *(web.get(f"/{name}/{{rest:.+}}", show) for name in PAGES if name not in WHOLE),
         web.get("/static/{path:.+}", assets.load),

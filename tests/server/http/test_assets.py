@@ -47,7 +47,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 async def served(folder: Path) -> AsyncIterator[Served]:
     app = web.Application()
-    app.add_routes(page_routes(folder, lambda scripts: f"script-src 'self' {' '.join(scripts)}"))
+    app.add_routes(
+        page_routes(folder, lambda scripts: f"script-src 'self' {' '.join(scripts)}", dev=True)
+    )
     async with TestClient(TestServer(app)) as client:
         yield client
 
