@@ -57,8 +57,8 @@ function Form() {
 }
 
 function Statuses() {
-  return html`<${Part} title="Statuses"><dl class="facts">${Object.entries(STATUSES).map(([kind, all]) =>
-    html`<div><dt>${kind}</dt><dd class="stack" style=${{ "--gap": "0.25rem", justifyItems: "start" }}>${Object.values(all).map((status) =>
+  return html`<${Part} title="Statuses"><dl class="stack">${Object.entries(STATUSES).map(([kind, all]) =>
+    html`<div><dt class="soft small">${kind}</dt><dd class="row tight">${Object.values(all).map((status) =>
       html`<${Badge} of=${status} />`)}</dd></div>`)}</dl></${Part}>`;
 }
 
@@ -69,8 +69,8 @@ function Pieces() {
       <${Avatar} id="small" name="Small One" size="small" /><${Avatar} id="large" name="Large One" size="large" /></div>
     <ul class="rows card flush">${PEOPLE.slice(0, 3).map((name) => html`<li><a class="line" href="#page"><${Avatar} id=${name} name=${name} />
       <span class="grow truncate">${name} has applied for a job with a rather long title that has to be cut</span><${Ago} at=${now} /></a></li>`)}</ul>
-    <ol class="timeline"><li class="done"><span /><span>Offer sent</span><${Ago} at=${now} /></li>
-      <li aria-current="step"><span /><span>Work delivered</span><${Ago} at=${now} /></li><li><span /><span>Paid</span></li></ol>
+    <ol class="timeline"><li class="done"><span>Offer sent</span><${Ago} at=${now} /></li>
+      <li aria-current="step"><span>Work delivered</span><${Ago} at=${now} /></li><li><span>Paid</span></li></ol>
   </${Part}>`;
 }
 
