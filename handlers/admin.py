@@ -10,6 +10,7 @@ from domain.admin import (
     commissions,
     dashboard,
     dead_letters,
+    differences,
     dispute_decisions,
     lists,
     moderation,
@@ -75,6 +76,9 @@ admin.expose(replay.get_event, http="GET /api/admin/webhook_events/{event_id}")
 admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id}/replay")
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
+admin.expose(runs.reconciliation, http="GET /api/admin/reconciliations/{reconciliation_id}")
+admin.expose(differences.differences, http="GET /api/admin/differences")
+admin.expose(differences.difference_close, http="POST /api/admin/differences/{difference_id}/close")
 
 admin.pushes = (
     dashboard.STATS,

@@ -499,6 +499,24 @@ export interface AdminDeclineFields {
   reason: string;
 }
 
+export interface AdminDifferenceCloseFields {
+  /** The id of the difference. */
+  difference_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
+export interface AdminDifferencesFields {
+  /** Only differences in this state. */
+  status?: DifferenceStatus | null;
+  /** Only differences about this id. */
+  subject?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface AdminDiscardFields {
   /** The id of the dead letter. */
   row_id: string;
@@ -604,6 +622,11 @@ export interface AdminReconcileFields {
   start?: string | null;
   /** Up to this time, which is not part of it; by default now. */
   end?: string | null;
+}
+
+export interface AdminReconciliationFields {
+  /** The id of the reconciliation. */
+  reconciliation_id: string;
 }
 
 export interface AdminReconciliationsFields {
@@ -1153,6 +1176,54 @@ export interface BiddingWithdrawFields {
   offer_id: string;
 }
 
+/** Two values of `subject` that differ; the id is made of `what` and `subject`. */
+export interface BookDifference {
+  /** What was compared. */
+  what: string;
+  /** The id of what differs. */
+  subject: string;
+  /** What our journal says. */
+  expected: unknown;
+  /** What Stripe says. */
+  found: unknown;
+  /** The id of the reconciliation that found it first. */
+  first_run: string;
+  /** The id of the last reconciliation that found it. */
+  last_run: string;
+  /** From when on that reconciliation compared. */
+  start: string;
+  /** Until when that reconciliation compared. */
+  end: string;
+  /** When it was last found. */
+  last_seen_at: string;
+  /** How many reconciliations found it. */
+  seen_count: number;
+  /** Its state. */
+  status: DifferenceStatus;
+  /** The id of the administrator who explained it; null if none did. */
+  closed_by: string | null;
+  /** When it was explained or gone; null if it is neither. */
+  closed_at: string | null;
+  /** What explains it; empty if nothing does. */
+  close_reason: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface BookDifferencePage {
+  /** This part of the list. */
+  items: BookDifference[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** The length of a period, in UTC. */
 export type Bucket = "day" | "month";
 
@@ -1493,6 +1564,9 @@ export interface Difference {
   /** What Stripe says. */
   found: unknown;
 }
+
+/** `explained`: an administrator closed it. `gone`: a later run did not find it. */
+export type DifferenceStatus = "explained" | "gone" | "open";
 
 /** A dispute about milestones of one offer; `amount` is their total in minor units. */
 export interface Dispute {
@@ -5161,6 +5235,24 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   reconciliations(fields?: AdminReconciliationsFields, options?: CallOptions): Promise<ReconciliationPage>;
+  /**
+   * Read one report
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  reconciliation(fields: AdminReconciliationFields, options?: CallOptions): Promise<Reconciliation>;
+  /**
+   * List differences, those that were found last first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  differences(fields?: AdminDifferencesFields, options?: CallOptions): Promise<BookDifferencePage>;
+  /**
+   * Explain a difference. It stays closed when it is found again.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  difference_close(fields: AdminDifferenceCloseFields, options?: CallOptions): Promise<BookDifference>;
   /**
    * The columns: period, currency, platform_fees, service_fees, refunds, stripe_fees, chargebacks,
    * chargeback_fees, other, net, platform_fees_minor, service_fees_minor, refunds_minor,

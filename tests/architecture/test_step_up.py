@@ -21,6 +21,7 @@ WITHOUT_STEP_UP = {
     "admin.evidence",  # what the bank reads; the bank decides
     "admin.alert_close",
     "admin.assign",
+    "admin.difference_close",
     "admin.audit_chain",
     "admin.audit_verify",
     "admin.reconcile",  # books what has happened at Stripe

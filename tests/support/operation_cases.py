@@ -148,6 +148,9 @@ CASES = {
     "admin.dead_letters": Case("lane cursor limit", ALL),
     "admin.reconcile": Case("start end", ALL),
     "admin.reconciliations": Case("cursor limit", ALL),
+    "admin.reconciliation": Case("reconciliation_id", ALL),
+    "admin.differences": Case("status subject cursor limit", ALL),
+    "admin.difference_close": Case("difference_id reason", ALL),
     "admin.retry": Case("row_id", ALL),
     "admin.discard": Case("row_id reason", ALL),
     "admin.webhook_events": Case("status type payment_id object_id cursor limit", ALL),
@@ -243,6 +246,8 @@ VALUES: Json = {
     "subject": "job_1",
     "row_id": "out_1",
     "alert_id": "alr_1",
+    "reconciliation_id": "rec_1",
+    "difference_id": "dif_1",
     "assignee_id": "usr_1",
     "subjects": ["alr_1"],
     "to": None,
@@ -298,6 +303,7 @@ STATUS = {
     "admin.payments": "captured",
     "admin.withdrawals": "paid",
     "admin.approvals": "pending",
+    "admin.differences": "open",
 }
 # Other values of the same names.
 SPECIAL = {

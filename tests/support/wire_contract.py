@@ -139,6 +139,9 @@ CONTRACT = {
         ("dead_letters", "GET /api/admin/dead_letters", "admin"),
         ("reconcile", "POST /api/admin/reconcile", "admin"),
         ("reconciliations", "GET /api/admin/reconciliations", "admin"),
+        ("reconciliation", "GET /api/admin/reconciliations/{reconciliation_id}", "admin"),
+        ("differences", "GET /api/admin/differences", "admin"),
+        ("difference_close", "POST /api/admin/differences/{difference_id}/close", "admin"),
         ("retry", "POST /api/admin/dead_letters/{row_id}/retry", "admin"),
         ("discard", "POST /api/admin/dead_letters/{row_id}/discard", "admin"),
         ("webhook_events", "GET /api/admin/webhook_events", "admin"),
@@ -234,4 +237,5 @@ COLLECTIONS = {
     "alerts",
     "assignments",
     "trail_checks",
+    "book_differences",
 }

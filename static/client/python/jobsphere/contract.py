@@ -513,6 +513,24 @@ class AdminDeclineFields(TypedDict):
     reason: str
 
 
+class AdminDifferenceCloseFields(TypedDict):
+    # The id of the difference.
+    difference_id: str
+    # Why, for the audit trail.
+    reason: str
+
+
+class AdminDifferencesFields(TypedDict):
+    # Only differences in this state.
+    status: NotRequired[DifferenceStatus | None]
+    # Only differences about this id.
+    subject: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminDiscardFields(TypedDict):
     # The id of the dead letter.
     row_id: str
@@ -612,6 +630,11 @@ class AdminReconcileFields(TypedDict):
     start: NotRequired[str | None]
     # Up to this time, which is not part of it; by default now.
     end: NotRequired[str | None]
+
+
+class AdminReconciliationFields(TypedDict):
+    # The id of the reconciliation.
+    reconciliation_id: str
 
 
 class AdminReconciliationsFields(TypedDict):
@@ -1191,6 +1214,56 @@ class BiddingWithdrawFields(TypedDict):
     offer_id: str
 
 
+class BookDifference(TypedDict):
+    """Two values of `subject` that differ; the id is made of `what` and `subject`."""
+
+    # What was compared.
+    what: str
+    # The id of what differs.
+    subject: str
+    # What our journal says.
+    expected: Any
+    # What Stripe says.
+    found: Any
+    # The id of the reconciliation that found it first.
+    first_run: str
+    # The id of the last reconciliation that found it.
+    last_run: str
+    # From when on that reconciliation compared.
+    start: str
+    # Until when that reconciliation compared.
+    end: str
+    # When it was last found.
+    last_seen_at: str
+    # How many reconciliations found it.
+    seen_count: int
+    # Its state.
+    status: DifferenceStatus
+    # The id of the administrator who explained it; null if none did.
+    closed_by: str | None
+    # When it was explained or gone; null if it is neither.
+    closed_at: str | None
+    # What explains it; empty if nothing does.
+    close_reason: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class BookDifferencePage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[BookDifference]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 # The length of a period, in UTC.
 Bucket: TypeAlias = Literal[
     "day",
@@ -1562,6 +1635,14 @@ class Difference(TypedDict):
     expected: Any
     # What Stripe says.
     found: Any
+
+
+# `explained`: an administrator closed it. `gone`: a later run did not find it.
+DifferenceStatus: TypeAlias = Literal[
+    "explained",
+    "gone",
+    "open",
+]
 
 
 class Dispute(TypedDict):
@@ -6186,6 +6267,38 @@ class AdminCommands(Namespace):
         """
         answer: ReconciliationPage = await self._command(
             "reconciliations", "GET /api/admin/reconciliations", fields, "safe"
+        )
+        return answer
+
+    async def reconciliation(self, **fields: Unpack[AdminReconciliationFields]) -> Reconciliation:
+        """Read one report
+
+        For admin. Refusals: not_found.
+        """
+        answer: Reconciliation = await self._command(
+            "reconciliation", "GET /api/admin/reconciliations/{reconciliation_id}", fields, "safe"
+        )
+        return answer
+
+    async def differences(self, **fields: Unpack[AdminDifferencesFields]) -> BookDifferencePage:
+        """List differences, those that were found last first
+
+        For admin.
+        """
+        answer: BookDifferencePage = await self._command(
+            "differences", "GET /api/admin/differences", fields, "safe"
+        )
+        return answer
+
+    async def difference_close(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminDifferenceCloseFields]
+    ) -> BookDifference:
+        """Explain a difference. It stays closed when it is found again.
+
+        For admin. Refusals: not_found.
+        """
+        answer: BookDifference = await self._command(
+            "difference_close", "POST /api/admin/differences/{difference_id}/close", fields, "request_id", request_id=request_id
         )
         return answer
 
