@@ -189,6 +189,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "ticket_seconds": 60,
     },
     "Job": {"delivery_files": []},
+    "JobFacets": {"skills": [{"value": "painting", "count": 3}], "counted": 3, "complete": True},
     "JobFacts": {
         "auto_complete_days": 7,
         "max_saved_searches": 20,

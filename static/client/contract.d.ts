@@ -1237,6 +1237,18 @@ export interface Budget {
   currency: string | null;
 }
 
+/** The budgets of the jobs in one currency. */
+export interface BudgetFacet {
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The lowest budget, in minor units. */
+  min_amount: number;
+  /** The highest budget, in minor units. */
+  max_amount: number;
+  /** How many of the counted jobs are in this currency. */
+  count: number;
+}
+
 /** Matches jobs whose budget overlaps this range. */
 export interface BudgetInput {
   /** The budget reaches at least this, in minor units. */
@@ -1779,6 +1791,14 @@ export interface EventWithPayload {
   payload: unknown;
 }
 
+/** A value, and how many of the jobs have it. */
+export interface FacetValue {
+  /** The value, to be given as a filter. */
+  value: string;
+  /** How many of the counted jobs have it. */
+  count: number;
+}
+
 /** What a user missed. `unread` counts up to 100. */
 export interface Feed {
   /** What was pushed, ascending by number. */
@@ -1944,6 +1964,36 @@ export interface JobDeliverFields {
   file_ids?: string[];
   /** Its number, from 1; without it all open milestones are delivered. */
   milestone?: number | null;
+}
+
+/** What the found jobs have, the most frequent first. */
+export interface JobFacets {
+  /** Kinds of work, up to 20. */
+  categories: FacetValue[];
+  /** Skills, up to 20, in lower case. */
+  skills: FacetValue[];
+  /** Budgets, by currency. */
+  budgets: BudgetFacet[];
+  /** How many jobs were counted, up to 2,000. */
+  counted: number;
+  /** Whether these are all jobs that the search finds. */
+  complete: boolean;
+}
+
+/** The filters of `job.list`, for open jobs. */
+export interface JobFacetsFields {
+  /** Words that all must occur. */
+  q?: string | null;
+  /** The kind of work, compared without case. */
+  category?: string | null;
+  /** Skills, of which one must be asked for. */
+  skills?: string[] | null;
+  /** The middle of a circle. */
+  near?: NearInput | null;
+  /** The radius of the circle, in km; 50 if it is not given. */
+  radius_km?: number | null;
+  /** The range of the budget. */
+  budget?: BudgetInput | null;
 }
 
 export interface JobGetFields {
@@ -4372,6 +4422,12 @@ export interface JobCommands {
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   mine(fields?: JobMineFields, options?: CallOptions): Promise<JobPage>;
+  /**
+   * Count the categories, skills and budgets of the open jobs that `job.list` would find
+   *
+   * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
+   */
+  facets(fields?: JobFacetsFields, options?: CallOptions): Promise<JobFacets>;
   /**
    * List open jobs for people without an account, newest first; up to 30 s old
    *

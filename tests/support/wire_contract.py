@@ -44,6 +44,7 @@ CONTRACT = {
         ("create", "POST /api/job", "customer"),
         ("list", "GET /api/job", USER),
         ("mine", "GET /api/job/mine", USER),
+        ("facets", "GET /api/job/facets", USER),
         (None, "GET /api/job/public", ""),
         (None, "GET /api/job/public/{job_id}", ""),
         ("get", "GET /api/job/{job_id}", USER),

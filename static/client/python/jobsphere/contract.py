@@ -1282,6 +1282,19 @@ class Budget(TypedDict):
     currency: str | None
 
 
+class BudgetFacet(TypedDict):
+    """The budgets of the jobs in one currency."""
+
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The lowest budget, in minor units.
+    min_amount: int
+    # The highest budget, in minor units.
+    max_amount: int
+    # How many of the counted jobs are in this currency.
+    count: int
+
+
 class BudgetInput(TypedDict):
     """Matches jobs whose budget overlaps this range."""
 
@@ -1938,6 +1951,15 @@ class EventWithPayload(TypedDict):
     payload: Any
 
 
+class FacetValue(TypedDict):
+    """A value, and how many of the jobs have it."""
+
+    # The value, to be given as a filter.
+    value: str
+    # How many of the counted jobs have it.
+    count: int
+
+
 class Feed(TypedDict):
     """What a user missed. `unread` counts up to 100."""
 
@@ -2109,6 +2131,38 @@ class JobDeliverFields(TypedDict):
     file_ids: NotRequired[list[str]]
     # Its number, from 1; without it all open milestones are delivered.
     milestone: NotRequired[int | None]
+
+
+class JobFacets(TypedDict):
+    """What the found jobs have, the most frequent first."""
+
+    # Kinds of work, up to 20.
+    categories: list[FacetValue]
+    # Skills, up to 20, in lower case.
+    skills: list[FacetValue]
+    # Budgets, by currency.
+    budgets: list[BudgetFacet]
+    # How many jobs were counted, up to 2,000.
+    counted: int
+    # Whether these are all jobs that the search finds.
+    complete: bool
+
+
+class JobFacetsFields(TypedDict):
+    """The filters of `job.list`, for open jobs."""
+
+    # Words that all must occur.
+    q: NotRequired[str | None]
+    # The kind of work, compared without case.
+    category: NotRequired[str | None]
+    # Skills, of which one must be asked for.
+    skills: NotRequired[list[str] | None]
+    # The middle of a circle.
+    near: NotRequired[NearInput | None]
+    # The radius of the circle, in km; 50 if it is not given.
+    radius_km: NotRequired[float | None]
+    # The range of the budget.
+    budget: NotRequired[BudgetInput | None]
 
 
 class JobGetFields(TypedDict):
@@ -4938,6 +4992,14 @@ class JobCommands(Namespace):
         For admin, contractor, customer.
         """
         answer: JobPage = await self._command("mine", "GET /api/job/mine", fields, "safe")
+        return answer
+
+    async def facets(self, **fields: Unpack[JobFacetsFields]) -> JobFacets:
+        """Count the categories, skills and budgets of the open jobs that `job.list` would find
+
+        For admin, contractor, customer.
+        """
+        answer: JobFacets = await self._command("facets", "GET /api/job/facets", fields, "safe")
         return answer
 
     async def public(self, **fields: Unpack[JobPublicFields]) -> PublicJobPage:
