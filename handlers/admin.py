@@ -12,11 +12,13 @@ from domain.admin import (
     dead_letters,
     differences,
     dispute_decisions,
+    jobs,
     lists,
     moderation,
     offers,
     payment_details,
     sessions,
+    user_details,
     wallet_actions,
 )
 from domain.audit_trail import chain_state, listing
@@ -56,6 +58,8 @@ admin.expose(approvals.list_, http="GET /api/admin/approvals")
 admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
 admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")
 admin.expose(lists.users, http="GET /api/admin/users")
+admin.expose(user_details.user_details, http="GET /api/admin/users/{user_id}")
+admin.expose(jobs.jobs, http="GET /api/admin/jobs")
 admin.expose(offers.offers, http="GET /api/admin/offers")
 admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")

@@ -558,6 +558,19 @@ export interface AdminFreezeFields {
   reason: string;
 }
 
+export interface AdminJobsFields {
+  /** Only jobs of this customer. */
+  customer_id?: string | null;
+  /** Only jobs assigned to this contractor. */
+  contractor_id?: string | null;
+  /** Only jobs in this state. */
+  status?: JobStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 /** An operation without fields. */
 export type AdminLiveFields = Record<string, never>;
 
@@ -755,6 +768,11 @@ export interface AdminUnfreezeFields {
   user_id: string;
   /** Why, for the audit trail. */
   reason: string;
+}
+
+export interface AdminUserFields {
+  /** The id of the user. */
+  user_id: string;
 }
 
 /**
@@ -3050,6 +3068,22 @@ export interface ReadReceipt {
   seq: number;
 }
 
+/** A record in a line: what it is called, its state and its amount. */
+export interface RecentRecord {
+  /** The id of the record. */
+  id: string;
+  /** When it was created. */
+  created_at: string;
+  /** Its state; null if it has none. */
+  status: string | null;
+  /** The title of its job, or the reason that was given. */
+  title: string;
+  /** In minor units; null if it is about no amount. */
+  amount: number | null;
+  /** The currency of the amount; null without one. */
+  currency: string | null;
+}
+
 /** The report of a run: the number of lines compared by type, and the first differences. */
 export interface Reconciliation {
   /** From this time on. */
@@ -3928,6 +3962,36 @@ export interface User {
   updated_at: string;
 }
 
+/** A user with all records about them. */
+export interface UserDetails {
+  /** The account. */
+  user: SeenUser;
+  /** The profile, sign-in and presence. */
+  profile: UserProfile;
+  /** The wallet, one item a currency. */
+  balances: WalletBalances[];
+  /** The customer's jobs, or those assigned to them. */
+  jobs: UserRecords;
+  /** The offers that they made or received. */
+  offers: UserRecords;
+  /** The payments that they made or that are for them. */
+  payments: UserRecords;
+  /** The transfers to them. */
+  transfers: UserRecords;
+  /** Their withdrawals. */
+  withdrawals: UserRecords;
+  /** The disputes about their work. */
+  disputes: UserRecords;
+  /** The chargebacks of their payments. */
+  chargebacks: UserRecords;
+  /** The reports about them. */
+  reports_about: UserRecords;
+  /** The reports that they made. */
+  reports_by: UserRecords;
+  /** The latest rows of the audit trail about the account. */
+  audit: AuditListing[];
+}
+
 /** What another user sees: both fields are null if one of the two hides presence. */
 export interface UserPresence {
   /** The id of the user. */
@@ -3936,6 +4000,38 @@ export interface UserPresence {
   online: boolean | null;
   /** When they were last online; null if they are, and if one of the two hides it. */
   last_seen_at: string | null;
+}
+
+/** What a user says of themselves, and how they sign in. */
+export interface UserProfile {
+  /** One line about the user. */
+  headline: string;
+  /** Some sentences about the user. */
+  bio: string;
+  /** What a contractor is good at. */
+  skills: string[];
+  /** When the user proved the address; null if they have not. */
+  verified_at: string | null;
+  /** Whether an authenticator app is set up. */
+  totp_enabled: boolean;
+  /** How many passkeys the user has. */
+  passkey_count: number;
+  /** Whether the user gets mails about their money. */
+  mail_notices: boolean;
+  /** When the bank account changed since the last withdrawal; null if it did not. */
+  bank_changed_at: string | null;
+  /** Whether the user is connected. */
+  online: boolean;
+  /** When the last connection closed; null if they are online. */
+  last_seen_at: string | null;
+}
+
+/** The records of one kind that a user has. */
+export interface UserRecords {
+  /** How many there are; 1000 for that many and more. */
+  count: number;
+  /** The newest five. */
+  latest: RecentRecord[];
 }
 
 /** The states that users are listed by. */
@@ -5167,6 +5263,22 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   users(fields?: AdminUsersFields, options?: CallOptions): Promise<SeenUserPage>;
+  /**
+   * One user with all records about them.
+   *
+   * They are the profile, sign-in and presence, the wallet, and the number and the newest of their
+   * jobs, offers, payments, transfers, withdrawals, disputes, chargebacks and reports, with the
+   * latest audit rows.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  user(fields: AdminUserFields, options?: CallOptions): Promise<UserDetails>;
+  /**
+   * List all jobs, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  jobs(fields?: AdminJobsFields, options?: CallOptions): Promise<JobPage>;
   /**
    * List all offers, newest first, also those whose money is not held
    *

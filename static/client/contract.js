@@ -169,6 +169,8 @@ export const NAMESPACES = {
       approve: { event: "approve", http: "POST /api/admin/approvals/{approval_id}/approve", repeat: "request_id", signedIn: true },
       decline: { event: "decline", http: "POST /api/admin/approvals/{approval_id}/decline", repeat: "request_id", signedIn: true },
       users: { event: "users", http: "GET /api/admin/users", repeat: "safe", signedIn: true },
+      user: { event: "user", http: "GET /api/admin/users/{user_id}", repeat: "safe", signedIn: true },
+      jobs: { event: "jobs", http: "GET /api/admin/jobs", repeat: "safe", signedIn: true },
       offers: { event: "offers", http: "GET /api/admin/offers", repeat: "safe", signedIn: true },
       offer: { event: "offer", http: "GET /api/admin/offers/{offer_id}", repeat: "safe", signedIn: true },
       payments: { event: "payments", http: "GET /api/admin/payments", repeat: "safe", signedIn: true },

@@ -17,6 +17,7 @@ WITHOUT_STEP_UP = {
     "admin.ban",
     "admin.unban",
     "admin.sessions",
+    "admin.user",
     "admin.session_end",
     "admin.evidence",  # what the bank reads; the bank decides
     "admin.alert_close",

@@ -181,6 +181,8 @@ CASES = {
     "admin.session_end": Case("user_id session_id reason", ALL),
     "admin.users": Case("q role state cursor limit", ALL),
     "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
+    "admin.user": Case("user_id", ALL),
+    "admin.jobs": Case("customer_id contractor_id status cursor limit", ALL),
     "admin.offer": Case("offer_id", ALL),
     "admin.payment": Case("payment_id", ALL),
     "admin.payments": Case(
@@ -301,6 +303,7 @@ STATUS = {
     "admin.webhook_events": "done",
     "admin.transfers": "available",
     "admin.offers": "accepted",
+    "admin.jobs": "in_progress",
     "admin.payments": "captured",
     "admin.withdrawals": "paid",
     "admin.approvals": "pending",

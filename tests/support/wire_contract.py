@@ -167,6 +167,8 @@ CONTRACT = {
         ("sessions", "GET /api/admin/users/{user_id}/sessions", "admin"),
         ("session_end", "POST /api/admin/users/{user_id}/sessions/end", "admin"),
         ("users", "GET /api/admin/users", "admin"),
+        ("user", "GET /api/admin/users/{user_id}", "admin"),
+        ("jobs", "GET /api/admin/jobs", "admin"),
         ("offers", "GET /api/admin/offers", "admin"),
         ("offer", "GET /api/admin/offers/{offer_id}", "admin"),
         ("payment", "GET /api/admin/payments/{payment_id}", "admin"),

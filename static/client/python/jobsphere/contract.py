@@ -573,6 +573,19 @@ class AdminFreezeFields(TypedDict):
     reason: str
 
 
+class AdminJobsFields(TypedDict):
+    # Only jobs of this customer.
+    customer_id: NotRequired[str | None]
+    # Only jobs assigned to this contractor.
+    contractor_id: NotRequired[str | None]
+    # Only jobs in this state.
+    status: NotRequired[JobStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminOfferFields(TypedDict):
     # The id of the offer.
     offer_id: str
@@ -761,6 +774,11 @@ class AdminUnfreezeFields(TypedDict):
     user_id: str
     # Why, for the audit trail.
     reason: str
+
+
+class AdminUserFields(TypedDict):
+    # The id of the user.
+    user_id: str
 
 
 class AdminUsersFields(TypedDict):
@@ -3309,6 +3327,23 @@ class ReadReceipt(TypedDict):
     seq: int
 
 
+class RecentRecord(TypedDict):
+    """A record in a line: what it is called, its state and its amount."""
+
+    # The id of the record.
+    id: str
+    # When it was created.
+    created_at: str
+    # Its state; null if it has none.
+    status: str | None
+    # The title of its job, or the reason that was given.
+    title: str
+    # In minor units; null if it is about no amount.
+    amount: int | None
+    # The currency of the amount; null without one.
+    currency: str | None
+
+
 class Reconciliation(TypedDict):
     """The report of a run: the number of lines compared by type, and the first differences."""
 
@@ -4299,6 +4334,37 @@ class User(TypedDict):
     updated_at: str
 
 
+class UserDetails(TypedDict):
+    """A user with all records about them."""
+
+    # The account.
+    user: SeenUser
+    # The profile, sign-in and presence.
+    profile: UserProfile
+    # The wallet, one item a currency.
+    balances: list[WalletBalances]
+    # The customer's jobs, or those assigned to them.
+    jobs: UserRecords
+    # The offers that they made or received.
+    offers: UserRecords
+    # The payments that they made or that are for them.
+    payments: UserRecords
+    # The transfers to them.
+    transfers: UserRecords
+    # Their withdrawals.
+    withdrawals: UserRecords
+    # The disputes about their work.
+    disputes: UserRecords
+    # The chargebacks of their payments.
+    chargebacks: UserRecords
+    # The reports about them.
+    reports_about: UserRecords
+    # The reports that they made.
+    reports_by: UserRecords
+    # The latest rows of the audit trail about the account.
+    audit: list[AuditListing]
+
+
 class UserPresence(TypedDict):
     """What another user sees: both fields are null if one of the two hides presence."""
 
@@ -4308,6 +4374,40 @@ class UserPresence(TypedDict):
     online: bool | None
     # When they were last online; null if they are, and if one of the two hides it.
     last_seen_at: str | None
+
+
+class UserProfile(TypedDict):
+    """What a user says of themselves, and how they sign in."""
+
+    # One line about the user.
+    headline: str
+    # Some sentences about the user.
+    bio: str
+    # What a contractor is good at.
+    skills: list[str]
+    # When the user proved the address; null if they have not.
+    verified_at: str | None
+    # Whether an authenticator app is set up.
+    totp_enabled: bool
+    # How many passkeys the user has.
+    passkey_count: int
+    # Whether the user gets mails about their money.
+    mail_notices: bool
+    # When the bank account changed since the last withdrawal; null if it did not.
+    bank_changed_at: str | None
+    # Whether the user is connected.
+    online: bool
+    # When the last connection closed; null if they are online.
+    last_seen_at: str | None
+
+
+class UserRecords(TypedDict):
+    """The records of one kind that a user has."""
+
+    # How many there are; 1000 for that many and more.
+    count: int
+    # The newest five.
+    latest: list[RecentRecord]
 
 
 # The states that users are listed by.
@@ -6112,6 +6212,28 @@ class AdminCommands(Namespace):
         For admin.
         """
         answer: SeenUserPage = await self._command("users", "GET /api/admin/users", fields, "safe")
+        return answer
+
+    async def user(self, **fields: Unpack[AdminUserFields]) -> UserDetails:
+        """One user with all records about them.
+
+        They are the profile, sign-in and presence, the wallet, and the number and the newest of
+        their jobs, offers, payments, transfers, withdrawals, disputes, chargebacks and reports,
+        with the latest audit rows.
+
+        For admin. Refusals: not_found.
+        """
+        answer: UserDetails = await self._command(
+            "user", "GET /api/admin/users/{user_id}", fields, "safe"
+        )
+        return answer
+
+    async def jobs(self, **fields: Unpack[AdminJobsFields]) -> JobPage:
+        """List all jobs, newest first
+
+        For admin.
+        """
+        answer: JobPage = await self._command("jobs", "GET /api/admin/jobs", fields, "safe")
         return answer
 
     async def offers(self, **fields: Unpack[AdminOffersFields]) -> SeenOfferPage:
