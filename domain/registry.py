@@ -57,6 +57,7 @@ from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, Sen
 from domain.presence.presence import LastSeen, PushPresence
 from domain.privacy.erasure import DeleteStripeCustomer, EraseCopies
 from domain.privacy.export import MakeExport
+from domain.reconciliation.book_difference import BookDifference
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
@@ -113,6 +114,7 @@ RECORDS = (
     AlertRecord,
     Assignment,
     TrailCheck,
+    BookDifference,
 )
 
 TASKS = (

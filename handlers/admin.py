@@ -10,12 +10,15 @@ from domain.admin import (
     commissions,
     dashboard,
     dead_letters,
+    differences,
     dispute_decisions,
+    jobs,
     lists,
     moderation,
     offers,
     payment_details,
     sessions,
+    user_details,
     wallet_actions,
 )
 from domain.audit_trail import chain_state, listing
@@ -55,6 +58,8 @@ admin.expose(approvals.list_, http="GET /api/admin/approvals")
 admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
 admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")
 admin.expose(lists.users, http="GET /api/admin/users")
+admin.expose(user_details.user_details, http="GET /api/admin/users/{user_id}")
+admin.expose(jobs.jobs, http="GET /api/admin/jobs")
 admin.expose(offers.offers, http="GET /api/admin/offers")
 admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")
@@ -75,6 +80,9 @@ admin.expose(replay.get_event, http="GET /api/admin/webhook_events/{event_id}")
 admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id}/replay")
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
+admin.expose(runs.reconciliation, http="GET /api/admin/reconciliations/{reconciliation_id}")
+admin.expose(differences.differences, http="GET /api/admin/differences")
+admin.expose(differences.difference_close, http="POST /api/admin/differences/{difference_id}/close")
 
 admin.pushes = (
     dashboard.STATS,

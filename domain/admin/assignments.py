@@ -20,8 +20,16 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import AlertRecord
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
+from domain.reconciliation.book_difference import BookDifference
 
-ASSIGNABLE: tuple[type[Record], ...] = (AlertRecord, Dispute, Report, Chargeback, OutboxRow)
+ASSIGNABLE: tuple[type[Record], ...] = (
+    AlertRecord,
+    Dispute,
+    Report,
+    Chargeback,
+    BookDifference,
+    OutboxRow,
+)
 
 Ids = Annotated[tuple[Id, ...], Limits(min_length=1, max_length=100)]
 

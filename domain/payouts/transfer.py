@@ -51,6 +51,7 @@ class Transfer(Record, frozen=True):
         Index((("status", 1), ("_id", 1))),
         Index((("status", 1), ("updated_at", 1))),
         Index((("user_id", 1), ("status", 1))),
+        Index((("user_id", 1), ("_id", -1))),
         Index((("offer_id", 1), ("status", 1), ("_id", -1)), where={"offer_id": {"$gt": ""}}),
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
         # Not partial: a query for a list of ids would not use a partial index.

@@ -11,6 +11,7 @@ from typing import Annotated
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.batches import batches
 from domain.kernel.bounds import Bounded
+from domain.kernel.errors import NotFound
 from domain.kernel.fields import about
 from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Page, Record
@@ -18,12 +19,13 @@ from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import check_span, check_year
 from domain.notifications.alerts import alert
-from domain.operations.command import Command, Cursor, Moment, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, Moment, PageSize, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
+from domain.reconciliation.book_difference import keep_differences
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.journal_lines import CHUNK, MAX_DELAY, compare_journal, compare_payouts
 from domain.reconciliation.stripe_lines import MAX_DIFFERENCES, Comparison, compare_stripe_lines
@@ -89,6 +91,10 @@ class Reconcile(Command, frozen=True):
     ] = None
 
 
+class ById(Command, frozen=True):
+    reconciliation_id: Annotated[Id, about("The id of the reconciliation.")]
+
+
 class List(Command, frozen=True):
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -108,6 +114,12 @@ async def reconcile(cmd: Reconcile, actor: Actor, uow: UnitOfWork) -> Reconcilia
 async def reconciliations(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Reconciliation]:
     """List the reports, newest first."""
     return await uow.page(Reconciliation, {}, cursor=cmd.cursor, limit=cmd.limit)
+
+
+@operation("admin.reconciliation", roles=ADMINS, style=Style.READ, errors=(NotFound,))
+async def reconciliation(cmd: ById, actor: Actor, uow: UnitOfWork) -> Reconciliation:
+    """Read one report. Raises NotFound."""
+    return await uow.get(Reconciliation, cmd.reconciliation_id)
 
 
 async def reconcile_daily(ports: Ports) -> None:
@@ -157,6 +169,8 @@ class RunReconciliation(Task, frozen=True, tag="reconcile"):
         except GatewayRefused as refused:
             why = f"Stripe refused a request: {refused}"
             return await ports.store.transact(lambda uow: _fail_run(uow, report, why))
+        uow = ports.store.single()
+        await keep_differences(uow, report.id, report.start, report.end, result)
         await ports.store.transact(lambda uow: _complete_run(uow, report, result))
 
 

@@ -189,6 +189,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "ticket_seconds": 60,
     },
     "Job": {"delivery_files": []},
+    "JobFacets": {"skills": [{"value": "painting", "count": 3}], "counted": 3, "complete": True},
     "JobFacts": {
         "auto_complete_days": 7,
         "max_saved_searches": 20,
@@ -270,6 +271,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "SeenConversation": {"id": CONVERSATION, "blocked_by": [], "unread": 1},
     "SeenOffer": {"id": OFFER, "refunds": [], "refundable_amount": 100_000},
     "SeenPayment": {"id": PAYMENT},
+    "RecentRecord": {"id": JOB, "status": "open", "amount": 100_000},
     "SeenRefund": {
         "id": "ref_665f3040f316d8a9bae45661",
         "stripe_id": "re_3PQ2b3Kx",

@@ -499,6 +499,24 @@ export interface AdminDeclineFields {
   reason: string;
 }
 
+export interface AdminDifferenceCloseFields {
+  /** The id of the difference. */
+  difference_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
+export interface AdminDifferencesFields {
+  /** Only differences in this state. */
+  status?: DifferenceStatus | null;
+  /** Only differences about this id. */
+  subject?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface AdminDiscardFields {
   /** The id of the dead letter. */
   row_id: string;
@@ -538,6 +556,19 @@ export interface AdminFreezeFields {
   user_id: string;
   /** Why, for the audit trail. */
   reason: string;
+}
+
+export interface AdminJobsFields {
+  /** Only jobs of this customer. */
+  customer_id?: string | null;
+  /** Only jobs assigned to this contractor. */
+  contractor_id?: string | null;
+  /** Only jobs in this state. */
+  status?: JobStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
 }
 
 /** An operation without fields. */
@@ -604,6 +635,11 @@ export interface AdminReconcileFields {
   start?: string | null;
   /** Up to this time, which is not part of it; by default now. */
   end?: string | null;
+}
+
+export interface AdminReconciliationFields {
+  /** The id of the reconciliation. */
+  reconciliation_id: string;
 }
 
 export interface AdminReconciliationsFields {
@@ -732,6 +768,11 @@ export interface AdminUnfreezeFields {
   user_id: string;
   /** Why, for the audit trail. */
   reason: string;
+}
+
+export interface AdminUserFields {
+  /** The id of the user. */
+  user_id: string;
 }
 
 /**
@@ -1153,6 +1194,54 @@ export interface BiddingWithdrawFields {
   offer_id: string;
 }
 
+/** Two values of `subject` that differ; the id is made of `what` and `subject`. */
+export interface BookDifference {
+  /** What was compared. */
+  what: string;
+  /** The id of what differs. */
+  subject: string;
+  /** What our journal says. */
+  expected: unknown;
+  /** What Stripe says. */
+  found: unknown;
+  /** The id of the reconciliation that found it first. */
+  first_run: string;
+  /** The id of the last reconciliation that found it. */
+  last_run: string;
+  /** From when on that reconciliation compared. */
+  start: string;
+  /** Until when that reconciliation compared. */
+  end: string;
+  /** When it was last found. */
+  last_seen_at: string;
+  /** How many reconciliations found it. */
+  seen_count: number;
+  /** Its state. */
+  status: DifferenceStatus;
+  /** The id of the administrator who explained it; null if none did. */
+  closed_by: string | null;
+  /** When it was explained or gone; null if it is neither. */
+  closed_at: string | null;
+  /** What explains it; empty if nothing does. */
+  close_reason: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface BookDifferencePage {
+  /** This part of the list. */
+  items: BookDifference[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** The length of a period, in UTC. */
 export type Bucket = "day" | "month";
 
@@ -1164,6 +1253,18 @@ export interface Budget {
   max_amount: number | null;
   /** A code of three letters, such as USD. */
   currency: string | null;
+}
+
+/** The budgets of the jobs in one currency. */
+export interface BudgetFacet {
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The lowest budget, in minor units. */
+  min_amount: number;
+  /** The highest budget, in minor units. */
+  max_amount: number;
+  /** How many of the counted jobs are in this currency. */
+  count: number;
 }
 
 /** Matches jobs whose budget overlaps this range. */
@@ -1494,6 +1595,9 @@ export interface Difference {
   found: unknown;
 }
 
+/** `explained`: an administrator closed it. `gone`: a later run did not find it. */
+export type DifferenceStatus = "explained" | "gone" | "open";
+
 /** A dispute about milestones of one offer; `amount` is their total in minor units. */
 export interface Dispute {
   /** The id of the job. */
@@ -1705,6 +1809,14 @@ export interface EventWithPayload {
   payload: unknown;
 }
 
+/** A value, and how many of the jobs have it. */
+export interface FacetValue {
+  /** The value, to be given as a filter. */
+  value: string;
+  /** How many of the counted jobs have it. */
+  count: number;
+}
+
 /** What a user missed. `unread` counts up to 100. */
 export interface Feed {
   /** What was pushed, ascending by number. */
@@ -1870,6 +1982,36 @@ export interface JobDeliverFields {
   file_ids?: string[];
   /** Its number, from 1; without it all open milestones are delivered. */
   milestone?: number | null;
+}
+
+/** What the found jobs have, the most frequent first. */
+export interface JobFacets {
+  /** Kinds of work, up to 20. */
+  categories: FacetValue[];
+  /** Skills, up to 20, in lower case. */
+  skills: FacetValue[];
+  /** Budgets, by currency. */
+  budgets: BudgetFacet[];
+  /** How many jobs were counted, up to 2,000. */
+  counted: number;
+  /** Whether these are all jobs that the search finds. */
+  complete: boolean;
+}
+
+/** The filters of `job.list`, for open jobs. */
+export interface JobFacetsFields {
+  /** Words that all must occur. */
+  q?: string | null;
+  /** The kind of work, compared without case. */
+  category?: string | null;
+  /** Skills, of which one must be asked for. */
+  skills?: string[] | null;
+  /** The middle of a circle. */
+  near?: NearInput | null;
+  /** The radius of the circle, in km; 50 if it is not given. */
+  radius_km?: number | null;
+  /** The range of the budget. */
+  budget?: BudgetInput | null;
 }
 
 export interface JobGetFields {
@@ -2926,6 +3068,22 @@ export interface ReadReceipt {
   seq: number;
 }
 
+/** A record in a line: what it is called, its state and its amount. */
+export interface RecentRecord {
+  /** The id of the record. */
+  id: string;
+  /** When it was created. */
+  created_at: string;
+  /** Its state; null if it has none. */
+  status: string | null;
+  /** The title of its job, or the reason that was given. */
+  title: string;
+  /** In minor units; null if it is about no amount. */
+  amount: number | null;
+  /** The currency of the amount; null without one. */
+  currency: string | null;
+}
+
 /** The report of a run: the number of lines compared by type, and the first differences. */
 export interface Reconciliation {
   /** From this time on. */
@@ -3804,6 +3962,36 @@ export interface User {
   updated_at: string;
 }
 
+/** A user with all records about them. */
+export interface UserDetails {
+  /** The account. */
+  user: SeenUser;
+  /** The profile, sign-in and presence. */
+  profile: UserProfile;
+  /** The wallet, one item a currency. */
+  balances: WalletBalances[];
+  /** The customer's jobs, or those assigned to them. */
+  jobs: UserRecords;
+  /** The offers that they made or received. */
+  offers: UserRecords;
+  /** The payments that they made or that are for them. */
+  payments: UserRecords;
+  /** The transfers to them. */
+  transfers: UserRecords;
+  /** Their withdrawals. */
+  withdrawals: UserRecords;
+  /** The disputes about their work. */
+  disputes: UserRecords;
+  /** The chargebacks of their payments. */
+  chargebacks: UserRecords;
+  /** The reports about them. */
+  reports_about: UserRecords;
+  /** The reports that they made. */
+  reports_by: UserRecords;
+  /** The latest rows of the audit trail about the account. */
+  audit: AuditListing[];
+}
+
 /** What another user sees: both fields are null if one of the two hides presence. */
 export interface UserPresence {
   /** The id of the user. */
@@ -3812,6 +4000,38 @@ export interface UserPresence {
   online: boolean | null;
   /** When they were last online; null if they are, and if one of the two hides it. */
   last_seen_at: string | null;
+}
+
+/** What a user says of themselves, and how they sign in. */
+export interface UserProfile {
+  /** One line about the user. */
+  headline: string;
+  /** Some sentences about the user. */
+  bio: string;
+  /** What a contractor is good at. */
+  skills: string[];
+  /** When the user proved the address; null if they have not. */
+  verified_at: string | null;
+  /** Whether an authenticator app is set up. */
+  totp_enabled: boolean;
+  /** How many passkeys the user has. */
+  passkey_count: number;
+  /** Whether the user gets mails about their money. */
+  mail_notices: boolean;
+  /** When the bank account changed since the last withdrawal; null if it did not. */
+  bank_changed_at: string | null;
+  /** Whether the user is connected. */
+  online: boolean;
+  /** When the last connection closed; null if they are online. */
+  last_seen_at: string | null;
+}
+
+/** The records of one kind that a user has. */
+export interface UserRecords {
+  /** How many there are; 1000 for that many and more. */
+  count: number;
+  /** The newest five. */
+  latest: RecentRecord[];
 }
 
 /** The states that users are listed by. */
@@ -4298,6 +4518,12 @@ export interface JobCommands {
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   mine(fields?: JobMineFields, options?: CallOptions): Promise<JobPage>;
+  /**
+   * Count the categories, skills and budgets of the open jobs that `job.list` would find
+   *
+   * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
+   */
+  facets(fields?: JobFacetsFields, options?: CallOptions): Promise<JobFacets>;
   /**
    * List open jobs for people without an account, newest first; up to 30 s old
    *
@@ -5038,6 +5264,22 @@ export interface AdminCommands {
    */
   users(fields?: AdminUsersFields, options?: CallOptions): Promise<SeenUserPage>;
   /**
+   * One user with all records about them.
+   *
+   * They are the profile, sign-in and presence, the wallet, and the number and the newest of their
+   * jobs, offers, payments, transfers, withdrawals, disputes, chargebacks and reports, with the
+   * latest audit rows.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  user(fields: AdminUserFields, options?: CallOptions): Promise<UserDetails>;
+  /**
+   * List all jobs, newest first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  jobs(fields?: AdminJobsFields, options?: CallOptions): Promise<JobPage>;
+  /**
    * List all offers, newest first, also those whose money is not held
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
@@ -5161,6 +5403,24 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   reconciliations(fields?: AdminReconciliationsFields, options?: CallOptions): Promise<ReconciliationPage>;
+  /**
+   * Read one report
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  reconciliation(fields: AdminReconciliationFields, options?: CallOptions): Promise<Reconciliation>;
+  /**
+   * List differences, those that were found last first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  differences(fields?: AdminDifferencesFields, options?: CallOptions): Promise<BookDifferencePage>;
+  /**
+   * Explain a difference. It stays closed when it is found again.
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  difference_close(fields: AdminDifferenceCloseFields, options?: CallOptions): Promise<BookDifference>;
   /**
    * The columns: period, currency, platform_fees, service_fees, refunds, stripe_fees, chargebacks,
    * chargeback_fees, other, net, platform_fees_minor, service_fees_minor, refunds_minor,

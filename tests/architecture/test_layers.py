@@ -41,7 +41,7 @@ ALLOWED = {
     " disputes",
     "monitor": "kernel operations",
     "admin": "kernel ledger ports operations accounts deals notifications chat payouts wallet jobs"
-    " payments fulfillment disputes stripe_events audit_trail",
+    " payments fulfillment disputes reconciliation stripe_events audit_trail presence",
 }
 MAY_IMPORT_ALL = {"registry"}
 

@@ -17,10 +17,12 @@ WITHOUT_STEP_UP = {
     "admin.ban",
     "admin.unban",
     "admin.sessions",
+    "admin.user",
     "admin.session_end",
     "admin.evidence",  # what the bank reads; the bank decides
     "admin.alert_close",
     "admin.assign",
+    "admin.difference_close",
     "admin.audit_chain",
     "admin.audit_verify",
     "admin.reconcile",  # books what has happened at Stripe

@@ -59,6 +59,7 @@ CASES = {
     ),
     "job.list": Case("q category skills near radius_km budget status sort cursor limit", NOTHING),
     "job.mine": Case("status cursor limit", NOTHING),
+    "job.facets": Case("q category skills near radius_km budget", ALL),
     "job.public": Case("q category cursor limit", ALL),
     "job.public_one": Case("job_id", ALL),
     "job.get": Case("job_id", NOT_FOUND),
@@ -148,6 +149,9 @@ CASES = {
     "admin.dead_letters": Case("lane cursor limit", ALL),
     "admin.reconcile": Case("start end", ALL),
     "admin.reconciliations": Case("cursor limit", ALL),
+    "admin.reconciliation": Case("reconciliation_id", ALL),
+    "admin.differences": Case("status subject cursor limit", ALL),
+    "admin.difference_close": Case("difference_id reason", ALL),
     "admin.retry": Case("row_id", ALL),
     "admin.discard": Case("row_id reason", ALL),
     "admin.webhook_events": Case("status type payment_id object_id cursor limit", ALL),
@@ -177,6 +181,8 @@ CASES = {
     "admin.session_end": Case("user_id session_id reason", ALL),
     "admin.users": Case("q role state cursor limit", ALL),
     "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
+    "admin.user": Case("user_id", ALL),
+    "admin.jobs": Case("customer_id contractor_id status cursor limit", ALL),
     "admin.offer": Case("offer_id", ALL),
     "admin.payment": Case("payment_id", ALL),
     "admin.payments": Case(
@@ -243,6 +249,8 @@ VALUES: Json = {
     "subject": "job_1",
     "row_id": "out_1",
     "alert_id": "alr_1",
+    "reconciliation_id": "rec_1",
+    "difference_id": "dif_1",
     "assignee_id": "usr_1",
     "subjects": ["alr_1"],
     "to": None,
@@ -295,9 +303,11 @@ STATUS = {
     "admin.webhook_events": "done",
     "admin.transfers": "available",
     "admin.offers": "accepted",
+    "admin.jobs": "in_progress",
     "admin.payments": "captured",
     "admin.withdrawals": "paid",
     "admin.approvals": "pending",
+    "admin.differences": "open",
 }
 # Other values of the same names.
 SPECIAL = {

@@ -192,6 +192,28 @@ async def test_an_invalid_cursor_is_refused(market: Market) -> None:
         await customer.call("/job", "list", {"cursor": "bm9uc2Vuc2U"})
 
 
+async def test_facets_count_what_a_search_finds(market: Market) -> None:
+    """Guard: `facets.facets`, which counts open jobs with the query of `job.list`."""
+    customer = await market.customer()
+    for number in range(3):
+        await market.job(customer, title=f"Fence {number}", budget_max_amount=60_000 + number)
+    await market.job(customer, title="Fence", category="Café", skills=["Wood", "painting"])
+    await market.job(customer, title="Lawn", description="Mow it.", skills=[], currency="EUR")
+    taken = (await market.accepted_job(customer, title="Fence")).job
+    assert taken["status"] == "assigned"
+    found = await customer.call("/job", "facets", {"q": "fence"})
+    assert found == {
+        "categories": [{"value": "painting", "count": 3}, {"value": "Café", "count": 1}],
+        "skills": [{"value": "painting", "count": 4}, {"value": "wood", "count": 1}],
+        "budgets": [{"currency": "USD", "min_amount": 50_000, "max_amount": 200_000, "count": 4}],
+        "counted": 4,
+        "complete": True,
+    }
+    assert (await customer.call("/job", "facets"))["counted"] == 5
+    near = {"near": {"lon": 1, "lat": 1}, "skills": ["none", "wood"]}
+    assert (await customer.call("/job", "facets", near))["counted"] == 0
+
+
 # -- the cost of finding ---------------------------------------------------------------------
 
 WORDS = [f"word{number}" for number in range(400)]

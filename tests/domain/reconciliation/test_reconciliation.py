@@ -123,6 +123,53 @@ async def test_an_administrator_starts_a_run(work):
         await work.assert_refused(admin, "/admin", "reconcile", fields, "invalid")
 
 
+async def test_differences_are_explained_or_gone(work):
+    """Guard: `book_difference.keep_differences` and `differences.difference_close`: a difference
+    that is found again counts, one that is not found any more is gone."""
+    await work.market.settled(TIMEOUT)
+    row = next(row for row in await work.market.rows(Transaction) if row.kind == "captured")
+    journal, admin = work.server.store.single(), await work.market.admin()
+    await journal.change(Transaction, row.id, fact="capture:pay_none")
+    now = work.server.ports.clock.now()
+    span = {
+        "start": (now - timedelta(days=1)).isoformat(),
+        "end": (now + timedelta(days=1)).isoformat(),
+    }
+
+    async def run():
+        started = await admin.call("/admin", "reconcile", span)
+        mine = lambda report: report["id"] == started["id"]  # noqa: E731
+        report = await admin.push("/admin", "reconciliation.updated", mine, TIMEOUT)
+        read = await admin.call("/admin", "reconciliation", {"reconciliation_id": report["id"]})
+        assert read == report
+        return report["id"], (await admin.call("/admin", "differences"))["items"]
+
+    first, [found] = await run()
+    assert (found["what"], found["expected"], found["found"]) == ("captured at Stripe", True, False)
+    assert (found["status"], found["seen_count"], found["first_run"]) == ("open", 1, first)
+    taken = await admin.call("/admin", "assign", {"subject": found["id"], "to": admin.id})
+    assert taken["assignee_id"] == admin.id
+    second, [again] = await run()
+    assert (again["id"], again["seen_count"]) == (found["id"], 2)
+    assert (again["first_run"], again["last_run"]) == (first, second)
+    await journal.change(Transaction, row.id, fact=row.fact)
+    _, [gone] = await run()
+    assert (gone["status"], gone["seen_count"]) == ("gone", 2)
+    close = {"difference_id": gone["id"], "reason": "A booking of the test"}
+    await work.assert_refused(admin, "/admin", "difference_close", close, "conflict")
+    await journal.change(Transaction, row.id, fact="capture:pay_none")
+    _, [back] = await run()
+    assert (back["status"], back["closed_at"], back["seen_count"]) == ("open", None, 3)
+    closed = await admin.call("/admin", "difference_close", close)
+    assert (closed["status"], closed["closed_by"]) == ("explained", admin.id)
+    assert (await admin.call("/admin", "assignments"))["items"] == []
+    _, [still] = await run()
+    assert (still["status"], still["seen_count"]) == ("explained", 4)
+    assert (await admin.call("/admin", "differences", {"status": "open"}))["items"] == []
+    by_subject = await admin.call("/admin", "differences", {"subject": found["subject"]})
+    assert by_subject["items"] == [still]
+
+
 async def test_one_run_a_day(work):
     """Guard: `last.created_at <= ...` in `reconcile_daily`."""
     for _ in range(3):

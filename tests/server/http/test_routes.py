@@ -21,6 +21,7 @@ READ_ELSEWHERE = {
     "admin.audit_chain",
     "admin.overview",
     "admin.sessions",
+    "admin.user",
     "payment.methods",
 }
 OTHERS = (*FORMS, "text/json", "application/json-patch+json", "application/jsonp", "; =", "")

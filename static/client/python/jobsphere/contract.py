@@ -513,6 +513,24 @@ class AdminDeclineFields(TypedDict):
     reason: str
 
 
+class AdminDifferenceCloseFields(TypedDict):
+    # The id of the difference.
+    difference_id: str
+    # Why, for the audit trail.
+    reason: str
+
+
+class AdminDifferencesFields(TypedDict):
+    # Only differences in this state.
+    status: NotRequired[DifferenceStatus | None]
+    # Only differences about this id.
+    subject: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminDiscardFields(TypedDict):
     # The id of the dead letter.
     row_id: str
@@ -553,6 +571,19 @@ class AdminFreezeFields(TypedDict):
     user_id: str
     # Why, for the audit trail.
     reason: str
+
+
+class AdminJobsFields(TypedDict):
+    # Only jobs of this customer.
+    customer_id: NotRequired[str | None]
+    # Only jobs assigned to this contractor.
+    contractor_id: NotRequired[str | None]
+    # Only jobs in this state.
+    status: NotRequired[JobStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
 
 
 class AdminOfferFields(TypedDict):
@@ -612,6 +643,11 @@ class AdminReconcileFields(TypedDict):
     start: NotRequired[str | None]
     # Up to this time, which is not part of it; by default now.
     end: NotRequired[str | None]
+
+
+class AdminReconciliationFields(TypedDict):
+    # The id of the reconciliation.
+    reconciliation_id: str
 
 
 class AdminReconciliationsFields(TypedDict):
@@ -738,6 +774,11 @@ class AdminUnfreezeFields(TypedDict):
     user_id: str
     # Why, for the audit trail.
     reason: str
+
+
+class AdminUserFields(TypedDict):
+    # The id of the user.
+    user_id: str
 
 
 class AdminUsersFields(TypedDict):
@@ -1191,6 +1232,56 @@ class BiddingWithdrawFields(TypedDict):
     offer_id: str
 
 
+class BookDifference(TypedDict):
+    """Two values of `subject` that differ; the id is made of `what` and `subject`."""
+
+    # What was compared.
+    what: str
+    # The id of what differs.
+    subject: str
+    # What our journal says.
+    expected: Any
+    # What Stripe says.
+    found: Any
+    # The id of the reconciliation that found it first.
+    first_run: str
+    # The id of the last reconciliation that found it.
+    last_run: str
+    # From when on that reconciliation compared.
+    start: str
+    # Until when that reconciliation compared.
+    end: str
+    # When it was last found.
+    last_seen_at: str
+    # How many reconciliations found it.
+    seen_count: int
+    # Its state.
+    status: DifferenceStatus
+    # The id of the administrator who explained it; null if none did.
+    closed_by: str | None
+    # When it was explained or gone; null if it is neither.
+    closed_at: str | None
+    # What explains it; empty if nothing does.
+    close_reason: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class BookDifferencePage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[BookDifference]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 # The length of a period, in UTC.
 Bucket: TypeAlias = Literal[
     "day",
@@ -1207,6 +1298,19 @@ class Budget(TypedDict):
     max_amount: int | None
     # A code of three letters, such as USD.
     currency: str | None
+
+
+class BudgetFacet(TypedDict):
+    """The budgets of the jobs in one currency."""
+
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The lowest budget, in minor units.
+    min_amount: int
+    # The highest budget, in minor units.
+    max_amount: int
+    # How many of the counted jobs are in this currency.
+    count: int
 
 
 class BudgetInput(TypedDict):
@@ -1564,6 +1668,14 @@ class Difference(TypedDict):
     found: Any
 
 
+# `explained`: an administrator closed it. `gone`: a later run did not find it.
+DifferenceStatus: TypeAlias = Literal[
+    "explained",
+    "gone",
+    "open",
+]
+
+
 class Dispute(TypedDict):
     """A dispute about milestones of one offer; `amount` is their total in minor units."""
 
@@ -1857,6 +1969,15 @@ class EventWithPayload(TypedDict):
     payload: Any
 
 
+class FacetValue(TypedDict):
+    """A value, and how many of the jobs have it."""
+
+    # The value, to be given as a filter.
+    value: str
+    # How many of the counted jobs have it.
+    count: int
+
+
 class Feed(TypedDict):
     """What a user missed. `unread` counts up to 100."""
 
@@ -2028,6 +2149,38 @@ class JobDeliverFields(TypedDict):
     file_ids: NotRequired[list[str]]
     # Its number, from 1; without it all open milestones are delivered.
     milestone: NotRequired[int | None]
+
+
+class JobFacets(TypedDict):
+    """What the found jobs have, the most frequent first."""
+
+    # Kinds of work, up to 20.
+    categories: list[FacetValue]
+    # Skills, up to 20, in lower case.
+    skills: list[FacetValue]
+    # Budgets, by currency.
+    budgets: list[BudgetFacet]
+    # How many jobs were counted, up to 2,000.
+    counted: int
+    # Whether these are all jobs that the search finds.
+    complete: bool
+
+
+class JobFacetsFields(TypedDict):
+    """The filters of `job.list`, for open jobs."""
+
+    # Words that all must occur.
+    q: NotRequired[str | None]
+    # The kind of work, compared without case.
+    category: NotRequired[str | None]
+    # Skills, of which one must be asked for.
+    skills: NotRequired[list[str] | None]
+    # The middle of a circle.
+    near: NotRequired[NearInput | None]
+    # The radius of the circle, in km; 50 if it is not given.
+    radius_km: NotRequired[float | None]
+    # The range of the budget.
+    budget: NotRequired[BudgetInput | None]
 
 
 class JobGetFields(TypedDict):
@@ -3174,6 +3327,23 @@ class ReadReceipt(TypedDict):
     seq: int
 
 
+class RecentRecord(TypedDict):
+    """A record in a line: what it is called, its state and its amount."""
+
+    # The id of the record.
+    id: str
+    # When it was created.
+    created_at: str
+    # Its state; null if it has none.
+    status: str | None
+    # The title of its job, or the reason that was given.
+    title: str
+    # In minor units; null if it is about no amount.
+    amount: int | None
+    # The currency of the amount; null without one.
+    currency: str | None
+
+
 class Reconciliation(TypedDict):
     """The report of a run: the number of lines compared by type, and the first differences."""
 
@@ -4164,6 +4334,37 @@ class User(TypedDict):
     updated_at: str
 
 
+class UserDetails(TypedDict):
+    """A user with all records about them."""
+
+    # The account.
+    user: SeenUser
+    # The profile, sign-in and presence.
+    profile: UserProfile
+    # The wallet, one item a currency.
+    balances: list[WalletBalances]
+    # The customer's jobs, or those assigned to them.
+    jobs: UserRecords
+    # The offers that they made or received.
+    offers: UserRecords
+    # The payments that they made or that are for them.
+    payments: UserRecords
+    # The transfers to them.
+    transfers: UserRecords
+    # Their withdrawals.
+    withdrawals: UserRecords
+    # The disputes about their work.
+    disputes: UserRecords
+    # The chargebacks of their payments.
+    chargebacks: UserRecords
+    # The reports about them.
+    reports_about: UserRecords
+    # The reports that they made.
+    reports_by: UserRecords
+    # The latest rows of the audit trail about the account.
+    audit: list[AuditListing]
+
+
 class UserPresence(TypedDict):
     """What another user sees: both fields are null if one of the two hides presence."""
 
@@ -4173,6 +4374,40 @@ class UserPresence(TypedDict):
     online: bool | None
     # When they were last online; null if they are, and if one of the two hides it.
     last_seen_at: str | None
+
+
+class UserProfile(TypedDict):
+    """What a user says of themselves, and how they sign in."""
+
+    # One line about the user.
+    headline: str
+    # Some sentences about the user.
+    bio: str
+    # What a contractor is good at.
+    skills: list[str]
+    # When the user proved the address; null if they have not.
+    verified_at: str | None
+    # Whether an authenticator app is set up.
+    totp_enabled: bool
+    # How many passkeys the user has.
+    passkey_count: int
+    # Whether the user gets mails about their money.
+    mail_notices: bool
+    # When the bank account changed since the last withdrawal; null if it did not.
+    bank_changed_at: str | None
+    # Whether the user is connected.
+    online: bool
+    # When the last connection closed; null if they are online.
+    last_seen_at: str | None
+
+
+class UserRecords(TypedDict):
+    """The records of one kind that a user has."""
+
+    # How many there are; 1000 for that many and more.
+    count: int
+    # The newest five.
+    latest: list[RecentRecord]
 
 
 # The states that users are listed by.
@@ -4857,6 +5092,14 @@ class JobCommands(Namespace):
         For admin, contractor, customer.
         """
         answer: JobPage = await self._command("mine", "GET /api/job/mine", fields, "safe")
+        return answer
+
+    async def facets(self, **fields: Unpack[JobFacetsFields]) -> JobFacets:
+        """Count the categories, skills and budgets of the open jobs that `job.list` would find
+
+        For admin, contractor, customer.
+        """
+        answer: JobFacets = await self._command("facets", "GET /api/job/facets", fields, "safe")
         return answer
 
     async def public(self, **fields: Unpack[JobPublicFields]) -> PublicJobPage:
@@ -5971,6 +6214,28 @@ class AdminCommands(Namespace):
         answer: SeenUserPage = await self._command("users", "GET /api/admin/users", fields, "safe")
         return answer
 
+    async def user(self, **fields: Unpack[AdminUserFields]) -> UserDetails:
+        """One user with all records about them.
+
+        They are the profile, sign-in and presence, the wallet, and the number and the newest of
+        their jobs, offers, payments, transfers, withdrawals, disputes, chargebacks and reports,
+        with the latest audit rows.
+
+        For admin. Refusals: not_found.
+        """
+        answer: UserDetails = await self._command(
+            "user", "GET /api/admin/users/{user_id}", fields, "safe"
+        )
+        return answer
+
+    async def jobs(self, **fields: Unpack[AdminJobsFields]) -> JobPage:
+        """List all jobs, newest first
+
+        For admin.
+        """
+        answer: JobPage = await self._command("jobs", "GET /api/admin/jobs", fields, "safe")
+        return answer
+
     async def offers(self, **fields: Unpack[AdminOffersFields]) -> SeenOfferPage:
         """List all offers, newest first, also those whose money is not held
 
@@ -6186,6 +6451,38 @@ class AdminCommands(Namespace):
         """
         answer: ReconciliationPage = await self._command(
             "reconciliations", "GET /api/admin/reconciliations", fields, "safe"
+        )
+        return answer
+
+    async def reconciliation(self, **fields: Unpack[AdminReconciliationFields]) -> Reconciliation:
+        """Read one report
+
+        For admin. Refusals: not_found.
+        """
+        answer: Reconciliation = await self._command(
+            "reconciliation", "GET /api/admin/reconciliations/{reconciliation_id}", fields, "safe"
+        )
+        return answer
+
+    async def differences(self, **fields: Unpack[AdminDifferencesFields]) -> BookDifferencePage:
+        """List differences, those that were found last first
+
+        For admin.
+        """
+        answer: BookDifferencePage = await self._command(
+            "differences", "GET /api/admin/differences", fields, "safe"
+        )
+        return answer
+
+    async def difference_close(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminDifferenceCloseFields]
+    ) -> BookDifference:
+        """Explain a difference. It stays closed when it is found again.
+
+        For admin. Refusals: not_found.
+        """
+        answer: BookDifference = await self._command(
+            "difference_close", "POST /api/admin/differences/{difference_id}/close", fields, "request_id", request_id=request_id
         )
         return answer
 
