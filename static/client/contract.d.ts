@@ -2041,7 +2041,10 @@ export interface JobGetFields {
   job_id: string;
 }
 
-/** The sort `budget` puts the highest budget first. */
+/**
+ * The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists 200;
+ * it needs `near`.
+ */
 export interface JobListFields {
   /** Words that all must occur. */
   q?: string | null;
@@ -2057,7 +2060,7 @@ export interface JobListFields {
   budget?: BudgetInput | null;
   /** Others than `open` only of one's own jobs. */
   status?: JobStatus;
-  /** `budget` puts the highest budget first. */
+  /** `budget` puts the highest budget first, `distance` the 200 nearest to `near`. */
   sort?: JobSort;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
@@ -2167,8 +2170,8 @@ export interface JobSearchUnsaveFields {
 /** An operation without fields. */
 export type JobSearchesFields = Record<string, never>;
 
-/** `budget`: the highest budget first. */
-export type JobSort = "budget" | "newest";
+/** `budget`: the highest budget first. `distance`: the nearest to `near` first. */
+export type JobSort = "budget" | "distance" | "newest";
 
 /** The division of the completed `amount`, in minor units. */
 export interface JobSplit {

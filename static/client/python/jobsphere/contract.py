@@ -2216,7 +2216,9 @@ class JobGetFields(TypedDict):
 
 
 class JobListFields(TypedDict):
-    """The sort `budget` puts the highest budget first."""
+    """The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists
+    200; it needs `near`.
+    """
 
     # Words that all must occur.
     q: NotRequired[str | None]
@@ -2232,7 +2234,7 @@ class JobListFields(TypedDict):
     budget: NotRequired[BudgetInput | None]
     # Others than `open` only of one's own jobs.
     status: NotRequired[JobStatus]
-    # `budget` puts the highest budget first.
+    # `budget` puts the highest budget first, `distance` the 200 nearest to `near`.
     sort: NotRequired[JobSort]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
@@ -2340,9 +2342,10 @@ class JobSearchUnsaveFields(TypedDict):
     search_id: str
 
 
-# `budget`: the highest budget first.
+# `budget`: the highest budget first. `distance`: the nearest to `near` first.
 JobSort: TypeAlias = Literal[
     "budget",
+    "distance",
     "newest",
 ]
 
