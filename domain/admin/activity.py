@@ -191,7 +191,7 @@ async def _named(uow: UnitOfWork, rows: Sequence[ActivityRow]) -> list[ActivityI
             actor_id=row.actor_id,
             subject_id=row.subject_id,
             job_id=row.job_id,
-            job_title=titles[row.job_id] if row.job_id and row.job_id in titles else None,
+            job_title=titles[row.job_id] if row.job_id else None,
             customer_id=row.customer_id,
             contractor_id=row.contractor_id,
             user_id=row.user_id,

@@ -17,8 +17,9 @@ async def names_of(uow: UnitOfWork, users: Iterable[str | None]) -> dict[str, st
 
 
 async def titles_of(uow: UnitOfWork, jobs: Iterable[str | None]) -> dict[str, str]:
-    """Job id -> title, of those that exist."""
-    return await _field_of(uow, Job, "title", jobs)
+    """Job id -> title, which is empty for a job that does not exist."""
+    ids = [id for id in jobs if id]
+    return dict.fromkeys(ids, "") | await _field_of(uow, Job, "title", ids)
 
 
 async def _field_of(

@@ -195,12 +195,16 @@ async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
 async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
     """Delete the content; the number stays, and disputes keep the content. Raises NotFound."""
     await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    message = await _get_undeleted(uow, cmd, actor.id)
+    return await delete_content(uow, await _get_undeleted(uow, cmd, actor.id))
+
+
+async def delete_content(uow: UnitOfWork, message: Message) -> Message:
+    """Delete what a message says; only its history keeps it. Raises Conflict."""
     await attach(
         uow,
         [file.id for file in message.files],
-        actor.id,
-        cmd.conversation_id,
+        message.author_id,
+        message.conversation_id,
         [role_room(Role.ADMIN)],
     )
     return await _change_message(

@@ -4,6 +4,7 @@ Administrators read a conversation only if its members are in dispute about the 
 see what a report quotes.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -29,6 +30,23 @@ class ReportReason(StrEnum):
     OTHER = "other"
 
 
+class ReportStatus(StrEnum):
+    """`dismissed`: nothing was done. `acted`: something was."""
+
+    OPEN = "open"
+    DISMISSED = "dismissed"
+    ACTED = "acted"
+
+
+class Decision(StrEnum):
+    """What administrators do about a report."""
+
+    DISMISS = "dismiss"
+    WARN = "warn"
+    REMOVE_MESSAGE = "remove_message"
+    BAN = "ban"
+
+
 class Report(Record, frozen=True):
     """A report of a message or of a whole conversation, to the administrators.
 
@@ -41,7 +59,10 @@ class Report(Record, frozen=True):
     INDEXES = (
         Index((("by", 1), ("conversation_id", 1), ("message_id", 1)), unique=True),
         Index((("about_id", 1), ("_id", -1))),
+        Index((("by", 1), ("_id", -1))),
+        Index((("status", 1), ("_id", -1))),
     )
+    PRIVATE = frozenset({"decided_by", "decide_reason"})
     UNLOGGED = frozenset({"text", "said"})
     ENCRYPTED_MESSAGES = frozenset({"text", "said"})
 
@@ -55,6 +76,13 @@ class Report(Record, frozen=True):
     reason: Annotated[ReportReason, about("Why it is reported.")]
     text: Annotated[str, about("What the reporting user wrote.")]
     said: Annotated[str, about("What the reported message said.")] = ""
+    status: Annotated[ReportStatus, about("Its state.")] = ReportStatus.OPEN
+    decision: Annotated[Decision | None, about("What was done; null until it is decided.")] = None
+    decided_at: Annotated[datetime | None, about("When; null until it is decided.")] = None
+    decided_by: Annotated[
+        str | None, about("The id of the administrator who decided; null until then.")
+    ] = None
+    decide_reason: Annotated[str, about("Why it was decided so; empty until then.")] = ""
 
 
 class MakeReport(Command, frozen=True):

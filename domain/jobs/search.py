@@ -12,6 +12,7 @@ from msgspec import Meta as Limits
 
 from domain.jobs.geo import EARTH_RADIUS_KM, distance_km
 from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills
+from domain.jobs.nearest import page_of_nearest
 from domain.jobs.views import page_seen_by
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
@@ -29,10 +30,11 @@ DEFAULT_RADIUS_KM = 50.0
 
 
 class JobSort(StrEnum):
-    """`budget`: the highest budget first."""
+    """`budget`: the highest budget first. `distance`: the nearest to `near` first."""
 
     NEWEST = "newest"
     BUDGET = "budget"
+    DISTANCE = "distance"
 
 
 SORTS: Mapping[JobSort, Sort] = {
@@ -86,12 +88,16 @@ class SearchFilters(Command, frozen=True):
 
 
 class List(SearchFilters, frozen=True):
-    """The sort `budget` puts the highest budget first."""
+    """The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists
+    200; it needs `near`."""
 
     status: Annotated[JobStatus, about("Others than `open` only of one's own jobs.")] = (
         JobStatus.OPEN
     )
-    sort: Annotated[JobSort, about("`budget` puts the highest budget first.")] = JobSort.NEWEST
+    sort: Annotated[
+        JobSort,
+        about("`budget` puts the highest budget first, `distance` the 200 nearest to `near`."),
+    ] = JobSort.NEWEST
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -105,10 +111,21 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Job]:
     or words together with skills or a place, read every job that matches the rarer one of them.
     """
     cmd.check()
-    page = await uow.page(
-        Job, list_query(cmd, actor), sort=SORTS[cmd.sort], cursor=cmd.cursor, limit=cmd.limit
-    )
+    where = list_query(cmd, actor)
+    if cmd.sort is JobSort.DISTANCE:
+        page = await _nearest(cmd, where, uow)
+    else:
+        page = await uow.page(Job, where, sort=SORTS[cmd.sort], cursor=cmd.cursor, limit=cmd.limit)
     return page_seen_by(actor, page)
+
+
+async def _nearest(cmd: List, where: dict[str, Any], uow: UnitOfWork) -> Page[Job]:
+    """Raises Invalid without a place."""
+    if cmd.near is None:
+        raise Invalid("this is required to sort by distance.", field="near", rule=Rule.REQUIRED)
+    others = {field: value for field, value in where.items() if field != "point"}
+    place, radius = (cmd.near.lon, cmd.near.lat), cmd.radius_km or DEFAULT_RADIUS_KM
+    return await page_of_nearest(uow, place, radius, others, cmd.cursor, cmd.limit)
 
 
 class Mine(Command, frozen=True):

@@ -56,7 +56,25 @@ def filtered(where: Where) -> dict[str, Any]:
 def cursor(record: Record, sort: Sort) -> str:
     """The position of a record in a list with this order, as an opaque string."""
     values = [getattr(record, "id" if field == "_id" else field) for field, _ in sort]
+    return pack_cursor(values)
+
+
+def pack_cursor(values: Sequence[Any]) -> str:
+    """A position in a list, as an opaque string."""
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+
+def unpack_cursor(cursor: str, shape: Any) -> Any:
+    """The values of a position, of these types. Raises Invalid."""
+    try:
+        packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.json.decode(packed, type=shape)
+    except (ValueError, TypeError, msgspec.DecodeError) as broken:
+        raise _not_a_cursor() from broken
+
+
+def _not_a_cursor() -> Invalid:
+    return Invalid("take this from `next_cursor`, unchanged.", field="cursor", rule=Rule.FORMAT)
 
 
 def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
@@ -64,12 +82,9 @@ def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     types = {field.name: field.type for field in msgspec.structs.fields(kind)}
     shape: Any = tuple[tuple(types["id" if field == "_id" else field] for field, _ in sort)]  # type: ignore[misc]
     try:
-        packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        values = [_stored(value) for value in msgspec.json.decode(packed, type=shape)]
+        values = [_stored(value) for value in unpack_cursor(cursor, shape)]
     except (ValueError, TypeError, msgspec.DecodeError) as broken:
-        raise Invalid(
-            "take this from `next_cursor`, unchanged.", field="cursor", rule=Rule.FORMAT
-        ) from broken
+        raise _not_a_cursor() from broken
     branches = []
     for place, (field, direction) in enumerate(sort):
         branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}

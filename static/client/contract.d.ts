@@ -681,10 +681,29 @@ export interface AdminReplayFields {
   event_id: string;
 }
 
-/** `user_id` is the reported user. */
+/** `message` is for the reported user, `reason` for the audit trail. */
+export interface AdminReportDecideFields {
+  /** The id of the report. */
+  report_id: string;
+  /**
+   * `dismiss` does nothing, `warn` writes to the user, `remove_message` deletes the message and
+   * writes to the user, `ban` bans the user.
+   */
+  decision: Decision;
+  /** Why, for the audit trail. */
+  reason: string;
+  /** What the reported user is told with a warning or a removal. */
+  message?: string;
+}
+
+/** `user_id` is the reported user, `by` the one who reports. */
 export interface AdminReportsFields {
   /** Only reports about this user. */
   user_id?: string | null;
+  /** Only reports of this user. */
+  by?: string | null;
+  /** Only reports in this state. */
+  status?: ReportStatus | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -1577,6 +1596,9 @@ export interface DeadLetterPage {
   next_cursor: string | null;
 }
 
+/** What administrators do about a report. */
+export type Decision = "ban" | "dismiss" | "remove_message" | "warn";
+
 /** The account that was deleted. */
 export interface DeletedAccount {
   /** The id of the deleted user. */
@@ -2019,7 +2041,10 @@ export interface JobGetFields {
   job_id: string;
 }
 
-/** The sort `budget` puts the highest budget first. */
+/**
+ * The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists 200;
+ * it needs `near`.
+ */
 export interface JobListFields {
   /** Words that all must occur. */
   q?: string | null;
@@ -2035,7 +2060,7 @@ export interface JobListFields {
   budget?: BudgetInput | null;
   /** Others than `open` only of one's own jobs. */
   status?: JobStatus;
-  /** `budget` puts the highest budget first. */
+  /** `budget` puts the highest budget first, `distance` the 200 nearest to `near`. */
   sort?: JobSort;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
@@ -2145,8 +2170,8 @@ export interface JobSearchUnsaveFields {
 /** An operation without fields. */
 export type JobSearchesFields = Record<string, never>;
 
-/** `budget`: the highest budget first. */
-export type JobSort = "budget" | "newest";
+/** `budget`: the highest budget first. `distance`: the nearest to `near` first. */
+export type JobSort = "budget" | "distance" | "newest";
 
 /** The division of the completed `amount`, in minor units. */
 export interface JobSplit {
@@ -3184,6 +3209,12 @@ export interface Report {
   text: string;
   /** What the reported message said. */
   said: string;
+  /** Its state. */
+  status: ReportStatus;
+  /** What was done; null until it is decided. */
+  decision: Decision | null;
+  /** When; null until it is decided. */
+  decided_at: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -3194,16 +3225,11 @@ export interface Report {
   updated_at: string;
 }
 
-/** A part of a list; `next_cursor` is null at the end. */
-export interface ReportPage {
-  /** This part of the list. */
-  items: Report[];
-  /** Give it as `cursor` to get the next page; null at the end. */
-  next_cursor: string | null;
-}
-
 /** Why something is reported. */
 export type ReportReason = "abuse" | "fraud" | "other" | "spam";
+
+/** `dismissed`: nothing was done. `acted`: something was. */
+export type ReportStatus = "acted" | "dismissed" | "open";
 
 /** Why this connection ends: its session was ended, or its access token has expired. */
 export interface RevokedSession {
@@ -3526,6 +3552,56 @@ export interface SeenRefund {
   stripe_id: string | null;
   /** Stripe's code of why it failed; null if it did not. */
   failure: string | null;
+}
+
+/** A report with its decision and the names of its people. */
+export interface SeenReport {
+  /** The id of the user who reports. */
+  by: string;
+  /** The id of the user who is reported. */
+  about_id: string;
+  /** The id of the conversation. */
+  conversation_id: string;
+  /** The id of the job. */
+  job_id: string;
+  /** The id of the message; empty if the whole conversation is reported. */
+  message_id: string;
+  /** Why it is reported. */
+  reason: ReportReason;
+  /** What the reporting user wrote. */
+  text: string;
+  /** What the reported message said. */
+  said: string;
+  /** Its state. */
+  status: ReportStatus;
+  /** What was done; null until it is decided. */
+  decision: Decision | null;
+  /** When; null until it is decided. */
+  decided_at: string | null;
+  /** The id of the administrator who decided; null until then. */
+  decided_by: string | null;
+  /** Why it was decided so; empty until then. */
+  decide_reason: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The names of the people, by user id. */
+  names: Record<string, string>;
+  /** The title of the job. */
+  job_title: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface SeenReportPage {
+  /** This part of the list. */
+  items: SeenReport[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** Money of a transfer that returns from the contractor to the platform. */
@@ -5177,7 +5253,13 @@ export interface AdminCommands {
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
-  reports(fields?: AdminReportsFields, options?: CallOptions): Promise<ReportPage>;
+  reports(fields?: AdminReportsFields, options?: CallOptions): Promise<SeenReportPage>;
+  /**
+   * Decide about an open report, once
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  report_decide(fields: AdminReportDecideFields, options?: CallOptions): Promise<SeenReport>;
   /**
    * Decide with any split
    *

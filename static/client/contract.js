@@ -157,6 +157,7 @@ export const NAMESPACES = {
       disputes: { event: "disputes", http: "GET /api/admin/disputes", repeat: "safe", signedIn: true },
       conversation: { event: "conversation", http: "GET /api/admin/disputes/{dispute_id}/conversation", repeat: "safe", signedIn: true },
       reports: { event: "reports", http: "GET /api/admin/reports", repeat: "safe", signedIn: true },
+      report_decide: { event: "report_decide", http: "POST /api/admin/reports/{report_id}/decide", repeat: "request_id", signedIn: true },
       resolve: { event: "resolve", http: "POST /api/admin/disputes/{dispute_id}/resolve", repeat: "request_id", signedIn: true },
       evidence: { event: "evidence", http: "POST /api/admin/chargebacks/{chargeback_id}/evidence", repeat: "request_id", signedIn: true },
       transfers: { event: "transfers", http: "GET /api/admin/transfers", repeat: "safe", signedIn: true },

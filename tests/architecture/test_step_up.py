@@ -22,6 +22,7 @@ WITHOUT_STEP_UP = {
     "admin.evidence",  # what the bank reads; the bank decides
     "admin.alert_close",
     "admin.assign",
+    "admin.report_decide",
     "admin.difference_close",
     "admin.audit_chain",
     "admin.audit_verify",

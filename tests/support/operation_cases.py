@@ -159,7 +159,8 @@ CASES = {
     "admin.replay": Case("event_id", ALL),
     "admin.disputes": Case("job_id status cursor limit", ALL),
     "admin.conversation": Case("dispute_id before_seq after_seq limit", ALL),
-    "admin.reports": Case("user_id cursor limit", ALL),
+    "admin.reports": Case("user_id by status cursor limit", ALL),
+    "admin.report_decide": Case("report_id decision reason message", ALL),
     "admin.resolve": Case("dispute_id refund_amount reason expected_amount", ALL),
     "admin.evidence": Case(
         "chargeback_id product_description service_date refund_refusal_explanation "
@@ -249,6 +250,10 @@ VALUES: Json = {
     "subject": "job_1",
     "row_id": "out_1",
     "alert_id": "alr_1",
+    "report_id": "rep_1",
+    "decision": "dismiss",
+    "message": "Please be kind.",
+    "by": "usr_1",
     "reconciliation_id": "rec_1",
     "difference_id": "dif_1",
     "assignee_id": "usr_1",
@@ -308,6 +313,7 @@ STATUS = {
     "admin.withdrawals": "paid",
     "admin.approvals": "pending",
     "admin.differences": "open",
+    "admin.reports": "open",
 }
 # Other values of the same names.
 SPECIAL = {

@@ -151,6 +151,7 @@ CONTRACT = {
         ("disputes", "GET /api/admin/disputes", "admin"),
         ("conversation", "GET /api/admin/disputes/{dispute_id}/conversation", "admin"),
         ("reports", "GET /api/admin/reports", "admin"),
+        ("report_decide", "POST /api/admin/reports/{report_id}/decide", "admin"),
         ("resolve", "POST /api/admin/disputes/{dispute_id}/resolve", "admin"),
         ("evidence", "POST /api/admin/chargebacks/{chargeback_id}/evidence", "admin"),
         ("transfers", "GET /api/admin/transfers", "admin"),

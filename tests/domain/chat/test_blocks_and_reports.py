@@ -1,6 +1,9 @@
 """Blocks between two users, reports to administrators, and what administrators may read."""
 
+from domain.accounts.user import User
 from domain.chat.reports import Report
+from domain.notifications.alerts import AlertRecord
+from domain.notifications.feed import FeedRow
 from tests.domain.chat.test_conversations import Talk, listed, meet, open_chat, refused
 from tests.domain.chat.test_messages import change, refused_change
 from tests.support.market import Market
@@ -91,13 +94,65 @@ async def test_a_repeated_report_alerts_the_administrators_once(market: Market) 
     )
     await market.settled()
     assert len(admin.received("/admin", "alert")) == 2
-    page = await admin.call("/admin", "reports")
-    assert page["items"] == [of_conversation, made]
+    seen = (await admin.call("/admin", "reports"))["items"]
+    assert [{name: each[name] for name in made} for each in seen] == [of_conversation, made]
+    names = {talk.customer.id: "Carla Customer", talk.contractor.id: "Colin Contractor"}
+    assert (seen[0]["names"], seen[0]["job_title"]) == (names, talk.job["title"])
     assert (made["by"], made["about_id"]) == (talk.customer.id, talk.contractor.id)
     assert (made["said"], made["text"]) == ("Pay me outside of the platform", "See.")
     about = {"user_id": talk.customer.id}
     assert (await admin.call("/admin", "reports", about))["items"] == []
     assert [p for p in talk.contractor.pushes if "rep_" in str(p.data)] == []
+
+
+async def test_reports_are_decided_once(market: Market) -> None:
+    """Guard: `moderation.report_decide`: each decision has its effect, and both sides are told."""
+    admin, talk = await market.admin(), await meet(market)
+    decided = {}
+    for decision in ("dismiss", "warn", "remove_message", "ban"):
+        sent = await talk.say(talk.contractor, f"Pay me outside: {decision}")
+        fields = {"conversation_id": talk.id, "message_id": sent["id"], "reason": "fraud"}
+        report = await talk.customer.call("/chat", "report", fields)
+        decide = {"report_id": report["id"], "decision": decision, "reason": "Against the rules"}
+        seen = await admin.call("/admin", "report_decide", decide)
+        acted = "dismissed" if decision == "dismiss" else "acted"
+        assert (seen["status"], seen["decision"], seen["decided_by"]) == (acted, decision, admin.id)
+        assert seen["names"][admin.id] == "Ada Admin"
+        again = await admin.ack("/admin", "report_decide", decide)
+        assert again["error"]["code"] == "conflict"
+        decided[decision] = seen
+        repeated = await talk.customer.call("/chat", "report", fields)
+        assert repeated["decision"] == decision and "decided_by" not in repeated
+    gone = await talk.customer.push(
+        "/chat", "message", lambda message: message["deleted_at"] is not None
+    )
+    assert gone["text"] == ""
+    await talk.contractor.wait_until_disconnected()
+    user = await market.store.single().get(User, talk.contractor.id)
+    assert user.ban_reason == "Against the rules"
+    await market.settled()
+    told = [row for row in await market.rows(FeedRow, user_id=user.id, name="notification")]
+    about = {row.data["subject_id"] for row in told if row.data["kind"] == "moderation"}
+    assert about == {decided["warn"]["id"], decided["remove_message"]["id"]}
+    listed = (await admin.call("/admin", "reports", {"status": "acted"}))["items"]
+    assert listed == [decided[each] for each in ("ban", "remove_message", "warn")]
+    assert (await admin.call("/admin", "reports", {"status": "open"}))["items"] == []
+    by = {"by": talk.customer.id, "user_id": talk.contractor.id}
+    assert len((await admin.call("/admin", "reports", by))["items"]) == 4
+    whole = await market.rows(AlertRecord)
+    assert len(whole) == 4
+
+
+async def test_only_a_reported_message_is_removed(market: Market) -> None:
+    """Guard: `_remove_message`: the report of a conversation names no message."""
+    admin, talk = await market.admin(), await meet(market)
+    fields = {"conversation_id": talk.id, "reason": "spam"}
+    report = await talk.customer.call("/chat", "report", fields)
+    decide = {"report_id": report["id"], "decision": "remove_message", "reason": "Spam"}
+    answer = await admin.ack("/admin", "report_decide", decide)
+    assert answer["error"]["code"] == "invalid"
+    [seen] = (await admin.call("/admin", "reports"))["items"]
+    assert (seen["status"], seen["decided_by"]) == ("open", None)
 
 
 async def test_only_messages_of_the_other_member_are_reported(market: Market) -> None:

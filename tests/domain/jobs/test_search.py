@@ -192,6 +192,29 @@ async def test_an_invalid_cursor_is_refused(market: Market) -> None:
         await customer.call("/job", "list", {"cursor": "bm9uc2Vuc2U"})
 
 
+async def test_the_nearest_jobs_come_first(market: Market) -> None:
+    """Guard: `nearest.page_of_nearest`: jobs of one place stay in one order over all pages."""
+    customer = await market.customer()
+    for title, location in [("Munich", MUNICH), *[("Berlin", BERLIN)] * 4, ("Potsdam", POTSDAM)]:
+        await market.job(customer, title=title, location=location)
+    await market.job(customer, title="Anywhere")
+    place = {"near": {"lon": 13.06, "lat": 52.39}, "radius_km": 1000, "sort": "distance"}
+    seen, cursor = [], None
+    while True:
+        more = {"cursor": cursor} if cursor else {}
+        page = await customer.call("/job", "list", {**place, "limit": 2, **more})
+        seen += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert [job["title"] for job in seen] == ["Potsdam", *["Berlin"] * 4, "Munich"]
+    assert len({job["id"] for job in seen}) == 6
+    assert await titles(customer, **{**place, "radius_km": 100, "q": "berlin"}) == ["Berlin"] * 4
+    for wrong in ({"sort": "distance"}, {**place, "cursor": "bm9uc2Vuc2U"}):
+        with pytest.raises(Refused, match=r"near|cursor"):
+            await customer.call("/job", "list", wrong)
+
+
 async def test_facets_count_what_a_search_finds(market: Market) -> None:
     """Guard: `facets.facets`, which counts open jobs with the query of `job.list`."""
     customer = await market.customer()

@@ -686,11 +686,29 @@ class AdminReplayFields(TypedDict):
     event_id: str
 
 
+class AdminReportDecideFields(TypedDict):
+    """`message` is for the reported user, `reason` for the audit trail."""
+
+    # The id of the report.
+    report_id: str
+    # `dismiss` does nothing, `warn` writes to the user, `remove_message` deletes the message and
+    # writes to the user, `ban` bans the user.
+    decision: Decision
+    # Why, for the audit trail.
+    reason: str
+    # What the reported user is told with a warning or a removal.
+    message: NotRequired[str]
+
+
 class AdminReportsFields(TypedDict):
-    """`user_id` is the reported user."""
+    """`user_id` is the reported user, `by` the one who reports."""
 
     # Only reports about this user.
     user_id: NotRequired[str | None]
+    # Only reports of this user.
+    by: NotRequired[str | None]
+    # Only reports in this state.
+    status: NotRequired[ReportStatus | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -1648,6 +1666,15 @@ class DeadLetterPage(TypedDict):
     next_cursor: str | None
 
 
+# What administrators do about a report.
+Decision: TypeAlias = Literal[
+    "ban",
+    "dismiss",
+    "remove_message",
+    "warn",
+]
+
+
 class DeletedAccount(TypedDict):
     """The account that was deleted."""
 
@@ -2189,7 +2216,9 @@ class JobGetFields(TypedDict):
 
 
 class JobListFields(TypedDict):
-    """The sort `budget` puts the highest budget first."""
+    """The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists
+    200; it needs `near`.
+    """
 
     # Words that all must occur.
     q: NotRequired[str | None]
@@ -2205,7 +2234,7 @@ class JobListFields(TypedDict):
     budget: NotRequired[BudgetInput | None]
     # Others than `open` only of one's own jobs.
     status: NotRequired[JobStatus]
-    # `budget` puts the highest budget first.
+    # `budget` puts the highest budget first, `distance` the 200 nearest to `near`.
     sort: NotRequired[JobSort]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
@@ -2313,9 +2342,10 @@ class JobSearchUnsaveFields(TypedDict):
     search_id: str
 
 
-# `budget`: the highest budget first.
+# `budget`: the highest budget first. `distance`: the nearest to `near` first.
 JobSort: TypeAlias = Literal[
     "budget",
+    "distance",
     "newest",
 ]
 
@@ -3461,6 +3491,12 @@ class Report(TypedDict):
     text: str
     # What the reported message said.
     said: str
+    # Its state.
+    status: ReportStatus
+    # What was done; null until it is decided.
+    decision: Decision | None
+    # When; null until it is decided.
+    decided_at: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -3471,21 +3507,20 @@ class Report(TypedDict):
     updated_at: str
 
 
-class ReportPage(TypedDict):
-    """A part of a list; `next_cursor` is null at the end."""
-
-    # This part of the list.
-    items: list[Report]
-    # Give it as `cursor` to get the next page; null at the end.
-    next_cursor: str | None
-
-
 # Why something is reported.
 ReportReason: TypeAlias = Literal[
     "abuse",
     "fraud",
     "other",
     "spam",
+]
+
+
+# `dismissed`: nothing was done. `acted`: something was.
+ReportStatus: TypeAlias = Literal[
+    "acted",
+    "dismissed",
+    "open",
 ]
 
 
@@ -3859,6 +3894,58 @@ class SeenRefund(TypedDict):
     stripe_id: str | None
     # Stripe's code of why it failed; null if it did not.
     failure: str | None
+
+
+class SeenReport(TypedDict):
+    """A report with its decision and the names of its people."""
+
+    # The id of the user who reports.
+    by: str
+    # The id of the user who is reported.
+    about_id: str
+    # The id of the conversation.
+    conversation_id: str
+    # The id of the job.
+    job_id: str
+    # The id of the message; empty if the whole conversation is reported.
+    message_id: str
+    # Why it is reported.
+    reason: ReportReason
+    # What the reporting user wrote.
+    text: str
+    # What the reported message said.
+    said: str
+    # Its state.
+    status: ReportStatus
+    # What was done; null until it is decided.
+    decision: Decision | None
+    # When; null until it is decided.
+    decided_at: str | None
+    # The id of the administrator who decided; null until then.
+    decided_by: str | None
+    # Why it was decided so; empty until then.
+    decide_reason: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The names of the people, by user id.
+    names: dict[str, str]
+    # The title of the job.
+    job_title: str
+
+
+class SeenReportPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[SeenReport]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class SeenReversal(TypedDict):
@@ -6061,13 +6148,25 @@ class AdminCommands(Namespace):
         )
         return answer
 
-    async def reports(self, **fields: Unpack[AdminReportsFields]) -> ReportPage:
+    async def reports(self, **fields: Unpack[AdminReportsFields]) -> SeenReportPage:
         """List reports, newest first
 
         For admin.
         """
-        answer: ReportPage = await self._command(
+        answer: SeenReportPage = await self._command(
             "reports", "GET /api/admin/reports", fields, "safe"
+        )
+        return answer
+
+    async def report_decide(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminReportDecideFields]
+    ) -> SeenReport:
+        """Decide about an open report, once
+
+        For admin. Refusals: not_found.
+        """
+        answer: SeenReport = await self._command(
+            "report_decide", "POST /api/admin/reports/{report_id}/decide", fields, "request_id", request_id=request_id
         )
         return answer
 
