@@ -12,6 +12,7 @@ from domain.admin import (
     dead_letters,
     differences,
     dispute_decisions,
+    escrow,
     jobs,
     lists,
     moderation,
@@ -66,6 +67,7 @@ admin.expose(offers.offer, http="GET /api/admin/offers/{offer_id}")
 admin.expose(lists.payments, http="GET /api/admin/payments")
 admin.expose(payment_details.payment_details, http="GET /api/admin/payments/{payment_id}")
 admin.expose(lists.wallets, http="GET /api/admin/wallets")
+admin.expose(escrow.escrow, http="GET /api/admin/escrow")
 admin.expose(lists.withdrawals, http="GET /api/admin/withdrawals")
 admin.expose(lists.transactions, http="GET /api/admin/transactions")
 admin.expose(commissions.commissions, http="GET /api/admin/commissions")

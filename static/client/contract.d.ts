@@ -535,6 +535,18 @@ export interface AdminDisputesFields {
   limit?: number;
 }
 
+/** `until` is a time with its zone. */
+export interface AdminEscrowFields {
+  /** Only money in this currency. */
+  currency?: string | null;
+  /** Only of offers made before this time. */
+  until?: string | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 /** Evidence for the bank; `product_description` defaults to the offer's description. */
 export interface AdminEvidenceFields {
   /** The id of the chargeback. */
@@ -1899,6 +1911,52 @@ export interface Home {
   unread_notices: number;
   /** What the caller has to do, by kind; only kinds with anything. */
   waiting: Waiting[];
+}
+
+/** The money of one offer that is in escrow. */
+export interface InEscrow {
+  /** The id of the offer. */
+  offer_id: string;
+  /** The id of the payment. */
+  payment_id: string;
+  /** The id of the job. */
+  job_id: string;
+  /** The title of the job. */
+  job_title: string;
+  /** The id of the customer. */
+  customer_id: string;
+  /** The customer's name. */
+  customer_name: string;
+  /** The id of the contractor. */
+  contractor_id: string;
+  /** The contractor's name. */
+  contractor_name: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The state of the offer. */
+  status: OfferStatus;
+  /** When it was accepted; null if it is not. */
+  accepted_at: string | null;
+  /** When the next delivered milestone is completed automatically; null if none is. */
+  due_at: string | null;
+  /** What the milestones that wait for approval are worth, in minor units. */
+  delivered_amount: number;
+  /** What is in open chargebacks, in minor units. */
+  contested_amount: number;
+  /** The id of the open dispute about it; null if there is none. */
+  dispute_id: string | null;
+  /** When the amount last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface InEscrowPage {
+  /** This part of the list. */
+  items: InEscrow[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** What a customer wants to be done. It is public while it is open. */
@@ -5394,6 +5452,12 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   wallets(fields?: AdminWalletsFields, options?: CallOptions): Promise<SeenBalancePage>;
+  /**
+   * List the money in escrow by offer, the oldest offer first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  escrow(fields?: AdminEscrowFields, options?: CallOptions): Promise<InEscrowPage>;
   /**
    * List all withdrawals, newest first
    *

@@ -177,6 +177,7 @@ export const NAMESPACES = {
       payments: { event: "payments", http: "GET /api/admin/payments", repeat: "safe", signedIn: true },
       payment: { event: "payment", http: "GET /api/admin/payments/{payment_id}", repeat: "safe", signedIn: true },
       wallets: { event: "wallets", http: "GET /api/admin/wallets", repeat: "safe", signedIn: true },
+      escrow: { event: "escrow", http: "GET /api/admin/escrow", repeat: "safe", signedIn: true },
       withdrawals: { event: "withdrawals", http: "GET /api/admin/withdrawals", repeat: "safe", signedIn: true },
       transactions: { event: "transactions", http: "GET /api/admin/transactions", repeat: "safe", signedIn: true },
       commissions: { event: "commissions", http: "GET /api/admin/commissions", repeat: "safe", signedIn: true },

@@ -184,6 +184,7 @@ CASES = {
     "admin.offers": Case("job_id customer_id contractor_id thread_id status cursor limit", ALL),
     "admin.user": Case("user_id", ALL),
     "admin.jobs": Case("customer_id contractor_id status cursor limit", ALL),
+    "admin.escrow": Case("currency until cursor limit", ALL),
     "admin.offer": Case("offer_id", ALL),
     "admin.payment": Case("payment_id", ALL),
     "admin.payments": Case(

@@ -170,6 +170,7 @@ CONTRACT = {
         ("users", "GET /api/admin/users", "admin"),
         ("user", "GET /api/admin/users/{user_id}", "admin"),
         ("jobs", "GET /api/admin/jobs", "admin"),
+        ("escrow", "GET /api/admin/escrow", "admin"),
         ("offers", "GET /api/admin/offers", "admin"),
         ("offer", "GET /api/admin/offers/{offer_id}", "admin"),
         ("payment", "GET /api/admin/payments/{payment_id}", "admin"),

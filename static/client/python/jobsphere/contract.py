@@ -549,6 +549,19 @@ class AdminDisputesFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminEscrowFields(TypedDict):
+    """`until` is a time with its zone."""
+
+    # Only money in this currency.
+    currency: NotRequired[str | None]
+    # Only of offers made before this time.
+    until: NotRequired[str | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminEvidenceFields(TypedDict):
     """Evidence for the bank; `product_description` defaults to the offer's description."""
 
@@ -2071,6 +2084,54 @@ class Home(TypedDict):
     unread_notices: int
     # What the caller has to do, by kind; only kinds with anything.
     waiting: list[Waiting]
+
+
+class InEscrow(TypedDict):
+    """The money of one offer that is in escrow."""
+
+    # The id of the offer.
+    offer_id: str
+    # The id of the payment.
+    payment_id: str
+    # The id of the job.
+    job_id: str
+    # The title of the job.
+    job_title: str
+    # The id of the customer.
+    customer_id: str
+    # The customer's name.
+    customer_name: str
+    # The id of the contractor.
+    contractor_id: str
+    # The contractor's name.
+    contractor_name: str
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The state of the offer.
+    status: OfferStatus
+    # When it was accepted; null if it is not.
+    accepted_at: str | None
+    # When the next delivered milestone is completed automatically; null if none is.
+    due_at: str | None
+    # What the milestones that wait for approval are worth, in minor units.
+    delivered_amount: int
+    # What is in open chargebacks, in minor units.
+    contested_amount: int
+    # The id of the open dispute about it; null if there is none.
+    dispute_id: str | None
+    # When the amount last changed.
+    updated_at: str
+
+
+class InEscrowPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[InEscrow]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class Job(TypedDict):
@@ -6385,6 +6446,16 @@ class AdminCommands(Namespace):
         """
         answer: SeenBalancePage = await self._command(
             "wallets", "GET /api/admin/wallets", fields, "safe"
+        )
+        return answer
+
+    async def escrow(self, **fields: Unpack[AdminEscrowFields]) -> InEscrowPage:
+        """List the money in escrow by offer, the oldest offer first
+
+        For admin.
+        """
+        answer: InEscrowPage = await self._command(
+            "escrow", "GET /api/admin/escrow", fields, "safe"
         )
         return answer
 
