@@ -27,6 +27,7 @@ from domain.disputes.dispute import Dispute
 from domain.disputes.timeline import DisputeEntry
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
+from domain.files.review import FileReview
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.jobs.saved_searches import MatchSavedSearches, SavedSearch, SearchHit
@@ -115,6 +116,7 @@ RECORDS = (
     Assignment,
     TrailCheck,
     BookDifference,
+    FileReview,
 )
 
 TASKS = (

@@ -21,6 +21,7 @@ from domain.chat.history import messages_around
 from domain.chat.messages import delete_content
 from domain.chat.reports import Decision, Report, ReportStatus
 from domain.disputes.dispute import Dispute
+from domain.files.file import Attachment
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.documents import given
 from domain.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Rule
@@ -100,6 +101,7 @@ class ArchivedMessage(msgspec.Struct, frozen=True):
     author_id: Annotated[str, about("The id of its author, or `system`.")]
     kind: Annotated[str, about("`text`, or the event that the platform reports.")]
     text: Annotated[str, about("The text as it is now; empty if it was deleted.")]
+    files: Annotated[tuple[Attachment, ...], about("The files that it carries now.")]
     created_at: Annotated[datetime, about("When it was sent.")]
     edited_at: Annotated[datetime | None, about("When its author last edited it; null if never.")]
     deleted_at: Annotated[datetime | None, about("When its author deleted it; null if never.")]

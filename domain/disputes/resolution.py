@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from domain.chat.conversation import Conversation
 from domain.deals.offer import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
 from domain.disputes.dispute import (
     STEPS,
@@ -21,6 +22,7 @@ from domain.disputes.dispute import (
     store_entry,
 )
 from domain.disputes.timeline import SYSTEM, TimelineEntry
+from domain.files.review import begin_review, end_review
 from domain.fulfillment import work
 from domain.jobs.job import Job
 from domain.kernel.errors import AmountNotPayable, DisputeNotOpen, PaymentDisputed
@@ -82,6 +84,9 @@ async def open_dispute(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
     milestones = with_milestones(offer, dispute.milestones, dispute_id=dispute.id)
     await change_offer(uow, offer, milestones=milestones)
     await work.set_dispute(uow, await uow.get(Job, offer.job_id), dispute.id)
+    sides = {"job_id": offer.job_id, "contractor_id": offer.contractor_id}
+    talk = await uow.find(Conversation, sides)
+    await begin_review(uow, [offer.job_id, *([talk.id] if talk else [])], dispute.id)
     publish_dispute(uow, dispute)
 
 
@@ -175,6 +180,7 @@ async def _close_dispute(uow: UnitOfWork, dispute: Dispute, refund_amount: int) 
     )
     if resolved is None:
         raise DisputeNotOpen(status=dispute.status)
+    await end_review(uow, dispute.id)
     publish_dispute(uow, resolved)
     return resolved
 

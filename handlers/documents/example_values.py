@@ -172,7 +172,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "Alive": {"alive": True},
     "Application": {"id": VALUES["application_id"]},
     "Approval": {"id": VALUES["approval_id"], "fields": {"payment_id": PAYMENT}, "reason": ""},
-    "ArchivedMessage": {"id": MESSAGE, "kind": "text", "history": []},
+    "ArchivedMessage": {"id": MESSAGE, "kind": "text", "files": [], "history": []},
     "Assignment": {
         "id": "asg_dsp_665f26a6a6cbdeafb0d9bac6",
         "subject": "dsp_665f26a6a6cbdeafb0d9bac6",

@@ -1033,6 +1033,8 @@ export interface ArchivedMessage {
   kind: string;
   /** The text as it is now; empty if it was deleted. */
   text: string;
+  /** The files that it carries now. */
+  files: Attachment[];
   /** When it was sent. */
   created_at: string;
   /** When its author last edited it; null if never. */

@@ -30,8 +30,8 @@ ALLOWED = {
     "payments": "kernel ledger ports operations accounts deals notifications payouts jobs",
     "bidding": "kernel ports operations accounts deals notifications chat jobs payments",
     "fulfillment": "kernel ports operations files deals notifications payouts jobs payments",
-    "disputes": "kernel ledger ports operations files deals notifications payouts jobs payments"
-    " fulfillment",
+    "disputes": "kernel ledger ports operations files deals notifications chat payouts jobs"
+    " payments fulfillment",
     "privacy": "kernel ledger ports operations accounts presence files deals notifications chat"
     " jobs wallet fulfillment disputes",
     "home": "kernel operations accounts deals notifications chat payouts jobs wallet disputes",
@@ -40,8 +40,8 @@ ALLOWED = {
     "stripe_events": "kernel ports operations accounts deals notifications payouts wallet payments"
     " disputes",
     "monitor": "kernel operations",
-    "admin": "kernel ledger ports operations accounts deals notifications chat payouts wallet jobs"
-    " payments fulfillment disputes reconciliation stripe_events audit_trail presence",
+    "admin": "kernel ledger ports operations accounts files deals notifications chat payouts wallet"
+    " jobs payments fulfillment disputes reconciliation stripe_events audit_trail presence",
 }
 MAY_IMPORT_ALL = {"registry"}
 

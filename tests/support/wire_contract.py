@@ -243,4 +243,5 @@ COLLECTIONS = {
     "assignments",
     "trail_checks",
     "book_differences",
+    "file_reviews",
 }

@@ -5,6 +5,7 @@ from datetime import timedelta
 from domain.disputes import operations as disputes
 from domain.disputes.dispute import Dispute
 from domain.fulfillment import auto_completion
+from tests.support.file_samples import download, picture, upload
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
@@ -72,6 +73,44 @@ async def test_an_admin_decides_with_any_split(work):
         assert await work.wallet("available", "pending") == (paid, 0), refunded
         assert abs(share - platform) <= 1, refunded
         assert (await work.current_job())["status"] == ending, refunded
+
+
+async def test_admins_read_all_files_until_a_dispute_is_resolved(work):
+    """Guard: `file._get_readable`, and `begin_review` and `end_review` in `resolution`; each
+    reading has an audit row."""
+    admin = await work.market.admin()
+    chat = await work.customer.call(
+        "/chat", "open", {"job_id": work.job["id"], "user_id": work.contractor.id}
+    )
+
+    async def said(party):
+        file = await upload(party, picture())
+        fields = {"conversation_id": chat["id"], "file_ids": [file["id"]]}
+        return (await party.call("/chat", "send", fields))["files"][0]["id"]
+
+    async def read_by(party, file_id):
+        return (await download(party, file_id))[0]
+
+    before = await said(work.customer)
+    delivered = await upload(work.contractor, b"All is painted.", "list.txt")
+    await work.deliver(file_ids=[delivered["id"]])
+    loose = await upload(work.contractor, b"Mine.", "own.txt")
+    assert await read_by(admin, before) == await read_by(admin, delivered["id"]) == 404
+    dispute = await work.open_dispute()
+    after = await said(work.contractor)
+    for file_id in (before, delivered["id"], after):
+        assert await read_by(admin, file_id) == 200
+    assert await read_by(admin, loose["id"]) == 404
+    assert (await admin.http("POST", f"/api/files/{after}/ticket"))[0] == 200
+    stranger = await work.market.customer()
+    assert await read_by(stranger, after) == 404
+    shown = await admin.call("/admin", "conversation", {"dispute_id": dispute["id"]})
+    named = [file["id"] for message in shown["items"] for file in message["files"]]
+    assert named == [before, after]
+    read = await work.market.trail(operation="files.get")
+    assert [row.subjects for row in read] == [(before,), (delivered["id"],), (after,)]
+    await work.as_admin("resolve", dispute_id=dispute["id"], refund_amount=0, reason="Painted")
+    assert await read_by(admin, before) == await read_by(admin, delivered["id"]) == 404
 
 
 async def test_money_in_dispute_is_frozen(work):

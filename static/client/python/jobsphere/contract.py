@@ -1059,6 +1059,8 @@ class ArchivedMessage(TypedDict):
     kind: str
     # The text as it is now; empty if it was deleted.
     text: str
+    # The files that it carries now.
+    files: list[Attachment]
     # When it was sent.
     created_at: str
     # When its author last edited it; null if never.
