@@ -15,6 +15,7 @@ from domain.accounts import (
     user,
 )
 from domain.home import home
+from domain.jobs import profiles
 from domain.notifications import feed, notices
 from domain.payouts import onboarding
 from domain.ports import sessions
@@ -55,6 +56,7 @@ account.expose(onboarding.onboard, http="POST /api/account/onboard")
 account.expose(export.export, http="POST /api/account/export")
 account.expose(deletion.delete, http="POST /api/account/delete")
 account.expose(home.home, http="GET /api/account/home")
+account.expose(profiles.profile, http="GET /api/account/{user_id}/profile")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")
 

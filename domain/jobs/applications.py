@@ -72,6 +72,7 @@ class Application(Record, frozen=True):
         Index((("contractor_id", 1), ("status", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("job_id", 1))),
         Index((("customer_id", 1), ("_id", -1))),
+        Index((("customer_id", 1), ("contractor_id", 1))),
         Index((("customer_id", 1), ("status", 1), ("_id", -1))),
     )
     PRIVATE = frozenset({"live"})

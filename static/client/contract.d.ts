@@ -118,6 +118,11 @@ export interface AccountPasswordFields {
   password: string;
 }
 
+export interface AccountProfileFields {
+  /** The id of the user. */
+  user_id: string;
+}
+
 /** `code` is of the app, or a recovery code. */
 export interface AccountRecoveryCodesFields {
   /** The password. */
@@ -3109,6 +3114,28 @@ export interface PublicJobPage {
   next_cursor: string | null;
 }
 
+/** A user, as the other side of a job sees them. */
+export interface PublicProfile {
+  /** The id of the user. */
+  id: string;
+  /** The name. */
+  name: string;
+  /** Whether this is a customer or a contractor. */
+  role: Role;
+  /** One line about the user. */
+  headline: string;
+  /** Some sentences about the user. */
+  bio: string;
+  /** What a contractor is good at. */
+  skills: string[];
+  /** When the account was opened. */
+  created_at: string;
+  /** How many jobs they have completed, up to 100. */
+  completed_jobs: number;
+  /** Whether Stripe pays out to the contractor's bank account. */
+  payouts_enabled: boolean;
+}
+
 /** A check that was asked for. */
 export interface QueuedCheck {
   /** The id that the report will have. */
@@ -4584,6 +4611,14 @@ export interface AccountCommands {
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   home(fields?: AccountHomeFields, options?: CallOptions): Promise<Home>;
+  /**
+   * Read the profile of an applicant, or of the customer of a job that one has applied to.
+   *
+   * Administrators read all of both sides.
+   *
+   * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
+   */
+  profile(fields: AccountProfileFields, options?: CallOptions): Promise<PublicProfile>;
   /**
    * What the user missed
    *

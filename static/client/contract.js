@@ -38,6 +38,7 @@ export const NAMESPACES = {
       export: { event: "export", http: "POST /api/account/export", repeat: "no", signedIn: true },
       delete: { event: "delete", http: "POST /api/account/delete", repeat: "no", signedIn: true },
       home: { event: "home", http: "GET /api/account/home", repeat: "safe", signedIn: true },
+      profile: { event: "profile", http: "GET /api/account/{user_id}/profile", repeat: "safe", signedIn: true },
       sync: { event: "sync", http: "GET /api/account/feed", repeat: "safe", signedIn: true },
       seen: { event: "seen", http: "POST /api/account/feed/seen", repeat: "request_id", signedIn: true },
     },

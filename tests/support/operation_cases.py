@@ -51,6 +51,7 @@ CASES = {
     "account.export": Case("password", OWN),
     "account.delete": Case("password", OWN),
     "account.home": Case("", OWN),
+    "account.profile": Case("user_id", NOT_FOUND),
     "account.sync": Case("since limit", OWN),
     "account.seen": Case("seq", OWN),
     "job.create": Case(

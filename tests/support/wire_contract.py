@@ -37,6 +37,7 @@ CONTRACT = {
         ("export", "POST /api/account/export", USER),
         ("delete", "POST /api/account/delete", SIDES),
         ("home", "GET /api/account/home", SIDES),
+        ("profile", "GET /api/account/{user_id}/profile", USER),
         ("sync", "GET /api/account/feed", USER),
         ("seen", "POST /api/account/feed/seen", USER),
     ],

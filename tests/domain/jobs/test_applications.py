@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.jobs.applications import Application, active_application
 from domain.jobs.job import Job, JobStatus
@@ -260,6 +261,29 @@ async def test_a_customer_lists_the_applications_to_all_jobs(
             {"explain": find, "verbosity": "queryPlanner"}
         )
         assert f"'indexName': '{index}'" in str(explained["queryPlanner"]["winningPlan"])
+
+
+async def test_the_two_sides_of_an_application_read_each_others_profiles(market: Market) -> None:
+    """Guard: `profiles.profile` and `_are_acquainted`; others get not_found."""
+    customer = await market.customer(bio="I have a house.")
+    contractor = await market.contractor(headline="Painter", skills=("wood",))
+    stranger, admin = await market.contractor(), await market.admin()
+
+    async def read(reader: Party, user: Party) -> object:
+        answer = await reader.ack("/account", "profile", {"user_id": user.id})
+        return answer["data"] if answer["ok"] else answer["error"]["code"]
+
+    assert await read(customer, contractor) == await read(contractor, customer) == "not_found"
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    seen = await customer.call("/account", "profile", {"user_id": contractor.id})
+    assert (seen["headline"], seen["skills"], seen["completed_jobs"]) == ("Painter", ["wood"], 0)
+    assert "email" not in seen
+    assert (await contractor.call("/account", "profile", {"user_id": customer.id}))["bio"]
+    assert await read(contractor, contractor) == await read(admin, contractor) == seen
+    assert await read(stranger, customer) == await read(contractor, admin) == "not_found"
+    await market.store.single().change(User, contractor.id, banned_at=market.store.clock.now())
+    assert await read(customer, contractor) == "not_found"
 
 
 async def test_the_same_over_http(market: Market) -> None:

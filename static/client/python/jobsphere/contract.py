@@ -130,6 +130,11 @@ class AccountPasswordFields(TypedDict):
     password: str
 
 
+class AccountProfileFields(TypedDict):
+    # The id of the user.
+    user_id: str
+
+
 class AccountRecoveryCodesFields(TypedDict):
     """`code` is of the app, or a recovery code."""
 
@@ -3372,6 +3377,29 @@ class PublicJobPage(TypedDict):
     next_cursor: str | None
 
 
+class PublicProfile(TypedDict):
+    """A user, as the other side of a job sees them."""
+
+    # The id of the user.
+    id: str
+    # The name.
+    name: str
+    # Whether this is a customer or a contractor.
+    role: Role
+    # One line about the user.
+    headline: str
+    # Some sentences about the user.
+    bio: str
+    # What a contractor is good at.
+    skills: list[str]
+    # When the account was opened.
+    created_at: str
+    # How many jobs they have completed, up to 100.
+    completed_jobs: int
+    # Whether Stripe pays out to the contractor's bank account.
+    payouts_enabled: bool
+
+
 class QueuedCheck(TypedDict):
     """A check that was asked for."""
 
@@ -5153,6 +5181,18 @@ class AccountCommands(Namespace):
         For contractor, customer. Refusals: not_found.
         """
         answer: Home = await self._command("home", "GET /api/account/home", {}, "safe")
+        return answer
+
+    async def profile(self, **fields: Unpack[AccountProfileFields]) -> PublicProfile:
+        """Read the profile of an applicant, or of the customer of a job that one has applied to.
+
+        Administrators read all of both sides.
+
+        For admin, contractor, customer. Refusals: not_found.
+        """
+        answer: PublicProfile = await self._command(
+            "profile", "GET /api/account/{user_id}/profile", fields, "safe"
+        )
         return answer
 
     async def sync(self, **fields: Unpack[AccountSyncFields]) -> Feed:
