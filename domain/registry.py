@@ -22,6 +22,7 @@ from domain.chat.reports import Report
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.chargeback import Chargeback
+from domain.disputes.chargeback_evidence import ChargebackEvidence
 from domain.disputes.chargebacks import ReadDispute, SubmitEvidence
 from domain.disputes.dispute import Dispute
 from domain.disputes.timeline import DisputeEntry
@@ -117,6 +118,7 @@ RECORDS = (
     TrailCheck,
     BookDifference,
     FileReview,
+    ChargebackEvidence,
 )
 
 TASKS = (

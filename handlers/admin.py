@@ -22,6 +22,9 @@ from domain.admin import (
     user_details,
     wallet_actions,
 )
+from domain.admin import (
+    chargebacks as seen_chargebacks,
+)
 from domain.audit_trail import chain_state, listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
@@ -49,6 +52,7 @@ admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{disput
 admin.expose(moderation.list_reports, http="GET /api/admin/reports")
 admin.expose(moderation.report_decide, http="POST /api/admin/reports/{report_id}/decide")
 admin.expose(dispute_decisions.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
+admin.expose(seen_chargebacks.chargeback, http="GET /api/admin/chargebacks/{chargeback_id}")
 admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback_id}/evidence")
 admin.expose(wallet_actions.transfers, http="GET /api/admin/transfers")
 admin.expose(wallet_actions.release, http="POST /api/admin/transfers/{transfer_id}/release")

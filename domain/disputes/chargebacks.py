@@ -29,6 +29,7 @@ from domain.disputes.chargeback import (
     Chargeback,
     ChargebackStatus,
 )
+from domain.disputes.chargeback_evidence import ChargebackEvidence
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import given
 from domain.kernel.errors import DisputeNotOpen, NotFound
@@ -36,7 +37,7 @@ from domain.kernel.fields import about
 from domain.kernel.money import display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
@@ -102,7 +103,11 @@ async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     fields["product_description"] = cmd.product_description or offer.description
     texts = {name: text for name, text in fields.items() if isinstance(text, str) and text}
     texts.pop("chargeback_id")
-    uow.later(SubmitEvidence(chargeback.id, chargeback.stripe_id, texts, cmd.submit, new_id("evd")))
+    kept = uow.new(
+        ChargebackEvidence, chargeback_id=chargeback.id, by=actor.id, submit=cmd.submit, **texts
+    )
+    await uow.add(kept)
+    uow.later(SubmitEvidence(chargeback.id, chargeback.stripe_id, texts, cmd.submit, kept.id))
     return chargeback
 
 

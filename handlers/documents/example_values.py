@@ -194,6 +194,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     },
     "ChainState": {"head_seq": 48_213, "head_mac": "c2VjcmV0bWFj", "anchor_ok": True},
     "Chargeback": {"id": VALUES["chargeback_id"], "reason": "fraudulent"},
+    "ChargebackEvidence": {"id": "evd_665f3151f327e9bac0ee6661", "submit": False},
     "ChatFacts": {"editable_seconds": 86_400},
     "ChatReportFields": {"text": "They ask me to pay outside of the platform."},
     "Commission": {"period": "2026-03", "platform_fee_amount": 10_000, "net_amount": 10_000},
@@ -266,7 +267,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "PaymentChargeback": {
         "id": VALUES["chargeback_id"],
         "reason": "fraudulent",
-        "stripe_id": "du_1PQ2b3Kx",
+        "stripe_id": "dp_1PQ2b3Kx",
     },
     "PaymentDispute": {"id": VALUES["dispute_id"], "reason": "quality"},
     "PaymentFacts": {"stripe_publishable_key": "pk_live_51PQ2b3Kx", "sandbox": False},
@@ -314,6 +315,12 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "id": "ref_665f3040f316d8a9bae45661",
         "stripe_id": "re_3PQ2b3Kx",
         "amount": 20_000,
+    },
+    "SeenChargeback": {
+        "id": VALUES["chargeback_id"],
+        "reason": "fraudulent",
+        "stripe_id": "dp_1PQ2b3Kx",
+        "evidence": [],
     },
     "SeenReport": {
         "id": VALUES["report_id"],

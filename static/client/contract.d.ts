@@ -464,6 +464,11 @@ export interface AdminBanFields {
   reason: string;
 }
 
+export interface AdminChargebackFields {
+  /** The id of the chargeback. */
+  chargeback_id: string;
+}
+
 /** A time span of at most 366 days, in days or months of UTC; `currency` defaults to all. */
 export interface AdminCommissionsFields {
   /** From this time on. */
@@ -1359,6 +1364,32 @@ export interface Chargeback {
   submissions: number;
   /** Stripe's fee for it, in minor units. */
   fee_amount: number;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** One version of the evidence: a draft at Stripe, or what the bank got. */
+export interface ChargebackEvidence {
+  /** The id of the chargeback. */
+  chargeback_id: string;
+  /** The id of the administrator who wrote it. */
+  by: string;
+  /** Whether the bank got it; false for a draft. */
+  submit: boolean;
+  /** What was agreed. */
+  product_description: string;
+  /** When the work was done. */
+  service_date: string;
+  /** Why it is not refunded. */
+  refund_refusal_explanation: string;
+  /** Anything else. */
+  uncategorized_text: string;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -3449,6 +3480,54 @@ export interface SeenBalancePage {
   next_cursor: string | null;
 }
 
+/** A chargeback with its id at Stripe and its evidence. */
+export interface SeenChargeback {
+  /** The id of the payment. */
+  payment_id: string;
+  /** The id of the offer. */
+  offer_id: string;
+  /** The id of the job. */
+  job_id: string;
+  /** The title of the job. */
+  job_title: string;
+  /** The id of the customer. */
+  customer_id: string;
+  /** The id of the contractor. */
+  contractor_id: string;
+  /** What the bank disputes, in minor units. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The reason that the bank gives. */
+  reason: string;
+  /** Its state. */
+  status: ChargebackStatus;
+  /** Until when evidence counts; null if none is awaited. */
+  due_by: string | null;
+  /** How often evidence was submitted. */
+  submissions: number;
+  /** Stripe's fee for it, in minor units. */
+  fee_amount: number;
+  /** The dispute at Stripe. */
+  stripe_id: string;
+  /** What is held of the contractor's money for it, in minor units. */
+  held_amount: number;
+  /** The completed work that the loss undid, in minor units. */
+  completed_amount: number;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** The names of the people, by user id. */
+  names: Record<string, string>;
+  /** What was written to the bank, the newest first. */
+  evidence: ChargebackEvidence[];
+}
+
 /** A conversation as one member sees it. */
 export interface SeenConversation {
   /** The id of the job. */
@@ -5363,6 +5442,12 @@ export interface AdminCommands {
    * step_up_required.
    */
   resolve(fields: AdminResolveFields, options?: CallOptions): Promise<Dispute>;
+  /**
+   * One chargeback with what was written to the bank
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  chargeback(fields: AdminChargebackFields, options?: CallOptions): Promise<SeenChargeback>;
   /**
    * Send evidence to the bank
    *

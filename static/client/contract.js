@@ -160,6 +160,7 @@ export const NAMESPACES = {
       reports: { event: "reports", http: "GET /api/admin/reports", repeat: "safe", signedIn: true },
       report_decide: { event: "report_decide", http: "POST /api/admin/reports/{report_id}/decide", repeat: "request_id", signedIn: true },
       resolve: { event: "resolve", http: "POST /api/admin/disputes/{dispute_id}/resolve", repeat: "request_id", signedIn: true },
+      chargeback: { event: "chargeback", http: "GET /api/admin/chargebacks/{chargeback_id}", repeat: "safe", signedIn: true },
       evidence: { event: "evidence", http: "POST /api/admin/chargebacks/{chargeback_id}/evidence", repeat: "request_id", signedIn: true },
       transfers: { event: "transfers", http: "GET /api/admin/transfers", repeat: "safe", signedIn: true },
       release: { event: "release", http: "POST /api/admin/transfers/{transfer_id}/release", repeat: "request_id", signedIn: true },

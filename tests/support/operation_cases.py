@@ -163,6 +163,7 @@ CASES = {
     "admin.reports": Case("user_id by status cursor limit", ALL),
     "admin.report_decide": Case("report_id decision reason message", ALL),
     "admin.resolve": Case("dispute_id refund_amount reason expected_amount", ALL),
+    "admin.chargeback": Case("chargeback_id", ALL),
     "admin.evidence": Case(
         "chargeback_id product_description service_date refund_refusal_explanation "
         "uncategorized_text submit",

@@ -154,6 +154,7 @@ CONTRACT = {
         ("reports", "GET /api/admin/reports", "admin"),
         ("report_decide", "POST /api/admin/reports/{report_id}/decide", "admin"),
         ("resolve", "POST /api/admin/disputes/{dispute_id}/resolve", "admin"),
+        ("chargeback", "GET /api/admin/chargebacks/{chargeback_id}", "admin"),
         ("evidence", "POST /api/admin/chargebacks/{chargeback_id}/evidence", "admin"),
         ("transfers", "GET /api/admin/transfers", "admin"),
         ("release", "POST /api/admin/transfers/{transfer_id}/release", "admin"),
@@ -245,4 +246,5 @@ COLLECTIONS = {
     "trail_checks",
     "book_differences",
     "file_reviews",
+    "chargeback_evidence",
 }

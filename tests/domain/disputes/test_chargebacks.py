@@ -190,3 +190,23 @@ async def test_a_dispute_first_seen_after_its_decision(work):
     kinds = [row.kind for row in await work.market.rows(ledger.Transaction)]
     assert kinds.count("chargeback_opened") == kinds.count("chargeback_lost") == 1
     assert (await work.market.rows(Transfer))[0].status == "reversed"
+
+
+async def test_evidence_is_read_again(work):
+    """Guard: `ChargebackEvidence` in `chargebacks.evidence`, and `chargebacks.chargeback`: drafts
+    and what the bank got are kept, the newest first."""
+    opened = await work.open_chargeback()
+    id = {"chargeback_id": opened["id"]}
+    for text, submit in (("First words", False), ("It was painted", True)):
+        await work.as_admin("evidence", **id, uncategorized_text=text, submit=submit)
+    await work.market.settled(TIMEOUT)
+    seen = await work.as_admin("chargeback", **id)
+    assert [(each["uncategorized_text"], each["submit"]) for each in seen["evidence"]] == [
+        ("It was painted", True),
+        ("First words", False),
+    ]
+    assert seen["evidence"][0]["by"] == work._admin.id
+    assert set(seen["names"]) == {work.customer.id, work.contractor.id, work._admin.id}
+    assert seen["stripe_id"].startswith("dp_") and "steps" not in seen
+    stored = await work.server.store.database["chargeback_evidence"].find_one()
+    assert "painted" not in str(stored)

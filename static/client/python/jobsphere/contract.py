@@ -476,6 +476,11 @@ class AdminBanFields(TypedDict):
     reason: str
 
 
+class AdminChargebackFields(TypedDict):
+    # The id of the chargeback.
+    chargeback_id: str
+
+
 class AdminCommissionsFields(TypedDict):
     """A time span of at most 366 days, in days or months of UTC; `currency` defaults to all."""
 
@@ -1408,6 +1413,33 @@ class Chargeback(TypedDict):
     submissions: int
     # Stripe's fee for it, in minor units.
     fee_amount: int
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class ChargebackEvidence(TypedDict):
+    """One version of the evidence: a draft at Stripe, or what the bank got."""
+
+    # The id of the chargeback.
+    chargeback_id: str
+    # The id of the administrator who wrote it.
+    by: str
+    # Whether the bank got it; false for a draft.
+    submit: bool
+    # What was agreed.
+    product_description: str
+    # When the work was done.
+    service_date: str
+    # Why it is not refunded.
+    refund_refusal_explanation: str
+    # Anything else.
+    uncategorized_text: str
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -3786,6 +3818,55 @@ class SeenBalancePage(TypedDict):
     items: list[SeenBalance]
     # Give it as `cursor` to get the next page; null at the end.
     next_cursor: str | None
+
+
+class SeenChargeback(TypedDict):
+    """A chargeback with its id at Stripe and its evidence."""
+
+    # The id of the payment.
+    payment_id: str
+    # The id of the offer.
+    offer_id: str
+    # The id of the job.
+    job_id: str
+    # The title of the job.
+    job_title: str
+    # The id of the customer.
+    customer_id: str
+    # The id of the contractor.
+    contractor_id: str
+    # What the bank disputes, in minor units.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The reason that the bank gives.
+    reason: str
+    # Its state.
+    status: ChargebackStatus
+    # Until when evidence counts; null if none is awaited.
+    due_by: str | None
+    # How often evidence was submitted.
+    submissions: int
+    # Stripe's fee for it, in minor units.
+    fee_amount: int
+    # The dispute at Stripe.
+    stripe_id: str
+    # What is held of the contractor's money for it, in minor units.
+    held_amount: int
+    # The completed work that the loss undid, in minor units.
+    completed_amount: int
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # The names of the people, by user id.
+    names: dict[str, str]
+    # What was written to the bank, the newest first.
+    evidence: list[ChargebackEvidence]
 
 
 class SeenConversation(TypedDict):
@@ -6283,6 +6364,16 @@ class AdminCommands(Namespace):
         """
         answer: Dispute = await self._command(
             "resolve", "POST /api/admin/disputes/{dispute_id}/resolve", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def chargeback(self, **fields: Unpack[AdminChargebackFields]) -> SeenChargeback:
+        """One chargeback with what was written to the bank
+
+        For admin. Refusals: not_found.
+        """
+        answer: SeenChargeback = await self._command(
+            "chargeback", "GET /api/admin/chargebacks/{chargeback_id}", fields, "safe"
         )
         return answer
 
