@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from domain.kernel.mongo_client import command_limit
 from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
+from domain.kernel.settings import Clock
 from domain.kernel.store import UNREACHABLE
 from domain.notifications.feed import HEAD, heads
 from domain.operations.command import Meta, Style
@@ -57,6 +58,7 @@ from server.refusal_log import RefusalLog
 from server.revocations import Revocations
 from server.runtime.background_tasks import end
 from server.runtime.descriptors import for_connections, raise_limit
+from server.workers.scheduler import Job
 
 log = structlog.get_logger()
 
@@ -74,8 +76,10 @@ class Web(Container):
 
     KIND = "web"
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, jobs: Sequence[Job] | None = None
+    ) -> None:
+        super().__init__(settings, clock, jobs)
         self.revocations = Revocations(self.store)
         authenticator = Authenticator(self.tokens, self.sessions, self.revocations)
         address = partial(client_address, trusted=settings.trusted_proxies)
@@ -239,6 +243,11 @@ class Web(Container):
             sockets=self.realtime.connection_count, ready=report.ready, reasons=report.reasons
         )
 
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """All operations by their names, for programs in this process."""
+        return operations()
+
     def _documents(self) -> dict[str, Callable[[], Any]]:
         return documents(self.rates, self.settings.public_url)
 
@@ -385,9 +394,11 @@ def client_files() -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator[Web]:
+async def listening(
+    settings: Settings, clock: Clock | None = None, jobs: Sequence[Job] | None = None
+) -> AsyncIterator[Web]:
     """A web server that accepts connections. Raises CannotServe."""
-    served = Web(settings)
+    served = Web(settings, clock, jobs)
     if not settings.demo:
         await refuse_demo_accounts(served.store)
     runner = HttpRunner(served.application(), HTTP_SECONDS)

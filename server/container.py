@@ -19,7 +19,7 @@ from domain.kernel.outbox import Delivery, Event
 from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, gets_copies, user_room
-from domain.kernel.settings import Demands, Rates
+from domain.kernel.settings import Clock, Demands, Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
 from domain.ports.ports import Ports
@@ -49,7 +49,7 @@ from server.runtime.figures import Figures
 from server.workers.activity_writer import ActivityWriter
 from server.workers.message_writer import MessageWriter
 from server.workers.outbox_relay import Relay
-from server.workers.scheduler import Scheduler
+from server.workers.scheduler import Job, Scheduler
 
 PLATFORM = "JobSphere"  # as authenticator apps and passkeys show it
 STATS_SECONDS = 1
@@ -70,8 +70,12 @@ class Container:
 
     KIND = "worker"
 
-    def __init__(self, settings: Settings) -> None:
-        clock = SystemClock()
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, jobs: Sequence[Job] | None = None
+    ) -> None:
+        """`clock` and the periodic `jobs` are others than the usual ones while a history is made
+        (`server seed`)."""
+        clock = clock or SystemClock()
         self.settings = settings
         self.figures = Figures(self.KIND)
         self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
@@ -110,7 +114,7 @@ class Container:
             clock=clock,
             sessions=self.sessions,
             gateway=self.gateway,
-            webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, clock),
+            webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, SystemClock()),
             passwords=Argon2Passwords(),
             waiter=self.relay,
             gauges=self,
@@ -132,7 +136,7 @@ class Container:
             devices=self.tokens,
             public_url=settings.public_url,
         )
-        self.scheduler = Scheduler(self.ports)
+        self.scheduler = Scheduler(self.ports, jobs)
 
     async def start(self, *, listening: bool = False) -> None:
         if not (self.settings.require_second_factor or self.settings.demo):

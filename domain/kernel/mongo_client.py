@@ -26,7 +26,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 import pymongo
-from bson import binary
+from bson import ObjectId, binary
 from motor.frameworks import asyncio as framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo.errors import (
@@ -42,6 +42,8 @@ from domain.kernel.errors import Unavailable
 from domain.kernel.record import Record
 
 T = TypeVar("T")
+
+ids_ahead = [0]  # seconds, see `move_ids`
 
 STATEMENT_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
@@ -296,3 +298,18 @@ async def create_collections(database: Any, kinds: Iterable[type[Record]]) -> No
             except OperationFailure as refused:
                 if refused.code != EXISTS:  # another process created it
                     raise
+
+
+def object_id() -> ObjectId:
+    """A fresh id, which begins with the second of its creation."""
+    fresh = ObjectId()
+    if not ids_ahead[0]:
+        return fresh
+    second = int.from_bytes(fresh.binary[:4], "big") + ids_ahead[0]
+    return ObjectId(second.to_bytes(4, "big") + fresh.binary[4:])
+
+
+def move_ids(seconds: float) -> None:
+    """Let new ids of this process begin so many seconds later than now, or earlier: for a process
+    whose clock is moved, because lists find records of a time by their ids."""
+    ids_ahead[0] = int(seconds)

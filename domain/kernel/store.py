@@ -24,7 +24,6 @@ from collections.abc import (
 from functools import partial
 from typing import Any, TypeVar
 
-from bson import ObjectId
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import UpdateOne
@@ -45,6 +44,7 @@ from domain.kernel.mongo_client import (
     create_collections,
     is_transient,
     lost_answer,
+    object_id,
     seconds_left,
 )
 from domain.kernel.outbox import OutboxRow, Outgoing
@@ -82,7 +82,7 @@ class Duplicate(Exception):
 
 def new_id(prefix: str) -> str:
     """An id with its type in front, which sorts by time of creation: `job_665f...`."""
-    return f"{prefix}_{ObjectId()}"
+    return f"{prefix}_{object_id()}"
 
 
 class Store:

@@ -1,9 +1,10 @@
 """`server dev`: the web process with embedded stores, own secrets, webhooks, demo accounts."""
 
 import base64
+import contextlib
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import ClientSession
@@ -38,8 +39,25 @@ PLACEHOLDERS = {
 LOOPBACK = "127.0.0.1"
 
 
+class Stage(NamedTuple):
+    """The running stores, and the settings of a server on them."""
+
+    settings: Settings
+    addresses: Addresses
+
+
 async def run(environ: Mapping[str, str]) -> None:
     """Serve until cancelled. Raises ConfigError, EmbeddedError or CannotServe."""
+    async with stage(environ) as (settings, addresses), listening(settings) as served:
+        await create_demo_accounts(served.ports)
+        _welcome(settings, addresses)
+        await addresses.first_death()
+
+
+@contextlib.asynccontextmanager
+async def stage(environ: Mapping[str, str]) -> AsyncIterator[Stage]:
+    """Run the stores, publish the environment, and register with the sandbox. Raises ConfigError
+    or EmbeddedError."""
     given = {name: value for name, value in environ.items() if value.strip()}
     stores = [name for name, variable in VARIABLES.items() if variable not in given]
     if "stripe" in stores and "STRIPE_SECRET_KEY" in given:
@@ -64,14 +82,7 @@ async def run(environ: Mapping[str, str]) -> None:
         log_setup.configure(settings.log_level, filter(None, hidden))
         control = {CONTROL_KEY: addresses.control_key} if own_stripe else {}
         with dev_environment.published(settings.data_dir, env.used | control):
-            await _serve(settings, addresses)
-
-
-async def _serve(settings: Settings, addresses: Addresses) -> None:
-    async with listening(settings) as served:
-        await create_demo_accounts(served.ports)
-        _welcome(settings, addresses)
-        await addresses.first_death()
+            yield Stage(settings, addresses)
 
 
 def drain_seconds(environ: Mapping[str, str]) -> int:

@@ -198,12 +198,16 @@ class MessageWriter:
             async with asyncio.timeout(seconds):
                 while any(writer.busy for writer in self._writers):  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.02)
-                self._intents.close_all()
-                while self._intents.busy or self._concluding:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+                await self.conclude()
         await end(self._loops)
         for writer in self._writers:
             writer.refuse()
+
+    async def conclude(self) -> None:
+        """Wait until all that was written is pushed and finished."""
+        self._intents.close_all()
+        while self._intents.busy or self._concluding:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
 
     def post(self, draft: Draft) -> Awaitable[Any]:
         if not self._accepting:

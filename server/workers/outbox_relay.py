@@ -167,10 +167,19 @@ class Relay:
     async def _poll_loop(self) -> None:
         while True:
             try:
-                self.take(await self._claim())
+                await self.poll()
             except Exception:
                 log.warning("outbox not polled", exc_info=True)
             await asyncio.sleep(POLL_SECONDS * (0.75 + random.random() / 2))
+
+    async def poll(self) -> None:
+        """Start work on the rows that are due and belong to no living process."""
+        self.take(await self._claim())
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has rows in hand."""
+        return bool(self._in_hand)
 
     async def _claim(self) -> list[OutboxRow]:
         uow = self._store.single()

@@ -11,23 +11,13 @@ from domain.kernel.settings import Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-from server.adapters.system_clock import SystemClock
+from server.adapters.system_clock import MovableClock
 from server.workers.outbox_relay import Relay
 from tests.support.field_codecs import CODEC
 
 HAPPENED = Event("/job", "job.updated", dict)
 USERS = ("usr_a", "usr_b", "usr_c")
 RATES = Rates(Schedule(1000, 2000), ("USD",))
-
-
-class MovableClock:
-    """The real time, moved forward by the test."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def now(self) -> datetime:
-        return SystemClock().now() + self.ahead
 
 
 class RecordedTask(Task, frozen=True, tag="work"):

@@ -93,19 +93,24 @@ class ControlApi:
         return access.grant(self.store, tenant, body)
 
     def advance_clock(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
-        """Move this tenant's clock forward and run the timers that are due."""
-        seconds = body.get("advance") if isinstance(body, dict) else None
-        if not isinstance(seconds, int | float) or seconds < 0:
-            raise malformed("`advance` is a number of seconds, at least 0", param="advance")
-        tenant.shift += seconds
+        """Move this tenant's clock by `advance` seconds, or let it be `ahead` of the real time by
+        so many, which may be less than 0. Runs the timers that are due."""
+        given = body if isinstance(body, dict) else {}
+        name = "ahead" if "ahead" in given else "advance"
+        seconds = given.get(name)
+        if not isinstance(seconds, int | float) or (name == "advance" and seconds < 0):
+            raise malformed(f"`{name}` is a number of seconds, `advance` at least 0", param=name)
+        tenant.shift = seconds if name == "ahead" else tenant.shift + seconds
         self.store.save_tenant(tenant)
         timers.run_due(self.store, tenant)
         idempotency_keys.delete_expired(self.store, tenant)
         return self.read_clock(tenant, body, query)
 
     def read_clock(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
-        """This tenant's time: `now` in seconds since the epoch, `shift` ahead of real time."""
-        return {"now": tenant.now(), "shift": tenant.shift}
+        """This tenant's time: `now` in seconds since the epoch, `shift` ahead of real time. And the
+        number of webhooks that are not delivered yet."""
+        undelivered = webhook_deliveries.count_undelivered(self.store, tenant)
+        return {"now": tenant.now(), "shift": tenant.shift, "undelivered": undelivered}
 
     def run_external(self, external: external_actions.ExternalAction) -> Action:
         """A control action that performs an external action."""

@@ -15,13 +15,13 @@ from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.store import Store, UnitOfWork, new_id
 from domain.operations.idempotency import Reply
+from server.adapters.system_clock import MovableClock
 from server.workers.message_writer import MessageWriter
 from tests.conftest import Server
 from tests.domain.chat.test_conversations import Talk, listed, meet, refused, seqs
 from tests.domain.kernel.test_store import Failing
 from tests.support.market import Market
 from tests.support.parties import Json, Party
-from tests.support.relay_cluster import MovableClock
 
 # All leases and waiting times have expired since.
 LONG_AGO = LATE_WRITE_WINDOW + timedelta(seconds=30)

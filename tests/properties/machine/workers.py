@@ -11,9 +11,9 @@ import msgspec
 
 from domain.kernel.outbox import LEASE, OutboxRow
 from domain.kernel.store import new_id
+from server.adapters.system_clock import MovableClock
 from server.container import Container
 from server.workers.scheduler import JOBS
-from tests.support.relay_cluster import MovableClock
 
 SOON = timedelta(seconds=1)
 PATIENCE = 30
