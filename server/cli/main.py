@@ -94,6 +94,31 @@ def demo(
 
 
 @app.command()
+def seed(
+    jobs: Annotated[int, typer.Option(min=1, max=20_000, help="How many jobs.")] = 500,
+    days: Annotated[int, typer.Option(min=1, max=60, help="Over how many past days.")] = 30,
+) -> None:
+    """Fill an empty DATA_DIR with people, jobs, chats, money and disputes of the past days.
+
+    It runs the embedded stores itself, so it needs `server dev` to be stopped.
+    """
+    with loading():
+        from server.cli import serve
+        from server.config import ConfigError
+        from server.dev import run as development
+        from server.dev.seed import run as seeding
+        from server.dev.store_kinds import EmbeddedError
+
+    try:
+        work = seeding.run(os.environ, jobs, days)
+        _run(lambda: serve.run(work, development.drain_seconds(os.environ)))
+    except ConfigError as wrong:
+        _fail(str(wrong), WRONG_USE)
+    except EmbeddedError as failed:
+        _fail(str(failed), FAILED)
+
+
+@app.command()
 def audit(
     head: Annotated[
         str, typer.Option(help="The head of the audit trail from an earlier run: SEQ:MAC.")

@@ -1,0 +1,1 @@
+"""`server seed`: a believable history, made by the operations themselves on a moved clock."""
