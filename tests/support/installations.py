@@ -4,7 +4,7 @@ import asyncio
 import base64
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,14 @@ import pytest
 from aiohttp import web, web_app
 from pymongo import MongoClient
 
+from domain.kernel.settings import Clock
 from domain.kernel.store import Store
 from domain.ports.ports import Ports
 from server.app import Web
 from server.config import Settings, load
 from server.dev.stores import Addresses
 from server.http.protocol import HttpRunner
+from server.workers.scheduler import Job
 from tests.support import stripe_oracle
 from tests.support.market import Market
 from tests.support.parties import LEAST_COST
@@ -108,12 +110,14 @@ async def new_installation(
 
 
 @asynccontextmanager
-async def running_server(installation: Installation) -> AsyncIterator[Server]:
-    """A server in this event loop."""
+async def running_server(
+    installation: Installation, clock: Clock | None = None, jobs: Sequence[Job] | None = None
+) -> AsyncIterator[Server]:
+    """A server in this event loop; with another clock and other periodic jobs, if given."""
     with pytest.MonkeyPatch.context() as patched:
         # A hash of a password takes 0.1 s of CPU time otherwise.
         patched.setattr("server.adapters.argon2_passwords.COST", LEAST_COST)
-        served = Web(installation.settings)
+        served = Web(installation.settings, clock, jobs)
     runner = HttpRunner(served.application(), shutdown_timeout=1)
     await runner.setup()
     try:

@@ -144,7 +144,7 @@ class JobStory:
     async def _chat(self, rounds: int) -> None:
         for _ in range(rounds):
             await self.world.pause(self.plan.hours * 0.1)
-            picture = "before" if self.luck.random() < 0.25 else ""
+            picture = "before" if self.luck.random() < 0.2 else ""
             lines = TEXTS.questions[:1] if picture else TEXTS.questions[1:]
             asked = await self.say(self.customer, lines, picture)
             if self.luck.random() < 0.3:
@@ -246,7 +246,8 @@ class JobStory:
         await world.pause(plan.hours * 0.5)
         await self.contractor.call("job.start", job_id=self.job["id"])
         await world.pause(plan.hours * 0.5)
-        await self.say(self.contractor, TEXTS.progress, "before")
+        picture = "before" if self.plan.customer or self.luck.random() < 0.3 else ""
+        await self.say(self.contractor, TEXTS.progress, picture)
         if plan.ending is Ending.WORKING:
             return await self._last_word()
         for number in range(1, plan.parts + 1):
@@ -259,7 +260,8 @@ class JobStory:
         await self._end()
 
     async def _deliver(self, number: int) -> None:
-        files = [await self._picture(self.contractor, "after")] if self.luck.random() < 0.7 else []
+        shown = self.plan.contractor or self.luck.random() < 0.4
+        files = [await self._picture(self.contractor, "after")] if shown else []
         await self.contractor.call(
             "job.deliver",
             job_id=self.job["id"],

@@ -1,0 +1,93 @@
+"""`server seed`: a short history on a server of the test, and what it refuses."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.audit_trail import verification
+from domain.bidding.offers import Offer
+from domain.chat.conversation import Message
+from domain.disputes.dispute import Dispute
+from domain.jobs.job import Job
+from domain.kernel.store import UnitOfWork
+from domain.reconciliation.books_audit import Report
+from server.adapters.system_clock import MovableClock
+from server.cli.audit import all_lines
+from server.container import CannotServe
+from server.dev.seed import run as seeding
+from server.dev.seed import timeline
+from server.dev.seed.sandbox import Sandbox
+from tests.conftest import Installation, Server, running_server
+
+JOBS, DAYS = 8, 11
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+async def server(installation: Installation, clock: MovableClock) -> AsyncIterator[Server]:
+    async with running_server(installation, clock, jobs=()) as server:
+        yield server
+
+
+@pytest.fixture
+async def sandbox(installation: Installation) -> AsyncIterator[Sandbox]:
+    mine = installation.sandbox
+    control = mine.control_headers["Sandbox-Control-Key"]
+    sandbox = Sandbox(mine.base, mine.key, mine.publishable_key, control)
+    yield sandbox
+    await sandbox.close()
+
+
+async def statuses(uow: UnitOfWork, kind: type) -> set[str]:
+    return set(await uow.distinct(kind, "status", {}))
+
+
+async def test_a_history_is_spread_over_its_days_and_its_books_are_exact(
+    server: Server,
+    clock: MovableClock,
+    sandbox: Sandbox,
+    books: Callable[[], Awaitable[Report]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Guard: `timeline.Timeline`, `mongo_client.move_ids`, `ControlApi.advance_clock`: what happens
+    has the time of its story in its ids, here and at Stripe, and the audit finds nothing."""
+    monkeypatch.setattr(timeline, "LONGEST_STEP", timedelta(hours=4))
+    began = datetime.now(UTC)
+    told = await seeding.play(server.web, clock, sandbox, JOBS, DAYS)
+    assert told.failures == []
+    assert clock.ahead == timedelta()
+    assert (await sandbox.control("clock"))["shift"] == 0
+
+    uow = server.store.single()
+    jobs = await uow.all(Job, {}, (("_id", 1),))
+    assert len(jobs) > JOBS  # one more is by somebody who is banned then
+    span = jobs[-1].created_at - jobs[0].created_at
+    assert began - timedelta(days=DAYS) < jobs[0].created_at < began - timedelta(days=8)
+    assert timedelta(days=6) < span < timedelta(days=DAYS)
+    for record in (*jobs, *await uow.all(Message, {})):
+        second = int(record.id.partition("_")[2][:8], 16)
+        assert abs(second - record.created_at.timestamp()) < 60, record
+    assert await statuses(uow, Job) >= {"open", "in_progress", "completed"}
+    assert await statuses(uow, Offer) >= {"pending", "countered", "accepted"}
+    assert await statuses(uow, Dispute) == {"proposed"}
+
+    assert (await books()).differences == []
+    lines = await all_lines(server.web)
+    assert lines.count == 0
+    assert lines.compared["transfer"] > 2
+    assert (await verification.verify(server.ports)).findings == []
+    with pytest.raises(CannotServe, match="has jobs already"):
+        await seeding.play(server.web, clock, sandbox, JOBS, DAYS)
+
+
+def test_a_history_is_played_on_own_stores_only() -> None:
+    """Guard: `run.refuse_foreign`: nobody's database gets people whom nobody knows."""
+    seeding.refuse_foreign({"DATA_DIR": "here", "PORT": "1"})
+    for name in ("MONGO_URL", "REDIS_URL", "STRIPE_SECRET_KEY"):
+        with pytest.raises(CannotServe, match=name):
+            seeding.refuse_foreign({name: "elsewhere"})
