@@ -62,8 +62,9 @@ ALLOWED_SERVER = {
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "runtime config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config admission cross_origin disk_space readiness rate_limits refusal_log"
-    " operation_calls revocations adapters authentication http meta realtime container",
-    "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
+    " operation_calls revocations workers adapters authentication http meta realtime container",
+    "dev": "runtime config log_setup disk_space demo_accounts dev_environment workers adapters http"
+    " container app",
     "cli": "runtime config log_setup demo_accounts dev_environment rate_limits container app dev",
     "__main__": "cli",
 }

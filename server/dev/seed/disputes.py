@@ -1,13 +1,9 @@
 """What goes wrong with the money of a job: disputes, chargebacks, refunds by administrators."""
 
-from typing import TYPE_CHECKING
-
 from server.dev.seed import texts
+from server.dev.seed.deal import Deal
 from server.dev.seed.plans import Ending
 from server.dev.seed.texts import TEXTS
-
-if TYPE_CHECKING:
-    from server.dev.seed.job_story import JobStory
 
 EVIDENCE = (
     "The work was agreed in writing, delivered and approved by the cardholder in our system. The "
@@ -15,7 +11,7 @@ EVIDENCE = (
 )
 
 
-async def dispute(story: "JobStory") -> None:
+async def dispute(story: Deal) -> None:
     """The customer disputes the last part. Raises Over, DomainError."""
     plan, luck, world = story.plan, story.luck, story.world
     customer, contractor = story.customer, story.contractor
@@ -62,7 +58,7 @@ async def dispute(story: "JobStory") -> None:
     )
 
 
-async def refund_later(story: "JobStory") -> None:
+async def refund_later(story: Deal) -> None:
     """An administrator refunds a part of completed work. Raises Over, DomainError."""
     await story.world.pause(60)
     await story.luck.choice(story.world.admins).call(
@@ -73,7 +69,7 @@ async def refund_later(story: "JobStory") -> None:
     )
 
 
-async def charge_back(story: "JobStory") -> None:
+async def charge_back(story: Deal) -> None:
     """The customer's bank takes the money back, and may decide. Raises Over, DomainError."""
     world, plan, luck = story.world, story.plan, story.luck
     await world.pause(50)

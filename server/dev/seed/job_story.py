@@ -1,33 +1,19 @@
 """The story of one job, from its posting to the end that its plan names."""
 
-from typing import Any
-
-from domain.deals.payment import Payment
-from domain.kernel.money import CURRENCIES
 from server.dev.seed import texts
+from server.dev.seed.deal import Deal
 from server.dev.seed.disputes import charge_back, dispute, refund_later
-from server.dev.seed.plans import Ending, Plan
+from server.dev.seed.plans import Ending
 from server.dev.seed.sandbox import Json
 from server.dev.seed.texts import TEXTS
-from server.dev.seed.world import Person, World, place_of
+from server.dev.seed.world import place_of
 
 PARTS = {2: (45, 55), 3: (30, 45, 25)}  # hundredths of an offer
 WHOLE = 100
 
 
-class JobStory:
+class JobStory(Deal):
     """Each step is what people do, and how long they take. `tell` raises Over and DomainError."""
-
-    job: Json
-    offer: Json
-    talk: Json  # the conversation
-
-    def __init__(self, world: World, plan: Plan) -> None:
-        self.world = world
-        self.luck = world.luck
-        self.plan = plan
-        self.customer = plan.customer or world.luck.choice(world.customers)
-        self.applications: dict[str, Json] = {}
 
     async def tell(self) -> None:
         plan = self.plan
@@ -67,20 +53,12 @@ class JobStory:
             description=text,
             category=idea.category,
             skills=list(idea.skills),
-            budget_min_amount=self._minor(wished * 8 // 10, town.currency),
-            budget_max_amount=self._minor(wished * 12 // 10, town.currency),
+            budget_min_amount=self.minor(wished * 8 // 10, town.currency),
+            budget_max_amount=self.minor(wished * 12 // 10, town.currency),
             currency=town.currency,
             location=place_of(town, luck) if idea.on_site else None,
         )
-        self.amount = self._minor(wished, town.currency)
-
-    def _minor(self, units: int, currency: str) -> int:
-        return units * int(10 ** CURRENCIES[currency].exponent)
-
-    def rounded(self, amount: int) -> int:
-        """To whole units of the currency."""
-        unit = self._minor(1, self.job["currency"])
-        return int(max(1, round(amount / unit)) * unit)
+        self.amount = self.minor(wished, town.currency)
 
     async def _apply(self) -> None:
         wanted, found = self.plan.applicants, list(self.world.contractors)
@@ -116,30 +94,6 @@ class JobStory:
         await self.customer.call("job.cancel", job_id=self.job["id"])
 
     # -- talking -----------------------------------------------------------------------------
-
-    def other(self, person: Person) -> Person:
-        return self.contractor if person is self.customer else self.customer
-
-    async def say(
-        self, author: Person, lines: tuple[str, ...], picture: str = "", **slots: str
-    ) -> Json:
-        """A message, which the other side reads after some minutes. `picture`: before or after."""
-        files = [await self._picture(author, picture)] if picture else []
-        message: Json = await author.call(
-            "chat.send",
-            conversation_id=self.talk["id"],
-            text=texts.line(lines, self.luck, **slots),
-            file_ids=files,
-        )
-        await self.world.moments()
-        await self.read(self.other(author), message)
-        return message
-
-    async def read(self, reader: Person, message: Json) -> None:
-        await reader.call("chat.read", conversation_id=self.talk["id"], seq=message["seq"])
-
-    async def _picture(self, author: Person, when: str) -> str:
-        return await author.upload(self.plan.idea.picture, finished=when == "after")
 
     async def _chat(self, rounds: int) -> None:
         for _ in range(rounds):
@@ -261,7 +215,7 @@ class JobStory:
 
     async def _deliver(self, number: int) -> None:
         shown = self.plan.contractor or self.luck.random() < 0.4
-        files = [await self._picture(self.contractor, "after")] if shown else []
+        files = [await self.picture_of(self.contractor, "after")] if shown else []
         await self.contractor.call(
             "job.deliver",
             job_id=self.job["id"],
@@ -292,7 +246,3 @@ class JobStory:
                 await refund_later(self)
             case Ending.CHARGED_BACK | Ending.CHARGEBACK_WON | Ending.CHARGEBACK_LOST:
                 await charge_back(self)
-
-    async def payment(self) -> Any:
-        """The payment of the offer, as it is stored."""
-        return await self.world.record(Payment, self.offer["payment_id"])

@@ -2,15 +2,12 @@
 
 import random
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from server.dev.seed import texts
 from server.dev.seed.texts import TEXTS
-
-if TYPE_CHECKING:
-    from server.dev.seed.world import Person
+from server.dev.seed.world import Person
 
 
 class Ending(StrEnum):
@@ -87,8 +84,8 @@ class Plan(msgspec.Struct, kw_only=True):
     parts: int = 1  # milestones
     countered: bool = False
     rejected: bool = False
-    customer: "Person | None" = None
-    contractor: "Person | None" = None
+    customer: Person | None = None
+    contractor: Person | None = None
 
 
 def by_chance(luck: random.Random) -> Plan:
