@@ -45,7 +45,7 @@ ALLOWED = {
 }
 MAY_IMPORT_ALL = {"registry"}
 
-# The same for server/. Only cli/main.py imports dev/, in the commands `dev` and `demo`.
+# The same for server/. Only cli/main.py imports dev/, in the commands `dev`, `demo` and `seed`.
 ALLOWED_SERVER = {
     "config": "redaction",
     "log_setup": "redaction",
