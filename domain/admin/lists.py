@@ -17,6 +17,7 @@ from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import created_between, given
 from domain.kernel.email_address import email_to_find
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.fields import (
     ContractorId,
     Currency,
@@ -26,8 +27,9 @@ from domain.kernel.fields import (
     OfferId,
     about,
 )
+from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.record import ANY_TIME, Page
-from domain.kernel.store import UnitOfWork
+from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, Moment, PageSize, Style
@@ -36,8 +38,11 @@ from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 V = TypeVar("V", bound=msgspec.Struct)
 OLDEST_ID = (("_id", 1),)
-
-USER_IDS = {User.PREFIX: "_id", "acct": "connect_id", "cus": "customer_id"}  # by their beginning
+LARGEST = (("amount", -1), ("_id", -1))
+HOLD_EXPIRY = (("capture_before", 1), ("_id", 1))
+# The field of an id, by its beginning.
+USER_IDS = {User.PREFIX: "_id", "acct": "connect_id", "cus": "customer_id"}
+PAYMENT_IDS = {"pi": "intent_id", "ch": "charge_id", "py": "charge_id"}
 
 Fact = Annotated[str, Limits(min_length=1, max_length=200)]
 Kind = Annotated[str, Limits(min_length=1, max_length=40)]
@@ -181,7 +186,11 @@ class SeenPayment(msgspec.Struct, frozen=True):
 
 
 class Payments(Command, frozen=True):
-    """`since` and `until` are times with their time zone."""
+    """`since`, `until` and `hold_until` are times with their time zone.
+
+    With `hold_until` these are the holds that expire before it, the first to expire first; with
+    `min_amount` the largest payments first.
+    """
 
     status: Annotated[PaymentStatus | None, about("Only payments in this state.")] = None
     customer_id: Annotated[Id | None, about("Only payments of this customer.")] = None
@@ -190,21 +199,57 @@ class Payments(Command, frozen=True):
     job_id: Annotated[Id | None, about("Only payments for this job.")] = None
     since: Annotated[Moment | None, about("Only offers made from this time on.")] = None
     until: Annotated[Moment | None, about("Only offers made before this time.")] = None
+    q: Annotated[
+        Id | None,
+        about("Only the payment with this id, or with this one at Stripe: pi_..., ch_..."),
+    ] = None
+    currency: Annotated[CurrencyCode | None, about("Only payments in this currency.")] = None
+    min_amount: Annotated[
+        Annotated[int, Limits(ge=1, le=MAX_AMOUNT)] | None,
+        about("Only payments of this amount or more, in minor units of `currency`."),
+    ] = None
+    failure: Annotated[
+        Kind | None, about("Only payments that failed for this reason, such as generic_decline.")
+    ] = None
+    hold_until: Annotated[
+        Moment | None, about("Only money that is held, and only until before this time.")
+    ] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 @operation("admin.payments", roles=ADMINS, style=Style.READ)
 async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page[SeenPayment]:
-    """List all payments, newest first."""
+    """List all payments, newest first. Raises Invalid for `min_amount` without `currency`."""
+    if cmd.min_amount and not cmd.currency:
+        raise Invalid("give the currency of the amount.", field="currency", rule=Rule.REQUIRED)
+    where, sort = _payments_where(cmd), LARGEST if cmd.min_amount else NEWEST
+    if cmd.hold_until:
+        where |= {"capture_before": {"$lt": cmd.hold_until}}
+        where["status"] = PaymentStatus.AUTHORIZED
+        sort = HOLD_EXPIRY
+    page = await uow.page(Payment, where, sort=sort, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)
+
+
+def _payments_where(cmd: Payments) -> dict[str, Any]:
     where = given(
-        status=cmd.status, customer_id=cmd.customer_id, offer_id=cmd.offer_id, job_id=cmd.job_id
+        status=cmd.status,
+        customer_id=cmd.customer_id,
+        offer_id=cmd.offer_id,
+        job_id=cmd.job_id,
+        currency=cmd.currency,
+        failure=cmd.failure,
     )
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
+    if cmd.min_amount:
+        where["amount"] = {"$gte": cmd.min_amount}
     where |= created_between(Payment.PREFIX, cmd.since, cmd.until)
-    page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)
+    if cmd.q:
+        field = PAYMENT_IDS.get(cmd.q.partition("_")[0], "_id")
+        where = {"$and": [where, {field: cmd.q}]} if field in where else where | {field: cmd.q}
+    return where
 
 
 # -- money -----------------------------------------------------------------------------------
@@ -306,12 +351,18 @@ class SeenTransaction(msgspec.Struct, frozen=True):
 
 
 class Transactions(Command, frozen=True):
-    """`fact` is the unique name of one transaction, such as `capture:pay_...`."""
+    """`fact` is the unique name of one transaction, such as `capture:pay_...`. `since` and `until`
+    are times with their time zone."""
 
     user_id: Annotated[Id | None, about("Only transactions that this user sees.")] = None
     offer_id: Annotated[Id | None, about("Only transactions about this offer.")] = None
     kind: Annotated[Kind | None, about("Only movements of this kind.")] = None
     withdrawal_id: Annotated[Id | None, about("Only transactions about this withdrawal.")] = None
+    account: Annotated[
+        Fact | None, about("Only movements of this account, such as platform or escrow:ofr_...")
+    ] = None
+    since: Annotated[Moment | None, about("Only what was booked from this time on.")] = None
+    until: Annotated[Moment | None, about("Only what was booked before this time.")] = None
     fact: Annotated[
         Fact | None, about("The transaction with this unique name, such as capture:pay_...")
     ] = None
@@ -328,6 +379,7 @@ async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page
         withdrawal_id=cmd.withdrawal_id,
         kind=cmd.kind,
         fact=cmd.fact,
-    )
+        accounts=cmd.account,
+    ) | created_between(Transaction.PREFIX, cmd.since, cmd.until)
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenTransaction, row) for row in page.items], page.next_cursor)

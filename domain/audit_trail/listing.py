@@ -19,8 +19,8 @@ from domain.operations.operation import operation
 
 
 class List(Command, frozen=True):
-    """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time
-    with its zone."""
+    """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` and
+    `until` are times with their zone."""
 
     actor_id: Annotated[Id | None, about("Only rows of this user.")] = None
     operation: Annotated[Id | None, about("Only rows of this operation, such as admin.refund.")] = (
@@ -28,6 +28,7 @@ class List(Command, frozen=True):
     )
     subject: Annotated[Id | None, about("Only rows about what has this id.")] = None
     since: Annotated[Moment | None, about("Only rows from this time on.")] = None
+    until: Annotated[Moment | None, about("Only rows before this time.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -55,7 +56,7 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[AuditList
     """The audit trail, newest first."""
     where = documents.given(
         actor_id=cmd.actor_id, operation=cmd.operation, subjects=cmd.subject
-    ) | documents.created_between(AuditRow.PREFIX, cmd.since)
+    ) | documents.created_between(AuditRow.PREFIX, cmd.since, cmd.until)
     # A row that is chained between the two queries is read twice, never missed.
     pages = [
         await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit, share=2)

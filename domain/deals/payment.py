@@ -78,6 +78,10 @@ class Payment(Record, frozen=True):
         Index((("job_id", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("updated_at", 1))),
+        Index((("status", 1), ("capture_before", 1), ("_id", 1))),
+        Index((("currency", 1), ("_id", -1))),
+        Index((("currency", 1), ("amount", 1), ("_id", 1))),
+        Index((("failure", 1), ("_id", -1)), where={"failure": {"$gt": ""}}),
         Index((("captured_at", 1),), where={"captured_at": ANY_TIME}),
         Index((("failed_at", 1),), where={"failed_at": ANY_TIME}),
     )

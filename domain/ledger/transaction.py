@@ -28,6 +28,7 @@ class Transaction(Record, frozen=True):
         Index((("fact", 1),), unique=True),
         Index((("users", 1), ("_id", -1))),
         Index((("accounts", 1), ("created_at", 1))),
+        Index((("accounts", 1), ("_id", -1))),
         Index((("users", 1), ("created_at", 1), ("_id", 1))),
         Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
         Index((("withdrawal_id", 1),), where={"withdrawal_id": {"$gt": ""}}),

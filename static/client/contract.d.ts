@@ -436,8 +436,8 @@ export interface AdminAssignmentsFields {
 export type AdminAuditChainFields = Record<string, never>;
 
 /**
- * `operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time with
- * its zone.
+ * `operation` such as `admin.refund`; `subject` is the id of what was changed; `since` and `until`
+ * are times with their zone.
  */
 export interface AdminAuditFields {
   /** Only rows of this user. */
@@ -448,6 +448,8 @@ export interface AdminAuditFields {
   subject?: string | null;
   /** Only rows from this time on. */
   since?: string | null;
+  /** Only rows before this time. */
+  until?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -626,7 +628,7 @@ export interface AdminPaymentFields {
   payment_id: string;
 }
 
-/** `since` and `until` are times with their time zone. */
+/** `since`, `until` and `hold_until` are times with their time zone. */
 export interface AdminPaymentsFields {
   /** Only payments in this state. */
   status?: PaymentStatus | null;
@@ -642,6 +644,16 @@ export interface AdminPaymentsFields {
   since?: string | null;
   /** Only offers made before this time. */
   until?: string | null;
+  /** Only the payment with this id, or with this one at Stripe: pi_..., ch_... */
+  q?: string | null;
+  /** Only payments in this currency. */
+  currency?: string | null;
+  /** Only payments of this amount or more, in minor units of `currency`. */
+  min_amount?: number | null;
+  /** Only payments that failed for this reason, such as generic_decline. */
+  failure?: string | null;
+  /** Only money that is held, and only until before this time. */
+  hold_until?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -770,7 +782,10 @@ export interface AdminSessionsFields {
   user_id: string;
 }
 
-/** `fact` is the unique name of one transaction, such as `capture:pay_...`. */
+/**
+ * `fact` is the unique name of one transaction, such as `capture:pay_...`. `since` and `until` are
+ * times with their time zone.
+ */
 export interface AdminTransactionsFields {
   /** Only transactions that this user sees. */
   user_id?: string | null;
@@ -780,6 +795,12 @@ export interface AdminTransactionsFields {
   kind?: string | null;
   /** Only transactions about this withdrawal. */
   withdrawal_id?: string | null;
+  /** Only movements of this account, such as platform or escrow:ofr_... */
+  account?: string | null;
+  /** Only what was booked from this time on. */
+  since?: string | null;
+  /** Only what was booked before this time. */
+  until?: string | null;
   /** The transaction with this unique name, such as capture:pay_... */
   fact?: string | null;
   /** The `next_cursor` of the page before. */

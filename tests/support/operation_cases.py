@@ -144,7 +144,7 @@ CASES = {
     "admin.assign": Case("subject to", ALL),
     "admin.assignments": Case("assignee_id subjects cursor limit", ALL),
     "admin.processes": Case("", ALL),
-    "admin.audit": Case("actor_id operation subject since cursor limit", ALL),
+    "admin.audit": Case("actor_id operation subject since until cursor limit", ALL),
     "admin.audit_chain": Case("", ALL),
     "admin.audit_verify": Case("", ALL),
     "admin.dead_letters": Case("lane cursor limit", ALL),
@@ -190,11 +190,15 @@ CASES = {
     "admin.offer": Case("offer_id", ALL),
     "admin.payment": Case("payment_id", ALL),
     "admin.payments": Case(
-        "status customer_id contractor_id offer_id job_id since until cursor limit", ALL
+        "status customer_id contractor_id offer_id job_id since until q currency min_amount "
+        "failure hold_until cursor limit",
+        ALL,
     ),
     "admin.wallets": Case("user_id currency kind nonzero cursor limit", ALL),
     "admin.withdrawals": Case("user_id status cursor limit", ALL),
-    "admin.transactions": Case("user_id offer_id withdrawal_id kind fact cursor limit", ALL),
+    "admin.transactions": Case(
+        "user_id offer_id withdrawal_id kind fact account since until cursor limit", ALL
+    ),
     "admin.commissions": Case("start end bucket currency", ALL),
 }
 
@@ -270,6 +274,9 @@ VALUES: Json = {
     "method_id": "pm_1none",
     "object_id": "ch_1none",
     "until": "2026-02-28T00:00:00Z",
+    "hold_until": "2026-02-28T00:00:00Z",
+    "min_amount": 1000,
+    "failure": "generic_decline",
     "refund_amount": 0,
     "reason": "quality",
     "product_description": "A.",
@@ -322,6 +329,7 @@ STATUS = {
 SPECIAL = {
     "admin.payments": {"since": "2026-01-31T00:00:00Z"},
     "admin.audit": {"since": "2026-01-31T00:00:00Z"},
+    "admin.transactions": {"since": "2026-01-31T00:00:00Z"},
     "chat.search": {"q": "hello"},
     "chat.report": {"reason": "abuse"},
     "chat.send": {"text": "Hello?"},

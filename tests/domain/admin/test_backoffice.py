@@ -103,9 +103,42 @@ async def test_payments_by_party_status_and_time(completed_work):
         await ids(until=made.isoformat()) == await ids(job_id=completed_work.job["id"]) == [first]
     )
     assert await ids(since=(made + timedelta(milliseconds=1)).isoformat()) == []
+    stored = await other.stored_payment()
+    assert await ids(q=stored.intent_id) == await ids(q=stored.charge_id) == [second]
+    assert await ids(q=first, until=made.isoformat()) == [first]
+    assert await ids(q=second, until=made.isoformat()) == []
+    assert await ids(currency="usd", min_amount=100_000) == [second, first]
+    assert await ids(currency="USD", min_amount=100_001) == await ids(currency="EUR") == []
+    assert await ids(failure="generic_decline") == []
+    with pytest.raises(Refused) as refused:
+        await admin.call("/admin", "payments", {"min_amount": 1})
+    assert refused.value.details["field"] == "currency"
     [payment] = await listed(admin, "payments", customer_id=completed_work.customer.id)
     stored = await completed_work.stored_payment()
     assert (payment["intent_id"], payment["charge_id"]) == (stored.intent_id, stored.charge_id)
+
+
+async def test_holds_are_listed_in_the_order_in_which_they_expire(market, completed_work):
+    """Guard: `hold_until` of `lists.payments`."""
+    admin, customer, contractor = await market.admin(), await market.customer(), None
+    held = []
+    for number in range(2):
+        contractor, job = await market.contractor(), await market.job(customer)
+        await market.application(contractor, job)
+        offer = await market.offer(customer, contractor, job)
+        held.append((await market.store.single().get(Payment, offer["payment_id"])).id)
+        until = datetime(2026, 12, 24 - number, tzinfo=UTC)
+        await market.store.single().change(Payment, held[-1], capture_before=until)
+
+    async def ids(until, **fields):
+        page = await admin.call("/admin", "payments", {"hold_until": until, **fields})
+        return [payment["id"] for payment in page["items"]], page["next_cursor"]
+
+    assert await ids("2026-12-31T00:00:00Z") == (held[::-1], None)
+    assert await ids("2026-12-24T00:00:00Z") == (held[1:], None)
+    first, cursor = await ids("2026-12-31T00:00:00Z", limit=1)
+    rest, _ = await ids("2026-12-31T00:00:00Z", limit=1, cursor=cursor)
+    assert first + rest == held[::-1]
 
 
 async def test_offers_of_all_sides_are_read(market, completed_work):
@@ -158,6 +191,12 @@ async def test_wallets_and_the_journal(completed_work):
     [captured] = await listed(admin, "transactions", fact=fact)
     assert [captured] == await listed(admin, "transactions", kind="captured")
     assert captured["users"] == [completed_work.customer.id]
+    of_escrow = await listed(admin, "transactions", account=f"escrow:{completed_work.offer['id']}")
+    assert [t["kind"] for t in of_escrow] == kinds[1:]
+    at = captured["created_at"]
+    assert kinds[-1] not in [t["kind"] for t in await listed(admin, "transactions", until=at)]
+    later = await listed(admin, "transactions", since=at, account="world:stripe")
+    assert "captured" in [t["kind"] for t in later]
 
 
 async def test_withdrawals_of_all_contractors(completed_work):
@@ -210,6 +249,7 @@ async def test_lists_show_no_secrets(completed_work):
 
 
 # Without `nonzero`: the embedded server uses an index for equality conditions only.
+SOON = datetime(2026, 12, 24, tzinfo=UTC)
 LISTS = [
     ("users", Users(role=Role.CUSTOMER), User, "role_1__id_-1"),
     ("users", Users(q="u7@people.test"), User, "email_digest_1"),
@@ -231,6 +271,12 @@ LISTS = [
     ("wallets", Wallets(kind="debt", nonzero=False), Balance, "kind_1"),
     ("withdrawals", Withdrawals(user_id="usr_7"), Withdrawal, "user_id_1__id_-1"),
     ("withdrawals", Withdrawals(status="paid"), Withdrawal, "status_1__id_-1"),
+    ("payments", Payments(failure="expired_card"), Payment, "failure_1__id_-1"),
+    ("payments", Payments(currency="USD", min_amount=9), Payment, "currency_1_amount_1__id_1"),
+    ("payments", Payments(currency="EUR"), Payment, "currency_1__id_-1"),
+    ("payments", Payments(q="pi_7_failed"), Payment, "intent_id_1"),
+    ("payments", Payments(hold_until=SOON), Payment, "status_1_capture_before_1__id_1"),
+    ("transactions", Transactions(account="wallet:usr_7:available"), Transaction, "accounts_1"),
     ("transactions", Transactions(user_id="usr_7"), Transaction, "users_1"),
     ("transactions", Transactions(kind="withdrawn"), Transaction, "kind_1__id_-1"),
     ("transactions", Transactions(fact="usr_7:7"), Transaction, "fact_1"),
@@ -266,6 +312,26 @@ def user_of(number, now, **stamps):
     )
 
 
+def payment_of(number, status, **stamps):
+    chosen = number == 7
+    return Payment(
+        id=new_id("pay"),
+        offer_id="ofr_1",
+        job_id="job_1",
+        job_title="Paint the fence",
+        customer_id=f"usr_{number}",
+        amount=9 if chosen else 1,
+        contractor_id=f"usr_{(number + 1) % 10}",
+        currency="EUR" if number == 5 else "USD",
+        status=status,
+        visible=number % 3 == 0,
+        intent_id=f"pi_{number}_{status}",
+        failure="expired_card" if status == "failed" and chosen else None,
+        capture_before=SOON - timedelta(days=1 if chosen else -1),
+        **stamps,
+    )
+
+
 async def fill(store):
     """Add ten users with records of every kind, one frozen and one banned."""
     uow = store.single()
@@ -273,22 +339,8 @@ async def fill(store):
     stamps = {"created_at": now, "updated_at": now}
     for number, id in ((number, f"usr_{number}") for number in range(10)):
         await uow.add(user_of(number, now, **stamps))
-        for status in ("captured", "failed"):
-            await uow.add(
-                Payment(
-                    id=new_id("pay"),
-                    offer_id="ofr_1",
-                    job_id="job_1",
-                    job_title="Paint the fence",
-                    customer_id=id,
-                    amount=1,
-                    contractor_id=f"usr_{(number + 1) % 10}",
-                    currency="USD",
-                    status=status,
-                    visible=number % 3 == 0,
-                    **stamps,
-                )
-            )
+        for status in ("captured", "failed", "authorized"):
+            await uow.add(payment_of(number, status, **stamps))
         await uow.add(
             Offer(
                 id=new_id("ofr"),

@@ -451,8 +451,8 @@ class AdminAssignmentsFields(TypedDict):
 
 
 class AdminAuditFields(TypedDict):
-    """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time
-    with its zone.
+    """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` and
+    `until` are times with their zone.
     """
 
     # Only rows of this user.
@@ -463,6 +463,8 @@ class AdminAuditFields(TypedDict):
     subject: NotRequired[str | None]
     # Only rows from this time on.
     since: NotRequired[str | None]
+    # Only rows before this time.
+    until: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -637,7 +639,7 @@ class AdminPaymentFields(TypedDict):
 
 
 class AdminPaymentsFields(TypedDict):
-    """`since` and `until` are times with their time zone."""
+    """`since`, `until` and `hold_until` are times with their time zone."""
 
     # Only payments in this state.
     status: NotRequired[PaymentStatus | None]
@@ -653,6 +655,16 @@ class AdminPaymentsFields(TypedDict):
     since: NotRequired[str | None]
     # Only offers made before this time.
     until: NotRequired[str | None]
+    # Only the payment with this id, or with this one at Stripe: pi_..., ch_...
+    q: NotRequired[str | None]
+    # Only payments in this currency.
+    currency: NotRequired[str | None]
+    # Only payments of this amount or more, in minor units of `currency`.
+    min_amount: NotRequired[int | None]
+    # Only payments that failed for this reason, such as generic_decline.
+    failure: NotRequired[str | None]
+    # Only money that is held, and only until before this time.
+    hold_until: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -776,7 +788,9 @@ class AdminSessionsFields(TypedDict):
 
 
 class AdminTransactionsFields(TypedDict):
-    """`fact` is the unique name of one transaction, such as `capture:pay_...`."""
+    """`fact` is the unique name of one transaction, such as `capture:pay_...`. `since` and `until`
+    are times with their time zone.
+    """
 
     # Only transactions that this user sees.
     user_id: NotRequired[str | None]
@@ -786,6 +800,12 @@ class AdminTransactionsFields(TypedDict):
     kind: NotRequired[str | None]
     # Only transactions about this withdrawal.
     withdrawal_id: NotRequired[str | None]
+    # Only movements of this account, such as platform or escrow:ofr_...
+    account: NotRequired[str | None]
+    # Only what was booked from this time on.
+    since: NotRequired[str | None]
+    # Only what was booked before this time.
+    until: NotRequired[str | None]
     # The transaction with this unique name, such as capture:pay_...
     fact: NotRequired[str | None]
     # The `next_cursor` of the page before.
