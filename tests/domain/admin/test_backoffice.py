@@ -1,6 +1,5 @@
-"""Lists and bans of the back office: filters, pages, hidden fields and the cost of queries."""
+"""Lists of the back office: filters, pages, hidden fields and the cost of queries."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,6 @@ from domain.admin.lists import Payments, Transactions, Users, Wallets, Withdrawa
 from domain.admin.offers import Offers
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.fulfillment import auto_completion
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
 from domain.kernel.money import Schedule
@@ -403,144 +401,3 @@ async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
         plan, stats = explained["queryPlanner"]["winningPlan"], explained["executionStats"]
         assert f"'indexName': '{index}" in str(plan), command
         assert stats["totalDocsExamined"] <= 2 * stats["nReturned"], command
-
-
-# -- banning -------------------------------------------------------------------------------------
-
-
-async def login(market, party):
-    body = {"email": party.email, "password": "correct horse battery"}
-    status, answer = await market.anonymous_client().http("POST", "/api/account/login", body)
-    return status, answer.get("code")
-
-
-async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
-    """Guard: `ended_sessions_reply` as the reply of `bans.ban`, and `Banned` in `sign_in.login`;
-    and `EndSessions`, when the process ends between the two."""
-    one, two = await processes.web(), await processes.web()
-    market = processes.market
-    admin, user = await market.admin(url=one.url), await market.customer(url=one.url)
-    elsewhere = await market.sign_in(user.user, url=two.url)
-    assert await login(market, user) == (200, None)
-    banned = await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
-    assert banned["banned_at"] and banned["ban_reason"] == "Fraud"
-    for party in (user, elsewhere):
-        await party.wait_until_disconnected(seconds=1)
-        assert (await party.http("GET", "/api/account/me"))[1]["code"] == "unauthenticated"
-        refresh = {"refresh_token": party.refresh_token}
-        assert (await party.http("POST", "/api/account/refresh", refresh))[0] == 401
-        with pytest.raises(Refused) as refused:
-            await party.connect()
-        assert refused.value.code == "unauthenticated"
-    assert await login(market, user) == (403, "banned")
-    wrong = {"email": user.email, "password": "not the password"}
-    _, problem = await market.anonymous_client().http("POST", "/api/account/login", wrong)
-    assert problem["code"] == "wrong_credentials"
-    assert (await admin.call("/admin", "unban", {"user_id": user.id}))["banned_at"] is None
-    assert await login(market, user) == (200, None)
-
-
-async def test_a_login_concurrent_with_a_ban_is_refused(market, server, monkeypatch):
-    """Guard: the second read of the user in `start_valid_session`; without it a session that starts
-    after the others have ended stays open."""
-    admin, user = await market.admin(), await market.customer(connect=False)
-    real = server.web.sessions.start
-
-    async def start(*args, **options):
-        monkeypatch.undo()
-        await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
-        await market.settled()
-        return await real(*args, **options)
-
-    monkeypatch.setattr(server.web.sessions, "start", start)
-    assert await login(market, user) == (403, "banned")
-    assert await server.ports.sessions.list(user.id) == []
-
-
-async def test_who_cannot_be_banned(market):
-    """Guard: `user.id == actor.id` in `bans.ban`, and its guards."""
-    admin, other, user = await market.admin(), await market.admin("Bob"), await market.customer()
-    await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
-    before = await market.traces()
-    for event, who, code in (
-        ("ban", admin.id, "forbidden"),
-        ("ban", user.id, "conflict"),
-        ("ban", "usr_none", "not_found"),
-        ("unban", admin.id, "conflict"),
-        ("unban", "usr_none", "not_found"),
-    ):
-        fields = {"user_id": who, **({"reason": "Because"} if event == "ban" else {})}
-        with pytest.raises(Refused) as refused:
-            await admin.call("/admin", event, fields)
-        assert refused.value.code == code, (event, who)
-    after = await market.traces()
-    assert after == before
-    assert admin.connected("/admin") and other.connected("/admin")
-
-
-async def test_an_administrator_is_ended_by_another_one(market):
-    """Guard: `_keep_administrator` instead of a refusal in `bans.ban`."""
-    admin, other = await market.admin(), await market.admin("Bob")
-    banned = await admin.call("/admin", "ban", {"user_id": other.id, "reason": "Has left"})
-    assert banned["banned_at"] and banned["role"] == "admin"
-    await other.wait_until_disconnected("/admin")
-    assert (await other.http("GET", "/api/admin/overview"))[1]["code"] == "unauthenticated"
-    assert await login(market, other) == (403, "banned")
-    await admin.call("/admin", "unban", {"user_id": other.id})
-    assert await login(market, other) == (200, None)
-
-
-async def test_of_two_administrators_who_ban_each_other_one_is_left(market, server):
-    """Guard: the write in `_keep_administrator`; without it both transactions commit."""
-    one, two = await market.admin(connect=False), await market.admin("Bob", connect=False)
-    for _ in range(5):
-        tries = [
-            who.http("POST", f"/api/admin/users/{whom.id}/ban", {"reason": "Has left"})
-            for who, whom in ((one, two), (two, one))
-        ]
-        assert 200 in [status for status, _ in await asyncio.gather(*tries)]
-        left = await market.rows(User, role=Role.ADMIN, banned_at=None)
-        assert len(left) == 1
-        await server.store.single().change_all(User, {"role": Role.ADMIN}, banned_at=None)
-        one, two = [
-            await market.sign_in(await market.store.single().get(User, each.id), connect=False)
-            for each in (one, two)
-        ]
-
-
-async def test_a_banned_contractor_is_paid_for_approved_work(market, server):
-    """Guard: `ban` does not change offers, jobs and transfers."""
-    completed_work = await JobInProgress(market, server).start()
-    await completed_work.deliver()
-    await completed_work.as_admin("ban", user_id=completed_work.contractor.id, reason="Fraud")
-    await completed_work.complete()
-    assert await completed_work.platform_and_escrow() == (30_000, 0)
-    [wallet] = await market.rows(Balance, owner=completed_work.contractor.id, balance={"$ne": 0})
-    assert wallet.balance == 70_000
-
-
-async def test_work_for_a_banned_customer_is_paid_automatically(market, server):
-    """Guard: as above; delivered work completes when it is due."""
-    completed_work = await JobInProgress(market, server).start()
-    await completed_work.deliver()
-    await completed_work.as_admin("ban", user_id=completed_work.customer.id, reason="Fraud")
-    for days in (6, 1):
-        await completed_work.pass_time(timedelta(days=days))
-        await auto_completion.announce_due(server.ports)
-    assert await auto_completion.complete_due(server.ports) == 1
-    assert await completed_work.platform_and_escrow() == (30_000, 0)
-    assert await completed_work.wallet("available") == (70_000,)
-
-
-async def test_a_banned_contractor_receives_no_offers(market):
-    """Guard: `banned_at` in `user.engage`."""
-    admin, customer = await market.admin(), await market.customer()
-    contractor = await market.contractor()
-    job = await market.job(customer)
-    await market.application(contractor, job)
-    await admin.call("/admin", "ban", {"user_id": contractor.id, "reason": "Fraud"})
-    before = await market.traces()
-    with pytest.raises(Refused) as refused:
-        await market.offer(customer, contractor, job)
-    assert refused.value.code == "not_found"
-    assert await market.traces() == before
