@@ -24,6 +24,8 @@ job.expose(
 )
 job.expose(saved_searches.save, http="POST /api/job/searches")
 job.expose(saved_searches.searches, http="GET /api/job/searches")
+job.expose(saved_searches.update, http="PATCH /api/job/searches/{search_id}")
+job.expose(saved_searches.seen, http="POST /api/job/searches/{search_id}/seen")
 job.expose(saved_searches.unsave, http="DELETE /api/job/searches/{search_id}")
 job.expose(watch.watch)
 job.expose(watch.unwatch)

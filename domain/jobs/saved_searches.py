@@ -12,6 +12,7 @@ many matches delays neither other jobs nor other work. A user gets one push for 
 many of their searches match.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -24,8 +25,8 @@ from domain.jobs.search import SearchCriteria, SearchFilters
 from domain.jobs.views import public_part
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
-from domain.kernel.documents import any_of
-from domain.kernel.errors import Invalid, NotFound, Rule, TooMany
+from domain.kernel.documents import any_of, given
+from domain.kernel.errors import Conflict, Invalid, NotFound, Rule, TooMany
 from domain.kernel.fields import about
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record, wire
@@ -37,6 +38,7 @@ from domain.operations.task import Task
 from domain.ports.ports import Ports
 
 MAX_SEARCHES = 20  # for each user
+MAX_COUNTED = 2000  # new jobs of all searches of a user
 COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
 SCANNED = 500  # searches read by one task
 CHUNK = 50  # users to whom one task pushes a job
@@ -65,6 +67,21 @@ class SavedSearch(Record, frozen=True):
     filters: Annotated[SearchFilters, about("What it looks for.")]
     slot: int
     anchors: Annotated[tuple[str, ...], Bounded(20)]
+    seen_at: Annotated[
+        datetime | None, about("When the user last looked at its jobs; null if never.")
+    ] = None
+
+
+class SeenSearch(SavedSearch, frozen=True, kw_only=True):
+    """A saved search, with the number of jobs that were pushed since the user looked."""
+
+    new_count: Annotated[
+        int,
+        about(
+            "How many jobs were pushed for it since `seen_at`, or since it was saved. A job that "
+            "fits several searches counts for one of them."
+        ),
+    ]
 
 
 class SearchHit(Record, frozen=True):
@@ -75,9 +92,13 @@ class SearchHit(Record, frozen=True):
 
     COLLECTION = "searches"
     PREFIX = "hit"
-    INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
+    INDEXES = (
+        Index((("expires_at", 1),), ttl_seconds=0),
+        Index((("search_id", 1), ("created_at", 1)), where={"search_id": {"$gt": ""}}),
+    )
 
     expires_at: datetime
+    search_id: str = ""
 
 
 class MatchedJob(msgspec.Struct, frozen=True):
@@ -103,7 +124,18 @@ class Save(SearchFilters, frozen=True, kw_only=True):
     name: Annotated[str, not_blank(80), about("What the user calls it.")]
 
 
-class Unsave(Command, frozen=True):
+class Update(SearchFilters, frozen=True, kw_only=True):
+    """Conditions replace all of the earlier ones; without any, those stay."""
+
+    PERSONAL = frozenset({"q", "name"})
+
+    search_id: Annotated[Id, about("The id of the saved search.")]
+    name: Annotated[
+        Annotated[str, not_blank(80)] | None, about("What the user calls it from now on.")
+    ] = None
+
+
+class BySearch(Command, frozen=True):
     search_id: Annotated[Id, about("The id of the saved search.")]
 
 
@@ -120,9 +152,7 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     A search with the conditions of an earlier one is that one, with the new name. Raises Invalid
     without conditions, TooMany.
     """
-    filters = SearchFilters(
-        **{name: getattr(cmd, name) for name in SearchFilters.__struct_fields__}
-    )
+    filters = _filters_of(cmd)
     criteria = _checked_criteria(filters)
     existing = await _searches(uow, actor)
     for saved in existing:
@@ -142,6 +172,44 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     )
     await uow.add(saved)
     return saved
+
+
+@operation("job.search_update", roles=EVERYONE, limits=(Limit(30, 60),), errors=(NotFound,))
+async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> SavedSearch:
+    """Change the name or the conditions of a saved search.
+
+    Raises NotFound, Conflict if another search of the user has these conditions.
+    """
+    saved = await uow.get(SavedSearch, cmd.search_id, user_id=actor.id)
+    fields: dict[str, Any] = given(name=cmd.name)
+    filters = _filters_of(cmd)
+    filters.check()
+    wanted = SearchCriteria.of(filters)
+    if not wanted.is_empty:
+        for other in await _searches(uow, actor):
+            same = SearchCriteria.of(other.filters).identity == wanted.identity
+            if same and other.id != saved.id:
+                raise Conflict("Another saved search has these conditions.")
+        fields |= {"filters": filters, "anchors": await _choose_anchors(uow, filters)}
+    if not fields:
+        return saved
+    changed = await uow.change(SavedSearch, saved.id, **fields)
+    assert changed is not None, "the search was just read in this transaction"
+    return changed
+
+
+@operation("job.search_seen", roles=EVERYONE, errors=(NotFound,))
+async def seen(cmd: BySearch, actor: Actor, uow: UnitOfWork) -> SavedSearch:
+    """Count the new jobs of a saved search from now on. Raises NotFound."""
+    own = {"user_id": actor.id}
+    changed = await uow.change(SavedSearch, cmd.search_id, only_if=own, seen_at=uow.now)
+    if changed is None:
+        raise NotFound
+    return changed
+
+
+def _filters_of(cmd: SearchFilters) -> SearchFilters:
+    return SearchFilters(**{name: getattr(cmd, name) for name in SearchFilters.__struct_fields__})
 
 
 def _checked_criteria(filters: SearchFilters) -> SearchCriteria:
@@ -164,7 +232,7 @@ async def _renamed(uow: UnitOfWork, saved: SavedSearch, name: str) -> SavedSearc
 
 
 @operation("job.search_unsave", roles=EVERYONE, errors=(NotFound,))
-async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> UnsavedSearch:
+async def unsave(cmd: BySearch, actor: Actor, uow: UnitOfWork) -> UnsavedSearch:
     """Delete a saved search. Raises NotFound."""
     if not await uow.remove(SavedSearch, {"_id": cmd.search_id, "user_id": actor.id}):
         raise NotFound
@@ -172,9 +240,34 @@ async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> UnsavedSearch:
 
 
 @operation("job.searches", roles=EVERYONE, style=Style.READ)
-async def searches(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page[SavedSearch]:
+async def searches(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page[SeenSearch]:
     """List the actor's own saved searches, newest first."""
-    return Page(sorted(await _searches(uow, actor), key=lambda search: search.id, reverse=True))
+    found = sorted(await _searches(uow, actor), key=lambda search: search.id, reverse=True)
+    counts = await _count_new(uow, found)
+    return Page(
+        [SeenSearch(**msgspec.structs.asdict(each), new_count=counts[each.id]) for each in found]
+    )
+
+
+async def _count_new(uow: UnitOfWork, found: Sequence[SavedSearch]) -> Counter[str]:
+    """The jobs that were pushed for each search since it was seen, MAX_COUNTED in all."""
+    since = {each.id: each.seen_at or each.created_at for each in found}
+    if not since:
+        return Counter()
+    hits = await uow.aggregate(
+        SearchHit,
+        [
+            {
+                "$match": {
+                    "search_id": {"$in": list(since)},
+                    "created_at": {"$gt": min(since.values())},
+                }
+            },
+            {"$limit": MAX_COUNTED},
+            {"$project": {"search_id": 1, "created_at": 1}},
+        ],
+    )
+    return Counter(hit["search_id"] for hit in hits if hit["created_at"] > since[hit["search_id"]])
 
 
 async def _searches(uow: UnitOfWork, actor: Actor) -> list[SavedSearch]:
@@ -292,7 +385,12 @@ async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedS
     known = {hit.id for hit in hits}
     new = {id: saved for id, saved in matches.items() if id not in known}
     expires_at = uow.now + HITS_KEPT
-    await uow.add_all([uow.new(SearchHit, id=id, expires_at=expires_at) for id in new])
+    await uow.add_all(
+        [
+            uow.new(SearchHit, id=id, expires_at=expires_at, search_id=saved.id)
+            for id, saved in new.items()
+        ]
+    )
     public = public_part(job)
     for saved in new.values():
         uow.publish(MATCHED, MatchedJob(saved.id, saved.name, public), to=[saved.user_id])

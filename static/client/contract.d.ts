@@ -2279,9 +2279,34 @@ export interface JobSearchSaveFields {
   name: string;
 }
 
+export interface JobSearchSeenFields {
+  /** The id of the saved search. */
+  search_id: string;
+}
+
 export interface JobSearchUnsaveFields {
   /** The id of the saved search. */
   search_id: string;
+}
+
+/** Conditions replace all of the earlier ones; without any, those stay. */
+export interface JobSearchUpdateFields {
+  /** Words that all must occur. */
+  q?: string | null;
+  /** The kind of work, compared without case. */
+  category?: string | null;
+  /** Skills, of which one must be asked for. */
+  skills?: string[] | null;
+  /** The middle of a circle. */
+  near?: NearInput | null;
+  /** The radius of the circle, in km; 50 if it is not given. */
+  radius_km?: number | null;
+  /** The range of the budget. */
+  budget?: BudgetInput | null;
+  /** The id of the saved search. */
+  search_id: string;
+  /** What the user calls it from now on. */
+  name?: string | null;
 }
 
 /** An operation without fields. */
@@ -3416,6 +3441,8 @@ export interface SavedSearch {
   name: string;
   /** What it looks for. */
   filters: SearchFilters;
+  /** When the user last looked at its jobs; null if never. */
+  seen_at: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -3424,14 +3451,6 @@ export interface SavedSearch {
   created_at: string;
   /** When it was last changed. */
   updated_at: string;
-}
-
-/** A part of a list; `next_cursor` is null at the end. */
-export interface SavedSearchPage {
-  /** This part of the list. */
-  items: SavedSearch[];
-  /** Give it as `cursor` to get the next page; null at the end. */
-  next_cursor: string | null;
 }
 
 /** Fees in basis points (1/10000), fixed when the offer is made. */
@@ -3807,6 +3826,39 @@ export interface SeenReversal {
   stripe_id: string | null;
   /** Whether Stripe has it. */
   done: boolean;
+}
+
+/** A saved search, with the number of jobs that were pushed since the user looked. */
+export interface SeenSearch {
+  /** The id of the user who saved it. */
+  user_id: string;
+  /** What they call it. */
+  name: string;
+  /** What it looks for. */
+  filters: SearchFilters;
+  /** When the user last looked at its jobs; null if never. */
+  seen_at: string | null;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /**
+   * How many jobs were pushed for it since `seen_at`, or since it was saved. A job that fits
+   * several searches counts for one of them.
+   */
+  new_count: number;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface SeenSearchPage {
+  /** This part of the list. */
+  items: SeenSearch[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** A transaction with all users who see it. */
@@ -4827,13 +4879,25 @@ export interface JobCommands {
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
-  searches(fields?: JobSearchesFields, options?: CallOptions): Promise<SavedSearchPage>;
+  searches(fields?: JobSearchesFields, options?: CallOptions): Promise<SeenSearchPage>;
+  /**
+   * Change the name or the conditions of a saved search
+   *
+   * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
+   */
+  search_update(fields: JobSearchUpdateFields, options?: CallOptions): Promise<SavedSearch>;
   /**
    * Delete a saved search
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
   search_unsave(fields: JobSearchUnsaveFields, options?: CallOptions): Promise<UnsavedSearch>;
+  /**
+   * Count the new jobs of a saved search from now on
+   *
+   * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
+   */
+  search_seen(fields: JobSearchSeenFields, options?: CallOptions): Promise<SavedSearch>;
   /**
    * Everyone reads an open job; later only its two sides, its applicants and administrators.
    *

@@ -76,6 +76,8 @@ CASES = {
     "job.watch": Case("job_id", NOT_FOUND),
     "job.unwatch": Case("job_id", OWN),
     "job.search_save": Case("name q category skills near radius_km budget", OWN),
+    "job.search_update": Case("search_id name q category skills near radius_km budget", NOT_FOUND),
+    "job.search_seen": Case("search_id", NOT_FOUND),
     "job.search_unsave": Case("search_id", NOT_FOUND),
     "job.searches": Case("", NOTHING),
     "job-request.apply": Case("job_id cover_letter proposed_amount timeline_days", "job_not_open"),

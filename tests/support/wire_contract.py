@@ -57,6 +57,8 @@ CONTRACT = {
         ("watch", None, USER),
         ("unwatch", None, USER),
         ("search_save", "POST /api/job/searches", USER),
+        ("search_update", "PATCH /api/job/searches/{search_id}", USER),
+        ("search_seen", "POST /api/job/searches/{search_id}/seen", USER),
         ("search_unsave", "DELETE /api/job/searches/{search_id}", USER),
         ("searches", "GET /api/job/searches", USER),
     ],

@@ -123,7 +123,7 @@ async def test_the_number_of_searches_is_limited(
     await contractor.call("/job", "search_unsave", {"search_id": saved[3]["id"]})
     again = await save(contractor, "Again")
     items = (await contractor.call("/job", "searches"))["items"]
-    assert items[0] == again and len(items) == limit
+    assert items[0] == {**again, "new_count": 0} and len(items) == limit
     with pytest.raises(Refused, match="near"):
         await save(contractor, radius_km=3)
 
@@ -155,9 +155,38 @@ async def test_equal_searches_of_a_user_are_one(market: Market) -> None:
     first = await save(contractor, "One", q="oak fence", skills=["Rust", "Qt"])
     again = await save(contractor, "Two", q="Fences, OAK", skills=["qt", "rust", "QT"])
     assert (again["id"], again["name"]) == (first["id"], "Two")
-    assert (await contractor.call("/job", "searches"))["items"] == [again]
+    found = (await contractor.call("/job", "searches"))["items"]
+    assert found == [{**again, "new_count": 0}]
     assert (await save(other, "One", q="oak fence", skills=["Rust", "Qt"]))["id"] != first["id"]
     assert (await save(contractor, "Three", q="oak"))["id"] != first["id"]
+
+
+async def test_new_jobs_of_a_search_are_counted_until_they_are_seen(market: Market) -> None:
+    """Guard: `saved_searches._count_new`, `saved_searches.seen`, `saved_searches.update`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    fences = await save(contractor, "Fences", q="fence")
+    lawns = await save(contractor, "Lawns", q="lawn")
+
+    async def counts() -> dict[str, int]:
+        found = await contractor.call("/job", "searches")
+        return {each["name"]: each["new_count"] for each in found["items"]}
+
+    await market.job(customer)
+    await market.job(customer)
+    await market.settled()
+    assert await counts() == {"Fences": 2, "Lawns": 0}
+    await contractor.call("/job", "search_seen", {"search_id": fences["id"]})
+    assert await counts() == {"Fences": 0, "Lawns": 0}
+    taken = {"search_id": lawns["id"], "q": "Fences"}
+    with pytest.raises(Refused, match="conflict"):
+        await contractor.call("/job", "search_update", taken)
+    changed = {"search_id": lawns["id"], "name": "Yards", "q": "yard"}
+    assert (await contractor.call("/job", "search_update", changed))["filters"]["q"] == "yard"
+    await market.job(customer, title="Rake the yard", description="All of it.")
+    await market.settled()
+    assert await counts() == {"Fences": 0, "Yards": 1}
+    renamed = await contractor.call("/job", "search_update", {**taken, "q": "", "name": "Mine"})
+    assert (renamed["name"], renamed["filters"]["q"]) == ("Mine", "yard")
 
 
 async def test_many_matches_are_pushed_in_bounded_steps(

@@ -2457,9 +2457,35 @@ class JobSearchSaveFields(TypedDict):
     name: str
 
 
+class JobSearchSeenFields(TypedDict):
+    # The id of the saved search.
+    search_id: str
+
+
 class JobSearchUnsaveFields(TypedDict):
     # The id of the saved search.
     search_id: str
+
+
+class JobSearchUpdateFields(TypedDict):
+    """Conditions replace all of the earlier ones; without any, those stay."""
+
+    # Words that all must occur.
+    q: NotRequired[str | None]
+    # The kind of work, compared without case.
+    category: NotRequired[str | None]
+    # Skills, of which one must be asked for.
+    skills: NotRequired[list[str] | None]
+    # The middle of a circle.
+    near: NotRequired[NearInput | None]
+    # The radius of the circle, in km; 50 if it is not given.
+    radius_km: NotRequired[float | None]
+    # The range of the budget.
+    budget: NotRequired[BudgetInput | None]
+    # The id of the saved search.
+    search_id: str
+    # What the user calls it from now on.
+    name: NotRequired[str | None]
 
 
 # `budget`: the highest budget first. `distance`: the nearest to `near` first.
@@ -3735,6 +3761,8 @@ class SavedSearch(TypedDict):
     name: str
     # What it looks for.
     filters: SearchFilters
+    # When the user last looked at its jobs; null if never.
+    seen_at: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -3743,15 +3771,6 @@ class SavedSearch(TypedDict):
     created_at: str
     # When it was last changed.
     updated_at: str
-
-
-class SavedSearchPage(TypedDict):
-    """A part of a list; `next_cursor` is null at the end."""
-
-    # This part of the list.
-    items: list[SavedSearch]
-    # Give it as `cursor` to get the next page; null at the end.
-    next_cursor: str | None
 
 
 class Schedule(TypedDict):
@@ -4157,6 +4176,39 @@ class SeenReversal(TypedDict):
     stripe_id: str | None
     # Whether Stripe has it.
     done: bool
+
+
+class SeenSearch(TypedDict):
+    """A saved search, with the number of jobs that were pushed since the user looked."""
+
+    # The id of the user who saved it.
+    user_id: str
+    # What they call it.
+    name: str
+    # What it looks for.
+    filters: SearchFilters
+    # When the user last looked at its jobs; null if never.
+    seen_at: str | None
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # How many jobs were pushed for it since `seen_at`, or since it was saved. A job that fits
+    # several searches counts for one of them.
+    new_count: int
+
+
+class SeenSearchPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[SeenSearch]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 class SeenTransaction(TypedDict):
@@ -5427,13 +5479,25 @@ class JobCommands(Namespace):
         )
         return answer
 
-    async def searches(self) -> SavedSearchPage:
+    async def searches(self) -> SeenSearchPage:
         """List the actor's own saved searches, newest first
 
         For admin, contractor, customer.
         """
-        answer: SavedSearchPage = await self._command(
+        answer: SeenSearchPage = await self._command(
             "searches", "GET /api/job/searches", {}, "safe"
+        )
+        return answer
+
+    async def search_update(
+        self, *, request_id: str | None = None, **fields: Unpack[JobSearchUpdateFields]
+    ) -> SavedSearch:
+        """Change the name or the conditions of a saved search
+
+        For admin, contractor, customer. Refusals: not_found.
+        """
+        answer: SavedSearch = await self._command(
+            "search_update", "PATCH /api/job/searches/{search_id}", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -5446,6 +5510,18 @@ class JobCommands(Namespace):
         """
         answer: UnsavedSearch = await self._command(
             "search_unsave", "DELETE /api/job/searches/{search_id}", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def search_seen(
+        self, *, request_id: str | None = None, **fields: Unpack[JobSearchSeenFields]
+    ) -> SavedSearch:
+        """Count the new jobs of a saved search from now on
+
+        For admin, contractor, customer. Refusals: not_found.
+        """
+        answer: SavedSearch = await self._command(
+            "search_seen", "POST /api/job/searches/{search_id}/seen", fields, "request_id", request_id=request_id
         )
         return answer
 
