@@ -13,6 +13,7 @@ from domain.admin import (
     differences,
     dispute_decisions,
     escrow,
+    find,
     jobs,
     lists,
     moderation,
@@ -63,6 +64,8 @@ admin.expose(wallet_actions.adjust, http="POST /api/admin/users/{user_id}/adjust
 admin.expose(approvals.list_, http="GET /api/admin/approvals")
 admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
 admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")
+admin.expose(find.find, http="GET /api/admin/find")
+admin.expose(find.names, http="GET /api/admin/names")
 admin.expose(lists.users, http="GET /api/admin/users")
 admin.expose(user_details.user_details, http="GET /api/admin/users/{user_id}")
 admin.expose(jobs.jobs, http="GET /api/admin/jobs")

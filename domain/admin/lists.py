@@ -125,7 +125,7 @@ def seen_user(user: User) -> SeenUser:
 @operation("admin.users", roles=ADMINS, style=Style.READ)
 async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page[SeenUser]:
     """List users, newest first."""
-    where = await _found_by(uow, cmd.q) if cmd.q else {}
+    where = await users_found_by(uow, cmd.q) if cmd.q else {}
     if where is None:
         return Page([])
     if cmd.role:
@@ -136,7 +136,7 @@ async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page[SeenUser]:
     return Page([seen_user(user) for user in page.items], page.next_cursor)
 
 
-async def _found_by(uow: UnitOfWork, query: str) -> dict[str, Any] | None:
+async def users_found_by(uow: UnitOfWork, query: str) -> dict[str, Any] | None:
     """The filter for users found by a query; None if there can be none."""
     query = query.strip()
     kind, _, rest = query.partition("_")

@@ -13,6 +13,7 @@ import msgspec
 
 from domain.accounts.user import User
 from domain.admin.lists import SeenUser, seen_user
+from domain.admin.record_lines import RecordLine, line_of
 from domain.audit_trail.listing import AuditListing, newest_rows
 from domain.chat.reports import Report
 from domain.deals.offer import Offer
@@ -42,22 +43,11 @@ class UserById(Command, frozen=True):
     user_id: Annotated[Id, about("The id of the user.")]
 
 
-class RecentRecord(msgspec.Struct, frozen=True):
-    """A record in a line: what it is called, its state and its amount."""
-
-    id: Annotated[str, about("The id of the record.")]
-    created_at: Annotated[datetime, about("When it was created.")]
-    status: Annotated[str | None, about("Its state; null if it has none.")]
-    title: Annotated[str, about("The title of its job, or the reason that was given.")]
-    amount: Annotated[int | None, about("In minor units; null if it is about no amount.")]
-    currency: Annotated[str | None, about("The currency of the amount; null without one.")]
-
-
 class UserRecords(msgspec.Struct, frozen=True):
     """The records of one kind that a user has."""
 
     count: Annotated[int, about("How many there are; 1000 for that many and more.")]
-    latest: Annotated[list[RecentRecord], about("The newest five.")]
+    latest: Annotated[list[RecordLine], about("The newest five.")]
 
 
 class UserProfile(msgspec.Struct, frozen=True):
@@ -146,22 +136,7 @@ async def _records(uow: UnitOfWork, kind: type[Record], where: dict[str, Any]) -
     count = len(latest)
     if count == SHOWN:
         count = await uow.count(kind, where, limit=COUNTED)
-    return UserRecords(count, [_line(record) for record in latest])
-
-
-def _line(record: Any) -> RecentRecord:
-    """A record in a line, from those of these fields that its kind has."""
-    amount = getattr(record, "amount", getattr(record, "budget_max_amount", None))
-    names = ("title", "job_title", "reason")
-    title = next((str(getattr(record, name)) for name in names if hasattr(record, name)), "")
-    return RecentRecord(
-        id=record.id,
-        created_at=record.created_at,
-        status=getattr(record, "status", None),
-        title=title,
-        amount=amount,
-        currency=getattr(record, "currency", None),
-    )
+    return UserRecords(count, [line_of(record) for record in latest])
 
 
 async def _profile(ports: Ports, user: User) -> UserProfile:

@@ -63,6 +63,7 @@ VALUES: dict[str, Any] = {
     "file_ids": [FILE],
     "head": 7,
     "headline": "Painter",
+    "ids": [CUSTOMER, JOB],
     "id": JOB,
     "job_id": JOB,
     "job_title": "Paint the fence",
@@ -310,7 +311,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "SeenConversation": {"id": CONVERSATION, "blocked_by": [], "unread": 1},
     "SeenOffer": {"id": OFFER, "refunds": [], "refundable_amount": 100_000},
     "SeenPayment": {"id": PAYMENT},
-    "RecentRecord": {"id": JOB, "status": "open", "amount": 100_000},
+    "RecordLine": {"id": JOB, "status": "open", "amount": 100_000},
     "SeenRefund": {
         "id": "ref_665f3040f316d8a9bae45661",
         "stripe_id": "re_3PQ2b3Kx",

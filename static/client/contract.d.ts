@@ -575,6 +575,14 @@ export interface AdminEvidenceFields {
   submit?: boolean;
 }
 
+export interface AdminFindFields {
+  /**
+   * An id, here or at Stripe, or the first letters of words of a user's name or e-mail address, or
+   * words of a job.
+   */
+  q: string;
+}
+
 export interface AdminFreezeFields {
   /** The id of the contractor. */
   user_id: string;
@@ -597,6 +605,11 @@ export interface AdminJobsFields {
 
 /** An operation without fields. */
 export type AdminLiveFields = Record<string, never>;
+
+export interface AdminNamesFields {
+  /** The ids of records of any kind. */
+  ids: string[];
+}
 
 export interface AdminOfferFields {
   /** The id of the offer. */
@@ -2406,6 +2419,12 @@ export interface LastMessage {
   at: string;
 }
 
+/** Records of several kinds, each in a line. */
+export interface Lines {
+  /** The records. */
+  items: RecordLine[];
+}
+
 /** A place, and what a person calls it. */
 export interface Location {
   /** The longitude, in degrees. */
@@ -3257,22 +3276,6 @@ export interface ReadReceipt {
   seq: number;
 }
 
-/** A record in a line: what it is called, its state and its amount. */
-export interface RecentRecord {
-  /** The id of the record. */
-  id: string;
-  /** When it was created. */
-  created_at: string;
-  /** Its state; null if it has none. */
-  status: string | null;
-  /** The title of its job, or the reason that was given. */
-  title: string;
-  /** In minor units; null if it is about no amount. */
-  amount: number | null;
-  /** The currency of the amount; null without one. */
-  currency: string | null;
-}
-
 /** The report of a run: the number of lines compared by type, and the first differences. */
 export interface Reconciliation {
   /** From this time on. */
@@ -3315,6 +3318,22 @@ export interface ReconciliationPage {
 
 /** `failed`: Stripe refused a request, or the run did not end in time; see `failure`. */
 export type ReconciliationStatus = "clean" | "different" | "failed" | "running";
+
+/** A record in a line: what it is called, its state and its amount. */
+export interface RecordLine {
+  /** The id of the record; its beginning says what it is. */
+  id: string;
+  /** When it was created. */
+  created_at: string;
+  /** Its state, or the role of a user who is not banned or deleted; null if none. */
+  status: string | null;
+  /** The name of the user, the title of the job, or what else it is called; or empty. */
+  title: string;
+  /** In minor units; null if it is about no amount. */
+  amount: number | null;
+  /** The currency of the amount; null without one. */
+  currency: string | null;
+}
 
 /** New recovery codes, shown once. */
 export interface RecoveryCodes {
@@ -4346,7 +4365,7 @@ export interface UserRecords {
   /** How many there are; 1000 for that many and more. */
   count: number;
   /** The newest five. */
-  latest: RecentRecord[];
+  latest: RecordLine[];
 }
 
 /** The states that users are listed by. */
@@ -5604,6 +5623,18 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   decline(fields: AdminDeclineFields, options?: CallOptions): Promise<Approval>;
+  /**
+   * Find a record by its id, or users and jobs by words, the newest first, up to eight of each kind
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  find(fields: AdminFindFields, options?: CallOptions): Promise<Lines>;
+  /**
+   * What records are called whose ids are known. Unknown ids are left out.
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  names(fields: AdminNamesFields, options?: CallOptions): Promise<Lines>;
   /**
    * List users, newest first
    *

@@ -173,6 +173,8 @@ export const NAMESPACES = {
       approvals: { event: "approvals", http: "GET /api/admin/approvals", repeat: "safe", signedIn: true },
       approve: { event: "approve", http: "POST /api/admin/approvals/{approval_id}/approve", repeat: "request_id", signedIn: true },
       decline: { event: "decline", http: "POST /api/admin/approvals/{approval_id}/decline", repeat: "request_id", signedIn: true },
+      find: { event: "find", http: "GET /api/admin/find", repeat: "safe", signedIn: true },
+      names: { event: "names", http: "GET /api/admin/names", repeat: "safe", signedIn: true },
       users: { event: "users", http: "GET /api/admin/users", repeat: "safe", signedIn: true },
       user: { event: "user", http: "GET /api/admin/users/{user_id}", repeat: "safe", signedIn: true },
       jobs: { event: "jobs", http: "GET /api/admin/jobs", repeat: "safe", signedIn: true },

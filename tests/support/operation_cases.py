@@ -189,6 +189,8 @@ CASES = {
     "admin.user": Case("user_id", ALL),
     "admin.jobs": Case("customer_id contractor_id status cursor limit", ALL),
     "admin.escrow": Case("currency until cursor limit", ALL),
+    "admin.find": Case("q", ALL),
+    "admin.names": Case("ids", ALL),
     "admin.offer": Case("offer_id", ALL),
     "admin.payment": Case("payment_id", ALL),
     "admin.payments": Case(
@@ -251,6 +253,7 @@ VALUES: Json = {
     "after_seq": 0,
     "amount": 1000,
     "q": "fence",
+    "ids": ["usr_none"],
     "country": "US",
     "milestone": 1,
     "milestones": [{"title": "All", "amount": 1000}],

@@ -174,6 +174,8 @@ CONTRACT = {
         ("users", "GET /api/admin/users", "admin"),
         ("user", "GET /api/admin/users/{user_id}", "admin"),
         ("jobs", "GET /api/admin/jobs", "admin"),
+        ("find", "GET /api/admin/find", "admin"),
+        ("names", "GET /api/admin/names", "admin"),
         ("escrow", "GET /api/admin/escrow", "admin"),
         ("offers", "GET /api/admin/offers", "admin"),
         ("offer", "GET /api/admin/offers/{offer_id}", "admin"),

@@ -591,6 +591,12 @@ class AdminEvidenceFields(TypedDict):
     submit: NotRequired[bool]
 
 
+class AdminFindFields(TypedDict):
+    # An id, here or at Stripe, or the first letters of words of a user's name or e-mail address, or
+    # words of a job.
+    q: str
+
+
 class AdminFreezeFields(TypedDict):
     # The id of the contractor.
     user_id: str
@@ -609,6 +615,11 @@ class AdminJobsFields(TypedDict):
     cursor: NotRequired[str | None]
     # At most so many items.
     limit: NotRequired[int]
+
+
+class AdminNamesFields(TypedDict):
+    # The ids of records of any kind.
+    ids: list[str]
 
 
 class AdminOfferFields(TypedDict):
@@ -2607,6 +2618,13 @@ class LastMessage(TypedDict):
     at: str
 
 
+class Lines(TypedDict):
+    """Records of several kinds, each in a line."""
+
+    # The records.
+    items: list[RecordLine]
+
+
 class Location(TypedDict):
     """A place, and what a person calls it."""
 
@@ -3526,23 +3544,6 @@ class ReadReceipt(TypedDict):
     seq: int
 
 
-class RecentRecord(TypedDict):
-    """A record in a line: what it is called, its state and its amount."""
-
-    # The id of the record.
-    id: str
-    # When it was created.
-    created_at: str
-    # Its state; null if it has none.
-    status: str | None
-    # The title of its job, or the reason that was given.
-    title: str
-    # In minor units; null if it is about no amount.
-    amount: int | None
-    # The currency of the amount; null without one.
-    currency: str | None
-
-
 class Reconciliation(TypedDict):
     """The report of a run: the number of lines compared by type, and the first differences."""
 
@@ -3592,6 +3593,23 @@ ReconciliationStatus: TypeAlias = Literal[
     "failed",
     "running",
 ]
+
+
+class RecordLine(TypedDict):
+    """A record in a line: what it is called, its state and its amount."""
+
+    # The id of the record; its beginning says what it is.
+    id: str
+    # When it was created.
+    created_at: str
+    # Its state, or the role of a user who is not banned or deleted; null if none.
+    status: str | None
+    # The name of the user, the title of the job, or what else it is called; or empty.
+    title: str
+    # In minor units; null if it is about no amount.
+    amount: int | None
+    # The currency of the amount; null without one.
+    currency: str | None
 
 
 class RecoveryCodes(TypedDict):
@@ -4738,7 +4756,7 @@ class UserRecords(TypedDict):
     # How many there are; 1000 for that many and more.
     count: int
     # The newest five.
-    latest: list[RecentRecord]
+    latest: list[RecordLine]
 
 
 # The states that users are listed by.
@@ -6593,6 +6611,23 @@ class AdminCommands(Namespace):
         answer: Approval = await self._command(
             "decline", "POST /api/admin/approvals/{approval_id}/decline", fields, "request_id", request_id=request_id
         )
+        return answer
+
+    async def find(self, **fields: Unpack[AdminFindFields]) -> Lines:
+        """Find a record by its id, or users and jobs by words, the newest first, up to eight of
+        each kind
+
+        For admin.
+        """
+        answer: Lines = await self._command("find", "GET /api/admin/find", fields, "safe")
+        return answer
+
+    async def names(self, **fields: Unpack[AdminNamesFields]) -> Lines:
+        """What records are called whose ids are known. Unknown ids are left out.
+
+        For admin.
+        """
+        answer: Lines = await self._command("names", "GET /api/admin/names", fields, "safe")
         return answer
 
     async def users(self, **fields: Unpack[AdminUsersFields]) -> SeenUserPage:
