@@ -35,12 +35,12 @@ UNSHOWN = frozenset(
         "job.matched",
         "job.viewers",
         "notification",
-        "presence",
         "resync",
         "session.revoked",
         "wallet.updated",
     }
 )
+CHAT = "/chat"  # is private
 PEOPLE = ("customer_id", "contractor_id", "user_id")
 OTHERS = ("job_id", "offer_id", "payment_id", "dispute_id", "subject")
 
@@ -139,7 +139,7 @@ def row_of(outbox_id: str, at: datetime, delivery: Delivery) -> ActivityRow | No
     A push that is delivered again has the same row.
     """
     data = delivery.data
-    if delivery.name in UNSHOWN or not isinstance(data, dict):
+    if delivery.name in UNSHOWN or delivery.namespace == CHAT or not isinstance(data, dict):
         return None
     people = {name: data[name] for name in PEOPLE if isinstance(data.get(name), str)}
     subject = str(data.get("id") or "")

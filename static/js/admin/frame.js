@@ -10,7 +10,7 @@ import { Shell } from "../shared/shell.js";
 const section = (name, label, icon, more = true) => ({ path: `/admin${name}`, label, icon, more });
 
 const GROUPS = [
-  { sections: [{ ...section("", "Monitor", "gauge", false), exact: true }] },
+  { sections: [{ ...section("", "Monitor", "gauge", false), exact: true }, section("/activity", "Activity", "zap"), section("/alerts", "Alerts", "shield-alert")] },
   { title: "People", sections: [section("/users", "Users", "users", false), section("/reports", "Reports", "flag"), section("/disputes", "Disputes", "scale", false)] },
   { title: "Money", sections: [
     section("/payments", "Payments", "credit-card", false), section("/transactions", "Journal", "list"), section("/wallets", "Wallets and escrow", "wallet"),

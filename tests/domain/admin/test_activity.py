@@ -47,6 +47,7 @@ async def test_a_repeated_push_has_one_row(market: Market, server) -> None:
 
 @pytest.mark.parametrize("name", ["alert", "notification", "wallet.updated", "job.matched"])
 def test_some_pushes_are_no_activity(name: str, server) -> None:
-    """Guard: `UNSHOWN` in `activity.row_of`."""
+    """Guard: `UNSHOWN` and `CHAT` in `activity.row_of`."""
     now = server.store.single().now
     assert row_of("out_1", now, Delivery("/account", name, {"id": "usr_1"})) is None
+    assert row_of("out_1", now, Delivery("/chat", "read", {"user_id": "usr_1"})) is None
