@@ -54,6 +54,7 @@ class User(Record, frozen=True):
             "connect_id",
             "closed_accounts",
             "customer_id",
+            "default_method",
             "frozen_reason",
             "banned_at",
             "ban_reason",
@@ -102,6 +103,7 @@ class User(Record, frozen=True):
     ] = None
     frozen_reason: str = ""
     customer_id: str | None = None
+    default_method: str | None = None
     closed_accounts: Annotated[tuple[str, ...], Bounded(MAX_CLOSED_ACCOUNTS)] = ()
     banned_at: datetime | None = None
     ban_reason: str = ""

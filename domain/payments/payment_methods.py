@@ -29,6 +29,7 @@ class SavedMethod(msgspec.Struct, frozen=True):
     last4: Annotated[str | None, about("The last four digits of a card; otherwise null.")]
     exp_month: Annotated[int | None, about("The month when a card expires; otherwise null.")]
     exp_year: Annotated[int | None, about("The year when a card expires; otherwise null.")]
+    is_default: Annotated[bool, about("Whether the customer pays with it unless they choose.")]
 
 
 class SavedMethods(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class SavedMethods(msgspec.Struct, frozen=True):
     items: Annotated[list[SavedMethod], about("All saved methods.")]
 
 
-class Detach(Command, frozen=True):
+class ByMethod(Command, frozen=True):
     method_id: Annotated[
         PaymentMethodId, about("The id of the payment method, which begins with pm_.")
     ]
@@ -101,7 +102,7 @@ async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Save
         found = await ports.gateway.methods(user.customer_id)
     except (GatewayUnknown, GatewayRefused) as failure:
         raise Unavailable from failure
-    return SavedMethods([_saved_method(method) for method in found])
+    return SavedMethods([_saved_method(method, user) for method in found])
 
 
 @operation(
@@ -112,23 +113,63 @@ async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Save
     limits=(stripe_calls(2),),
     errors=(NotFound,),
 )
-async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
+async def detach(cmd: ByMethod, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
     """Delete a saved method; holds made with it remain. Raises NotFound, Unavailable."""
-    user = await ports.store.single().get(User, actor.id)
+    uow = ports.store.single()
+    user = await uow.get(User, actor.id)
+    found = await _own_method(ports, user, cmd.method_id)
     try:
-        found = await ports.gateway.method(cmd.method_id)
-        if user.customer_id is None or found.customer_id != user.customer_id:
-            raise NotFound
-        return _saved_method(await ports.gateway.detach(found.id, key=f"detach:{new_id('dtc')}"))
+        deleted = await ports.gateway.detach(found.id, key=f"detach:{new_id('dtc')}")
     except GatewayRefused as refused:
         raise NotFound from refused
     except GatewayUnknown as failure:
         raise Unavailable from failure
+    await uow.change(User, user.id, only_if={"default_method": found.id}, default_method=None)
+    return _saved_method(deleted)
 
 
-def _saved_method(method: PaymentMethod) -> SavedMethod:
+@operation(
+    "payment.default",
+    roles=CUSTOMERS,
+    style=Style.DIRECT,
+    audited=True,
+    limits=(stripe_calls(1),),
+    errors=(NotFound,),
+)
+async def default(cmd: ByMethod, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
+    """Make a saved method the one that clients propose first. Raises NotFound, Unavailable."""
+    uow = ports.store.single()
+    user = await uow.get(User, actor.id)
+    found = await _own_method(ports, user, cmd.method_id)
+    changed = await uow.change(User, user.id, default_method=found.id)
+    if changed is None:
+        raise NotFound
+    return _saved_method(found, changed)
+
+
+async def _own_method(ports: Ports, user: User, method_id: str) -> PaymentMethod:
+    """A method that is saved for the user. Raises NotFound, Unavailable."""
+    try:
+        found = await ports.gateway.method(method_id)
+    except GatewayRefused as refused:
+        raise NotFound from refused
+    except GatewayUnknown as failure:
+        raise Unavailable from failure
+    if user.customer_id is None or found.customer_id != user.customer_id:
+        raise NotFound
+    return found
+
+
+def _saved_method(method: PaymentMethod, user: User | None = None) -> SavedMethod:
+    """The method, which may be the default of its user."""
     return SavedMethod(
-        method.id, method.type, method.brand, method.last4, method.exp_month, method.exp_year
+        method.id,
+        method.type,
+        method.brand,
+        method.last4,
+        method.exp_month,
+        method.exp_year,
+        user is not None and user.default_method == method.id,
     )
 
 

@@ -95,6 +95,7 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
         bio="",
         skills=(),
         search_keys=(),
+        default_method=None,
     )
     if changed is None:
         raise NotFound

@@ -2860,6 +2860,11 @@ export interface PaymentConfirmFields {
   payment_id: string;
 }
 
+export interface PaymentDefaultFields {
+  /** The id of the payment method, which begins with pm_. */
+  method_id: string;
+}
+
 export interface PaymentDetachFields {
   /** The id of the payment method, which begins with pm_. */
   method_id: string;
@@ -3444,6 +3449,8 @@ export interface SavedMethod {
   exp_month: number | null;
   /** The year when a card expires; otherwise null. */
   exp_year: number | null;
+  /** Whether the customer pays with it unless they choose. */
+  is_default: boolean;
 }
 
 /** The saved payment methods of a customer. */
@@ -5290,6 +5297,12 @@ export interface PaymentCommands {
    * For customer. Refusals of its own: forbidden, not_found.
    */
   methods(fields?: PaymentMethodsFields, options?: CallOptions): Promise<SavedMethods>;
+  /**
+   * Make a saved method the one that clients propose first
+   *
+   * For customer. Refusals of its own: forbidden, not_found.
+   */
+  default(fields: PaymentDefaultFields, options?: CallOptions): Promise<SavedMethod>;
   /**
    * Delete a saved method; holds made with it remain
    *

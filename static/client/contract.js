@@ -118,6 +118,7 @@ export const NAMESPACES = {
       list: { event: "list", http: "GET /api/payment", repeat: "safe", signedIn: true },
       setup: { event: "setup", http: "POST /api/payment/setup", repeat: "request_id", signedIn: true },
       methods: { event: "methods", http: "GET /api/payment/methods", repeat: "safe", signedIn: true },
+      default: { event: "default", http: "POST /api/payment/methods/{method_id}/default", repeat: "no", signedIn: true },
       detach: { event: "detach", http: "DELETE /api/payment/methods/{method_id}", repeat: "no", signedIn: true },
       chargebacks: { event: "chargebacks", http: "GET /api/payment/chargebacks", repeat: "safe", signedIn: true },
       disputes: { event: "disputes", http: "GET /api/payment/disputes", repeat: "safe", signedIn: true },

@@ -119,6 +119,7 @@ CASES = {
     "payment.confirm": Case("payment_id", NOT_FOUND),
     "payment.setup": Case("", OWN),
     "payment.methods": Case("", OWN),
+    "payment.default": Case("method_id", NOT_FOUND),
     "payment.detach": Case("method_id", NOT_FOUND),
     "payment.chargebacks": Case("status cursor limit", NOTHING),
     "payment.disputes": Case("job_id status cursor limit", NOTHING),

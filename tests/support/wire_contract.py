@@ -104,6 +104,7 @@ CONTRACT = {
         ("confirm", "POST /api/payment/{payment_id}/confirm", USER),
         ("setup", "POST /api/payment/setup", "customer"),
         ("methods", "GET /api/payment/methods", "customer"),
+        ("default", "POST /api/payment/methods/{method_id}/default", "customer"),
         ("detach", "DELETE /api/payment/methods/{method_id}", "customer"),
         ("chargebacks", "GET /api/payment/chargebacks", USER),
         ("disputes", "GET /api/payment/disputes", USER),

@@ -24,21 +24,27 @@ async def saved(market, customer, card="pm_card_visa"):
 
 async def test_a_saved_card_pays_an_offer_and_is_deleted(market, server):
     """Guard: `customer_id` in `processing.HoldPayment`; Stripe refuses a customer's card without
-    it. Guard: the owner in `payment_methods.detach`."""
+    it. Guard: the owner in `payment_methods._own_method`; `payment_methods.default`."""
     customer, other = await market.customer(), await market.customer("Olga")
     assert (await customer.call("/payment", "methods"))["items"] == []
     card = await saved(market, customer)
     assert (card["type"], card["brand"], card["last4"]) == ("card", "visa", "4242")
     work = await JobInProgress(market, server).start(customer=customer, payment_method=card["id"])
     assert (await work.current_job())["status"] == "in_progress"
+    assert not card["is_default"]
+    own = {"method_id": card["id"]}
+    assert (await customer.call("/payment", "default", own))["is_default"]
+    assert (await customer.call("/payment", "methods"))["items"][0]["is_default"]
     for thief in (other, await market.customer("Tom")):
-        with pytest.raises(Refused) as refused:
-            await thief.call("/payment", "detach", {"method_id": card["id"]})
-        assert refused.value.code == "not_found"
+        for step in ("detach", "default"):
+            with pytest.raises(Refused) as refused:
+                await thief.call("/payment", step, own)
+            assert refused.value.code == "not_found"
         assert (await thief.call("/payment", "methods"))["items"] == []
-    await customer.call("/payment", "detach", {"method_id": card["id"]})
+    await customer.call("/payment", "detach", own)
     assert (await customer.call("/payment", "methods"))["items"] == []
-    await saved(market, customer)
+    assert (await server.store.single().get(User, customer.id)).default_method is None
+    assert not (await saved(market, customer))["is_default"]
     assert (await server.store.single().get(User, customer.id)).customer_id
     assert len(await work.stripe_list("customers")) == 1
 

@@ -3101,6 +3101,11 @@ class PaymentConfirmFields(TypedDict):
     payment_id: str
 
 
+class PaymentDefaultFields(TypedDict):
+    # The id of the payment method, which begins with pm_.
+    method_id: str
+
+
 class PaymentDetachFields(TypedDict):
     # The id of the payment method, which begins with pm_.
     method_id: str
@@ -3761,6 +3766,8 @@ class SavedMethod(TypedDict):
     exp_month: int | None
     # The year when a card expires; otherwise null.
     exp_year: int | None
+    # Whether the customer pays with it unless they choose.
+    is_default: bool
 
 
 class SavedMethods(TypedDict):
@@ -6074,6 +6081,16 @@ class PaymentCommands(Namespace):
         """
         answer: SavedMethods = await self._command(
             "methods", "GET /api/payment/methods", {}, "safe"
+        )
+        return answer
+
+    async def default(self, **fields: Unpack[PaymentDefaultFields]) -> SavedMethod:
+        """Make a saved method the one that clients propose first
+
+        For customer. Refusals: not_found.
+        """
+        answer: SavedMethod = await self._command(
+            "default", "POST /api/payment/methods/{method_id}/default", fields, "no"
         )
         return answer
 
