@@ -38,6 +38,8 @@ from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import ProcessHeartbeat
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.monitor.bucket import SeriesBucket, SeriesPosition
+from domain.monitor.tally import Tally
 from domain.notifications.alerts import AlertRecord
 from domain.notifications.feed import FeedRow
 from domain.notifications.notices import NotificationMark, Notify, SendMail
@@ -95,6 +97,9 @@ RECORDS = (
     Reply,
     Lease,
     ProcessHeartbeat,
+    SeriesBucket,
+    SeriesPosition,
+    Tally,
     RotationPosition,
     WaitingRow,
     AuditRow,

@@ -8,7 +8,6 @@ from domain.admin import (
     assignments,
     bans,
     commissions,
-    dashboard,
     dead_letters,
     differences,
     dispute_decisions,
@@ -29,7 +28,7 @@ from domain.admin import (
 from domain.audit_trail import chain_state, listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
-from domain.monitor import processes
+from domain.monitor import dashboard, processes, series
 from domain.notifications.alerts import ALERT, ALERT_UPDATED
 from domain.reconciliation import runs
 from domain.stripe_events import replay
@@ -44,6 +43,7 @@ admin.expose(alerts.alerts, http="GET /api/admin/alerts")
 admin.expose(alerts.alert_close, http="POST /api/admin/alerts/{alert_id}/close")
 admin.expose(assignments.assign, http="POST /api/admin/assign")
 admin.expose(assignments.assignments, http="GET /api/admin/assignments")
+admin.expose(series.series, http="GET /api/admin/series")
 admin.expose(processes.processes, http="GET /api/admin/processes")
 admin.expose(listing.audit_rows, http="GET /api/admin/audit")
 admin.expose(chain_state.audit_chain, http="GET /api/admin/audit/chain")
@@ -96,6 +96,7 @@ admin.expose(differences.difference_close, http="POST /api/admin/differences/{di
 
 admin.pushes = (
     dashboard.STATS,
+    series.SERIES,
     activity.ACTIVITY,
     ALERT,
     ALERT_UPDATED,

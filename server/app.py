@@ -14,7 +14,6 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from domain.accounts.devices import account_of
-from domain.admin.dashboard import STATS, overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Code, RateLimited, Unauthenticated, Unavailable
 from domain.kernel.mongo_client import command_limit
@@ -23,6 +22,7 @@ from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.settings import Clock
 from domain.kernel.store import UNREACHABLE
+from domain.monitor.dashboard import STATS, overview_of
 from domain.notifications.feed import HEAD, heads
 from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation

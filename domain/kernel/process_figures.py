@@ -1,6 +1,7 @@
 """What a process tells of itself with each heartbeat: its load, its counts and its health."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -8,6 +9,7 @@ from domain.kernel.bounds import Bounded
 from domain.kernel.fields import about
 
 MAX_REASONS = 20
+MAX_MINUTES = 6
 
 
 class ProcessCounts(msgspec.Struct, frozen=True):
@@ -25,6 +27,15 @@ class ProcessCounts(msgspec.Struct, frozen=True):
     loop_stalls: Annotated[int, about("How often its event loop stood still.")] = 0
     stalled_seconds: Annotated[float, about("How long its event loop stood still in all.")] = 0.0
 
+    def since(self, before: "ProcessCounts") -> "ProcessCounts":
+        """What was done since `before`."""
+        return ProcessCounts(
+            *(
+                round(getattr(self, name) - getattr(before, name), 3)
+                for name in self.__struct_fields__
+            )
+        )
+
 
 class ProcessRates(msgspec.Struct, frozen=True):
     """What a process did for each second of the last minute."""
@@ -34,8 +45,18 @@ class ProcessRates(msgspec.Struct, frozen=True):
     deliveries: Annotated[float, about("Pushes for each second.")] = 0.0
 
 
+class ProcessMinute(msgspec.Struct, frozen=True):
+    """What a process has done in the minute that begins at `at`."""
+
+    at: datetime
+    counts: ProcessCounts
+
+
 class ProcessFigures(msgspec.Struct, frozen=True):
-    """The state of a process at its last heartbeat."""
+    """The state of a process at its last heartbeat. Series are made of its `minutes`, the last
+    ones and the present one."""
+
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"minutes"})
 
     kind: Annotated[str, about("`web` with clients, or `worker` without.")] = "worker"
     host: Annotated[str, about("The name of its machine.")] = ""
@@ -58,3 +79,4 @@ class ProcessFigures(msgspec.Struct, frozen=True):
     ] = None
     rates: Annotated[ProcessRates, about("What it did in the last minute.")] = ProcessRates()
     counts: Annotated[ProcessCounts, about("What it has done since its start.")] = ProcessCounts()
+    minutes: Annotated[tuple[ProcessMinute, ...], Bounded(MAX_MINUTES)] = ()

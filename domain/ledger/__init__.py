@@ -11,7 +11,7 @@ from domain.ledger.balances import (
     balance_of,
     movements_between,
     take_snapshot,
-    total_escrow,
+    total_of,
     wallet_of,
     wallets_of,
 )
@@ -64,7 +64,7 @@ __all__ = [
     "pending",
     "postings_for",
     "take_snapshot",
-    "total_escrow",
+    "total_of",
     "wallet_of",
     "wallets_of",
 ]

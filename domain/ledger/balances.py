@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.kernel.fields import Currency, about
+from domain.kernel.money import CURRENCIES
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction
@@ -90,12 +91,18 @@ async def wallets_of(uow: UnitOfWork, user_id: str) -> list[WalletBalances]:
     ]
 
 
-async def total_escrow(uow: UnitOfWork) -> dict[str, int]:
-    """The money in escrow, by currency."""
+async def total_of(uow: UnitOfWork, kind: str) -> dict[str, int]:
+    """The sum of all accounts of a kind, by currency.
+
+    Every currency is named, so that the index (kind, currency, balance) is read without the
+    accounts that are empty. The balance is matched in a stage of its own, because some servers use
+    no index for a filter with another field; others join the stages.
+    """
     rows = await uow.aggregate(
         Balance,
         [
-            {"$match": {"kind": "escrow", "balance": {"$gt": 0}}},
+            {"$match": {"kind": kind, "currency": {"$in": list(CURRENCIES)}}},
+            {"$match": {"balance": {"$lt": 0} if kind == "debt" else {"$gt": 0}}},
             {"$group": {"_id": "$currency", "total": {"$sum": "$balance"}}},
         ],
     )

@@ -167,6 +167,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "AdminAlertsFields": {"kind": "refund_failed"},
     "AdminAssignFields": {"subject": "dsp_665f26a6a6cbdeafb0d9bac6", "to": ADMIN},
     "AdminAssignmentsFields": {"assignee_id": ADMIN, "subjects": None},
+    "AdminSeriesFields": {"names": ["captured", "commission"]},
     "AdminReportDecideFields": {"decision": "warn", "message": "Please stay on the platform."},
     "Alert": {"kind": "refund_failed"},
     "AlertRecord": {"id": VALUES["alert_id"], "kind": "refund_failed", "open": True, "count": 1},

@@ -6,9 +6,16 @@ import socket
 import sys
 import time
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any
 
-from domain.kernel.process_figures import ProcessCounts, ProcessFigures, ProcessRates
+from domain.kernel.process_figures import (
+    MAX_MINUTES,
+    ProcessCounts,
+    ProcessFigures,
+    ProcessMinute,
+    ProcessRates,
+)
 from server.runtime.loop_monitor import LoopMonitor
 
 WINDOW_SECONDS = 60.0  # of the rates
@@ -25,6 +32,9 @@ class Figures:
         self._stripe_seconds = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._window: deque[tuple[float, ProcessCounts]] = deque()
+        self._minutes: deque[ProcessMinute] = deque(maxlen=MAX_MINUTES - 1)
+        self._minute = _this_minute()
+        self._before = ProcessCounts()  # at its beginning
 
     def note_stripe_call(self, seconds: float, failed: bool) -> None:
         self._stripe_calls += 1
@@ -63,8 +73,21 @@ class Figures:
             stripe_p95=_percentile(self._recent, 0.95),
             rates=_rates(*self._window[0], now, counts),
             counts=counts,
+            minutes=self._by_minute(counts),
             **state,
         )
+
+    def _by_minute(self, counts: ProcessCounts) -> tuple[ProcessMinute, ...]:
+        """What was done in the last minutes. One that has ended does not change any more."""
+        present = _this_minute()
+        if present > self._minute:
+            self._minutes.append(ProcessMinute(self._minute, counts.since(self._before)))
+            self._minute, self._before = present, counts
+        return (*self._minutes, ProcessMinute(self._minute, counts.since(self._before)))
+
+
+def _this_minute() -> datetime:
+    return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def _rates(since: float, before: ProcessCounts, now: float, counts: ProcessCounts) -> ProcessRates:

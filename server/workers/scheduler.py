@@ -28,6 +28,7 @@ from domain.files import file
 from domain.fulfillment import auto_completion
 from domain.kernel import leases, process_registry
 from domain.kernel.store import UnitOfWork
+from domain.monitor import writer
 from domain.notifications import feed
 from domain.ports.ports import Ports
 from domain.reconciliation import follow_up, runs
@@ -79,6 +80,7 @@ JOBS = (
     Job("escalate_disputes", 60, disputes.escalate_due),
     Job("expire_approvals", 60, approvals.expire_due),
     Job("snapshot_accounts", 60, snapshot),
+    Job("write_series", 30, writer.write_series),
     Job("follow_up_recent", 30, follow_up.follow_up_recent),
     Job("follow_up_old", 3600, follow_up.follow_up_old),
     Job("remind_of_offer_expiry", 600, offer_reminders.remind_of_expiry),

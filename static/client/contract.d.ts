@@ -780,6 +780,18 @@ export interface AdminRetryFields {
   row_id: string;
 }
 
+/** Figures over a span of time, for charts. */
+export interface AdminSeriesFields {
+  /** Which series. */
+  names: SeriesName[];
+  /** From this time on. */
+  start: string;
+  /** Up to this time; by default now. */
+  end?: string | null;
+  /** At most so many values of each series. */
+  points?: number;
+}
+
 /** Without `session_id` all sessions of the user end. */
 export interface AdminSessionEndFields {
   /** The id of the user. */
@@ -2724,6 +2736,15 @@ export interface Overview {
   dead_letters: number;
   /** How many connections all processes have. */
   sockets: number;
+  /** When all but `sockets` was counted: some seconds ago, longer in a large market. */
+  counted_at: string;
+  /**
+   * How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe wait for an
+   * administrator, each up to 1,000.
+   */
+  waiting: Record<string, number>;
+  /** What happened since midnight UTC, by the names of `admin.series`. */
+  today: Record<string, number>;
 }
 
 /** The roles that people choose when they register. */
@@ -3108,7 +3129,10 @@ export interface ProcessCounts {
   stalled_seconds: number;
 }
 
-/** The state of a process at its last heartbeat. */
+/**
+ * The state of a process at its last heartbeat. Series are made of its `minutes`, the last ones and
+ * the present one.
+ */
 export interface ProcessFigures {
   /** `web` with clients, or `worker` without. */
   kind: string;
@@ -3995,6 +4019,47 @@ export interface SeenWithdrawalPage {
   items: SeenWithdrawal[];
   /** Give it as `cursor` to get the next page; null at the end. */
   next_cursor: string | null;
+}
+
+/** The figures of one minute, by their names. */
+export interface SeriesMinute {
+  /** The beginning of the minute. */
+  at: string;
+  /** By the name of the series, and `:` and a label where it has such. */
+  values: Record<string, number>;
+}
+
+/**
+ * Amounts are in minor units, by currency: `captured`, `refunded`, `commission`, `paid_out`,
+ * `wallets`, `debt`, `escrow`. `payments_failed` is by Stripe's code. `..._seconds` are sums of
+ * times, `..._seconds_max` the longest one; `stripe_p95` is in seconds. `queue` are tasks and
+ * pushes that are due, `queue_age` for how many seconds the oldest has been, `outbox` all that
+ * wait.
+ */
+export type SeriesName = "arrival_seconds" | "arrival_seconds_max" | "capture_seconds" | "capture_seconds_max" | "captured" | "commands" | "commission" | "dead_letters" | "debt" | "deliveries" | "escrow" | "loop_stalls" | "messages" | "outbox" | "paid_out" | "payments_captured" | "payments_failed" | "payout_seconds" | "payout_seconds_max" | "payouts_failed" | "payouts_paid" | "processes" | "queue" | "queue_age" | "refunded" | "refused" | "sockets" | "stalled_seconds" | "stripe_calls" | "stripe_errors" | "stripe_p95" | "stripe_seconds" | "transfers_arrived" | "wallets";
+
+/** The last minutes. Each replaces what was known of the same minute. */
+export interface SeriesUpdate {
+  /** The length of a bucket: a minute. */
+  step_seconds: number;
+  /** In the order of time. */
+  buckets: SeriesMinute[];
+}
+
+/**
+ * The values of series at equal distances of time. Those of one place in the lists are of the time
+ * `start` plus so many steps, and of one step from there.
+ */
+export interface SeriesValues {
+  /** The time of the first values. */
+  start: string;
+  /** The distance of the values. */
+  step_seconds: number;
+  /**
+   * By the name of the series, and `:` and a label where it has such. Null: not known, as it was
+   * not measured then.
+   */
+  values: Record<string, (number | null)[]>;
 }
 
 /**
@@ -5502,6 +5567,12 @@ export interface AdminCommands {
    */
   assignments(fields?: AdminAssignmentsFields, options?: CallOptions): Promise<AssignmentPage>;
   /**
+   * Figures over time: up to a day from minutes, two months from hours, four years from days.
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  series(fields: AdminSeriesFields, options?: CallOptions): Promise<SeriesValues>;
+  /**
    * The processes of the deployment and how they are, those that run first.
    *
    * Each tells of itself every four seconds. At most 100.
@@ -5832,7 +5903,7 @@ export interface AdminCommands {
     currency?: string;
   }, options?: CallOptions): Promise<Download>;
   /**
-   * Subscribe this connection to `stats`, pushed every second, and to `activity`
+   * Subscribe this connection to `stats`, every second, to `series`, and to `activity`
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required, too_many.
    */
@@ -5845,6 +5916,11 @@ export interface AdminPushes {
    * missed.
    */
   stats: Overview;
+  /**
+   * At least once a minute, to connections that asked `admin.live`. What happened in the last two
+   * minutes may still be added to: the next one replaces it. May be missed.
+   */
+  series: SeriesUpdate;
   /**
    * With each push to users about jobs, offers, money and accounts, to connections that asked
    * `admin.live`. Show it: it changes nothing else. `admin.activity` has what was before; an `id`

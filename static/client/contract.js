@@ -154,6 +154,7 @@ export const NAMESPACES = {
       alert_close: { event: "alert_close", http: "POST /api/admin/alerts/{alert_id}/close", repeat: "request_id", signedIn: true },
       assign: { event: "assign", http: "POST /api/admin/assign", repeat: "request_id", signedIn: true },
       assignments: { event: "assignments", http: "GET /api/admin/assignments", repeat: "safe", signedIn: true },
+      series: { event: "series", http: "GET /api/admin/series", repeat: "safe", signedIn: true },
       processes: { event: "processes", http: "GET /api/admin/processes", repeat: "safe", signedIn: true },
       audit: { event: "audit", http: "GET /api/admin/audit", repeat: "safe", signedIn: true },
       audit_chain: { event: "audit_chain", http: "GET /api/admin/audit/chain", repeat: "safe", signedIn: true },

@@ -39,9 +39,10 @@ ALLOWED = {
     " payments disputes",
     "stripe_events": "kernel ports operations accounts deals notifications payouts wallet payments"
     " disputes",
-    "monitor": "kernel operations",
     "admin": "kernel ledger ports operations accounts files deals notifications chat payouts wallet"
     " jobs payments fulfillment disputes reconciliation stripe_events audit_trail presence",
+    "monitor": "kernel ledger ports operations accounts deals notifications payouts wallet jobs"
+    " disputes stripe_events admin",
 }
 MAY_IMPORT_ALL = {"registry"}
 

@@ -87,7 +87,7 @@ async def test_double_accept(processes, books):
     assert len(captures) == 1
     uow = market.store.single()
     assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 10_000}
-    assert await ledger.total_escrow(uow) == {"USD": 90_000}
+    assert await ledger.total_of(uow, "escrow") == {"USD": 90_000}
     assert (await books()).differences == []
     ends = [
         ("offer.accepted" if offer["id"] == winners[0]["id"] else "offer.blocked", offer["id"])

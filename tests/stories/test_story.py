@@ -25,7 +25,7 @@ async def test_a_whole_job_from_posting_to_payout(market, server):
     await contractor.push("/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70000)
     uow = server.store.single()
     assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 30000}
-    assert await ledger.total_escrow(uow) == {}
+    assert await ledger.total_of(uow, "escrow") == {}
     report = await audit(server.ports)
     assert report.differences == []
     assert (report.payments, report.transfers) == (1, 1)

@@ -139,7 +139,7 @@ class JobInProgress:
         assert report.differences == []
         uow = self.server.store.single()
         platform = (await ledger.balance_of(uow, ledger.PLATFORM)).get("USD", 0)
-        return platform, (await ledger.total_escrow(uow)).get("USD", 0)
+        return platform, (await ledger.total_of(uow, "escrow")).get("USD", 0)
 
     async def stripe_list(self, what, **params):
         """Objects of a type at Stripe, oldest first."""

@@ -22,6 +22,7 @@ from domain.kernel.process_registry import ProcessHeartbeat
 from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
+from domain.monitor.bucket import SeriesBucket
 from domain.notifications.feed import FeedHead
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.ports.sessions import SessionEvent
@@ -37,7 +38,10 @@ from tests.support.sandbox_client import BANK_ACCOUNT, Sandbox
 
 SETTLE_SECONDS = 15.0
 
-NO_TRACES = {kind.COLLECTION for kind in (Lease, ProcessHeartbeat, Anchor, LastSeen, ActivityRow)}
+NO_TRACES = {
+    kind.COLLECTION
+    for kind in (Lease, ProcessHeartbeat, SeriesBucket, Anchor, LastSeen, ActivityRow)
+}
 
 
 class AcceptedJob(NamedTuple):

@@ -148,6 +148,7 @@ CASES = {
     "admin.assignments": Case("assignee_id subjects cursor limit", ALL),
     "admin.processes": Case("", ALL),
     "admin.audit": Case("actor_id operation subject since until cursor limit", ALL),
+    "admin.series": Case("names start end points", ALL),
     "admin.audit_chain": Case("", ALL),
     "admin.audit_verify": Case("", ALL),
     "admin.dead_letters": Case("lane cursor limit", ALL),
@@ -208,6 +209,8 @@ CASES = {
 }
 
 VALUES: Json = {
+    "names": ["captured"],
+    "points": 100,
     "start": "2026-01-01T00:00:00Z",
     "end": "2026-02-01T00:00:00Z",
     "email": "nobody@people.test",

@@ -137,6 +137,7 @@ CONTRACT = {
         ("alert_close", "POST /api/admin/alerts/{alert_id}/close", "admin"),
         ("assign", "POST /api/admin/assign", "admin"),
         ("assignments", "GET /api/admin/assignments", "admin"),
+        ("series", "GET /api/admin/series", "admin"),
         ("processes", "GET /api/admin/processes", "admin"),
         ("audit", "GET /api/admin/audit", "admin"),
         ("audit_chain", "GET /api/admin/audit/chain", "admin"),
@@ -198,7 +199,7 @@ PUSHES = {
     "offer.withdrawn offer.expired offer.blocked offer.failed",
     "/payment": "payment.updated dispute.updated chargeback.updated",
     "/wallet": "wallet.updated withdrawal.updated",
-    "/admin": "stats activity alert alert.updated assignment.updated trail.checked "
+    "/admin": "stats series activity alert alert.updated assignment.updated trail.checked "
     "approval.updated reconciliation.updated",
 }
 COLLECTIONS = {
@@ -231,6 +232,7 @@ COLLECTIONS = {
     "webhook_events",
     "webhook_payloads",
     "leases",
+    "series",
     "processes",
     "key_rotations",
     "requests",

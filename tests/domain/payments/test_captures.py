@@ -151,7 +151,7 @@ async def test_cancelling_an_assigned_job_refunds_everything(negotiation):
     uow = negotiation.server.store.single()
     assert await ledger.balance_of(uow, ledger.STRIPE) == {"USD": 0}
     assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 0}
-    assert await ledger.total_escrow(uow) == {}
+    assert await ledger.total_of(uow, "escrow") == {}
     refunds = (await negotiation.sandbox.api("GET", "refunds"))["data"]
     assert [refund["amount"] for refund in refunds] == [100_000]
     assert (await audit(negotiation.server.ports)).differences == []
@@ -217,6 +217,6 @@ async def test_money_for_a_closed_offer_is_booked_and_refunded(prompt_retries, n
         "refunded",
     ]
     assert (await negotiation.market.rows(Payment))[0].status == "refunded"
-    assert await ledger.total_escrow(negotiation.server.store.single()) == {}
+    assert await ledger.total_of(negotiation.server.store.single(), "escrow") == {}
     assert (await audit(negotiation.server.ports)).differences == []
     assert all(event.status == "done" for event in await negotiation.market.rows(WebhookEvent))

@@ -782,6 +782,19 @@ class AdminRetryFields(TypedDict):
     row_id: str
 
 
+class AdminSeriesFields(TypedDict):
+    """Figures over a span of time, for charts."""
+
+    # Which series.
+    names: list[SeriesName]
+    # From this time on.
+    start: str
+    # Up to this time; by default now.
+    end: NotRequired[str | None]
+    # At most so many values of each series.
+    points: NotRequired[int]
+
+
 class AdminSessionEndFields(TypedDict):
     """Without `session_id` all sessions of the user end."""
 
@@ -2957,6 +2970,13 @@ class Overview(TypedDict):
     dead_letters: int
     # How many connections all processes have.
     sockets: int
+    # When all but `sockets` was counted: some seconds ago, longer in a large market.
+    counted_at: str
+    # How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe wait for an
+    # administrator, each up to 1,000.
+    waiting: dict[str, int]
+    # What happened since midnight UTC, by the names of `admin.series`.
+    today: dict[str, float]
 
 
 # The roles that people choose when they register.
@@ -3361,7 +3381,9 @@ class ProcessCounts(TypedDict):
 
 
 class ProcessFigures(TypedDict):
-    """The state of a process at its last heartbeat."""
+    """The state of a process at its last heartbeat. Series are made of its `minutes`, the last ones
+    and the present one.
+    """
 
     # `web` with clients, or `worker` without.
     kind: str
@@ -4350,6 +4372,80 @@ class SeenWithdrawalPage(TypedDict):
     items: list[SeenWithdrawal]
     # Give it as `cursor` to get the next page; null at the end.
     next_cursor: str | None
+
+
+class SeriesMinute(TypedDict):
+    """The figures of one minute, by their names."""
+
+    # The beginning of the minute.
+    at: str
+    # By the name of the series, and `:` and a label where it has such.
+    values: dict[str, float]
+
+
+# Amounts are in minor units, by currency: `captured`, `refunded`, `commission`, `paid_out`,
+# `wallets`, `debt`, `escrow`. `payments_failed` is by Stripe's code. `..._seconds` are sums of
+# times, `..._seconds_max` the longest one; `stripe_p95` is in seconds. `queue` are tasks and pushes
+# that are due, `queue_age` for how many seconds the oldest has been, `outbox` all that wait.
+SeriesName: TypeAlias = Literal[
+    "arrival_seconds",
+    "arrival_seconds_max",
+    "capture_seconds",
+    "capture_seconds_max",
+    "captured",
+    "commands",
+    "commission",
+    "dead_letters",
+    "debt",
+    "deliveries",
+    "escrow",
+    "loop_stalls",
+    "messages",
+    "outbox",
+    "paid_out",
+    "payments_captured",
+    "payments_failed",
+    "payout_seconds",
+    "payout_seconds_max",
+    "payouts_failed",
+    "payouts_paid",
+    "processes",
+    "queue",
+    "queue_age",
+    "refunded",
+    "refused",
+    "sockets",
+    "stalled_seconds",
+    "stripe_calls",
+    "stripe_errors",
+    "stripe_p95",
+    "stripe_seconds",
+    "transfers_arrived",
+    "wallets",
+]
+
+
+class SeriesUpdate(TypedDict):
+    """The last minutes. Each replaces what was known of the same minute."""
+
+    # The length of a bucket: a minute.
+    step_seconds: int
+    # In the order of time.
+    buckets: list[SeriesMinute]
+
+
+class SeriesValues(TypedDict):
+    """The values of series at equal distances of time. Those of one place in the lists are of the
+    time `start` plus so many steps, and of one step from there.
+    """
+
+    # The time of the first values.
+    start: str
+    # The distance of the values.
+    step_seconds: int
+    # By the name of the series, and `:` and a label where it has such. Null: not known, as it was
+    # not measured then.
+    values: dict[str, list[float | None]]
 
 
 class SessionView(TypedDict):
@@ -6401,6 +6497,16 @@ class AdminCommands(Namespace):
         )
         return answer
 
+    async def series(self, **fields: Unpack[AdminSeriesFields]) -> SeriesValues:
+        """Figures over time: up to a day from minutes, two months from hours, four years from days.
+
+        For admin.
+        """
+        answer: SeriesValues = await self._command(
+            "series", "GET /api/admin/series", fields, "safe"
+        )
+        return answer
+
     async def processes(self) -> AdminProcessesAnswer:
         """The processes of the deployment and how they are, those that run first.
 
@@ -6938,7 +7044,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def live(self) -> Overview:
-        """Subscribe this connection to `stats`, pushed every second, and to `activity`
+        """Subscribe this connection to `stats`, every second, to `series`, and to `activity`
 
         For admin. Refusals: too_many.
         """
@@ -6947,6 +7053,11 @@ class AdminCommands(Namespace):
 
     @overload
     def pushes(self, name: Literal["stats"], *, size: int = QUEUE) -> Subscription[Overview]: ...
+
+    @overload
+    def pushes(
+        self, name: Literal["series"], *, size: int = QUEUE
+    ) -> Subscription[SeriesUpdate]: ...
 
     @overload
     def pushes(self, name: Literal["activity"], *, size: int = QUEUE) -> Subscription[Activity]: ...

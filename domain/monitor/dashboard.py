@@ -1,24 +1,31 @@
 """The administrators' dashboard: counts and totals of the market, once or as a live stream."""
 
-import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import msgspec
 
-from domain import ledger
-from domain.accounts.user import User
-from domain.deals.offer import Offer
-from domain.deals.payment import Payment
-from domain.jobs.job import Job
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.fields import about
-from domain.kernel.outbox import Event, Numbering, OutboxRow
-from domain.kernel.record import Record
+from domain.kernel.outbox import Event, Numbering
 from domain.kernel.rooms import LIVE_MONITOR
 from domain.kernel.store import UnitOfWork
+from domain.monitor import bucket, tally
+from domain.monitor.bucket import Step
+from domain.monitor.catalog import SeriesName
 from domain.operations.command import Meta, NoFields, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
+
+OF_TODAY = (
+    SeriesName.CAPTURED,
+    SeriesName.REFUNDED,
+    SeriesName.COMMISSION,
+    SeriesName.PAID_OUT,
+    SeriesName.PAYMENTS_CAPTURED,
+    SeriesName.PAYMENTS_FAILED,
+)
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -34,6 +41,21 @@ class Overview(msgspec.Struct, frozen=True):
     escrow: Annotated[dict[str, int], about("The money in escrow by currency, in minor units.")]
     dead_letters: Annotated[int, about("How many tasks and pushes have failed for good.")]
     sockets: Annotated[int, about("How many connections all processes have.")]
+    counted_at: Annotated[
+        datetime,
+        about("When all but `sockets` was counted: some seconds ago, longer in a large market."),
+    ]
+    waiting: Annotated[
+        dict[str, int],
+        about(
+            "How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe "
+            "wait for an administrator, each up to 1,000."
+        ),
+    ]
+    today: Annotated[
+        dict[str, float],
+        about("What happened since midnight UTC, by the names of `admin.series`."),
+    ]
 
 
 STATS = Event(
@@ -46,29 +68,31 @@ STATS = Event(
 
 
 async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:
-    users, jobs, offers, payments = await asyncio.gather(
-        _counts(uow, User, "role"),
-        _counts(uow, Job, "status"),
-        _counts(uow, Offer, "status"),
-        _counts(uow, Payment, "status"),
+    """Reads two documents by their keys, unless it is time to count again."""
+    counts = await tally.current(uow)
+    return Overview(
+        users=counts.users,
+        jobs=counts.jobs,
+        offers=counts.offers,
+        payments=counts.payments,
+        commission=counts.commission,
+        escrow=counts.escrow,
+        dead_letters=counts.waiting.get("dead_letters", 0),
+        sockets=sockets,
+        counted_at=counts.counted_at,
+        waiting=counts.waiting,
+        today=_of_today(await _today(uow)),
     )
-    commission, escrow, dead_letters = await asyncio.gather(
-        ledger.balance_of(uow, ledger.PLATFORM),
-        ledger.total_escrow(uow),
-        uow.count(OutboxRow, {"dead": True}),
-    )
-    return Overview(users, jobs, offers, payments, commission, escrow, dead_letters, sockets)
 
 
-async def _counts(uow: UnitOfWork, kind: type[Record], field: str) -> dict[str, int]:
-    """The number of records by value of `field`.
+async def _today(uow: UnitOfWork) -> Mapping[str, float]:
+    midnight = bucket.floor(uow.now, Step.DAY)
+    found = await bucket.read(uow, Step.DAY, midnight, midnight + timedelta(days=1))
+    return found[0][1] if found else {}
 
-    The sort lets MongoDB read the index on `field` only.
-    """
-    rows = await uow.aggregate(
-        kind, [{"$sort": {field: 1}}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
-    )
-    return {row["_id"]: row["count"] for row in rows}
+
+def _of_today(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name.partition(":")[0] in OF_TODAY}
 
 
 @operation("admin.overview", roles=ADMINS, style=Style.DIRECT)
@@ -81,5 +105,5 @@ async def overview(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Ove
     "admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer, actor: [LIVE_MONITOR]
 )
 async def live(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Overview:
-    """Subscribe this connection to `stats`, pushed every second, and to `activity`."""
+    """Subscribe this connection to `stats`, every second, to `series`, and to `activity`."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())
