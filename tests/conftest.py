@@ -37,6 +37,7 @@ from tests.support.installations import (
     new_installation,
     new_mail_server,
     new_market,
+    new_processes,
     running_server,
 )
 from tests.support.job_in_progress import JobInProgress
@@ -241,11 +242,8 @@ async def processes(
     installation: Installation, tmp_path: Path, fork_server: ForkServer
 ) -> AsyncIterator[Processes]:
     """Real processes on one database; `processes.market` has the users."""
-    market = Market(installation.settings, installation.url, installation.sandbox)
-    started = Processes(installation.env, market, tmp_path, fork_server)
-    yield started
-    await market.close()
-    await started.close()
+    async with new_processes(installation, tmp_path, fork_server) as processes:
+        yield processes
 
 
 @pytest.fixture

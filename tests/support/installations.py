@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,9 +23,10 @@ from server.dev.stores import Addresses
 from server.http.protocol import HttpRunner
 from server.workers.scheduler import Job
 from tests.support import stripe_oracle
+from tests.support.fork_server import ForkServer
 from tests.support.market import Market
 from tests.support.parties import LEAST_COST
-from tests.support.processes import free_port
+from tests.support.processes import Processes, free_port
 from tests.support.sandbox_client import Sandbox
 from tests.support.smtp_server import SmtpServer
 
@@ -144,6 +146,18 @@ async def new_market(server: Server, installation: Installation) -> AsyncIterato
     market = Market(installation.settings, server.url, installation.sandbox)
     yield market
     await market.close()
+
+
+@asynccontextmanager
+async def new_processes(
+    installation: Installation, folder: Path, fork_server: ForkServer
+) -> AsyncIterator[Processes]:
+    """Processes of an installation and its users, which end together."""
+    market = Market(installation.settings, installation.url, installation.sandbox)
+    started = Processes(installation.env, market, folder, fork_server)
+    yield started
+    await market.close()
+    await started.close()
 
 
 @asynccontextmanager

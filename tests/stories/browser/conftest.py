@@ -6,6 +6,7 @@ server all the same, and each tab its own cookies and storage.
 
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +16,19 @@ from pymongo import MongoClient
 
 from server.dev.stores import Addresses
 from tests.stories.browser.tabs import Tabs
+from tests.support.fork_server import ForkServer
 from tests.support.installations import (
     Installation,
     Server,
     new_installation,
     new_mail_server,
     new_market,
+    new_processes,
     running_server,
 )
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
+from tests.support.processes import Processes
 from tests.support.smtp_server import SmtpServer
 
 ARGUMENTS = [
@@ -85,6 +89,14 @@ async def server(installation: Installation) -> AsyncIterator[Server]:
 async def market(server: Server, installation: Installation) -> AsyncIterator[Market]:
     async with new_market(server, installation) as market:
         yield market
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def processes(
+    installation: Installation, tmp_path: Path, fork_server: ForkServer
+) -> AsyncIterator[Processes]:
+    async with new_processes(installation, tmp_path, fork_server) as processes:
+        yield processes
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -15,6 +15,7 @@ from tests.support.parties import PASSWORD
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
+TOUCH = {"viewport": PHONE, "is_mobile": True, "has_touch": True}
 TIMEOUT_MS = 10_000
 # The event loop of the browser, which the tests share.
 in_the_browser = pytest.mark.asyncio(loop_scope="session")

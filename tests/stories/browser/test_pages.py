@@ -6,16 +6,15 @@ from playwright.async_api import expect
 
 from domain import ledger
 from domain.kernel.rooms import user_room
+from tests.stories.browser.job_steps import TITLE, apply, offer, pay, post, shortlisted
 from tests.stories.browser.tabs import PHONE, Tab, in_the_browser
 from tests.support.databases import needs
 from tests.support.file_samples import picture
-from tests.support.market import Market
-from tests.support.parties import PASSWORD, Party
+from tests.support.parties import PASSWORD
 
 pytestmark = in_the_browser
 
-TITLE = "Paint the fence"
-NOTHING = "/docs"  # a page that knows of no session
+NOTHING = "<!doctype html><link rel=icon href=data:,>"
 KEY = "jobsphere.session"
 REFRESH_TOKEN = f"JSON.parse(localStorage.getItem('{KEY}')).refresh_token"
 AGED = f"""localStorage.setItem('{KEY}', JSON.stringify(
@@ -23,43 +22,10 @@ AGED = f"""localStorage.setItem('{KEY}', JSON.stringify(
 READ_AMOUNTS = """({ minor }, rows) => rows.map(([text, currency]) => {
     try { return minor(text, currency) } catch (problem) { return problem.code }
 })"""
-SESSION = "({ server }) => server.session.current.refresh_token"
+TOKEN = "({ server }) => server.session.current.refresh_token"
+EXPIRE = "({ server }) => server.session.adopt({ expires_at: '2020-01-01T00:00:00Z' })"
+ASK = "({ server }) => server.account.me({}, { via: 'http' })"
 WRITE_AMOUNTS = "({ display }, rows) => rows.map((row) => display(...row))"
-
-
-async def post(tab: Tab) -> None:
-    await tab.follow("Post a job")
-    await tab.fill(
-        Title=TITLE,
-        Description="Twelve metres, two coats.",
-        Category="painting",
-        Skills="painting, outdoors",
-        From="500",
-        To="2,000.00",
-    )
-    await tab.press("Post the job")
-    await tab.heads(TITLE)
-
-
-async def apply(tab: Tab) -> None:
-    await tab.open_job(TITLE)
-    await tab.fill(Why_you="I have painted a hundred fences.", Your_price="1000", Days_of_work="5")
-    await tab.press("Apply")
-    await tab.sees("Your application", role="heading")
-
-
-async def shortlisted(market: Market, customer: Party, contractor: Party) -> None:
-    application = await market.application(contractor, await market.job(customer, title=TITLE))
-    await customer.call("/job-request", "accept", {"application_id": application["id"]})
-
-
-async def offer(tab: Tab, card: str) -> None:
-    """Make an offer of what the first applicant asks for."""
-    await tab.follow("Make an offer")
-    await tab.fill(Say_what_is_to_be_done="Two coats of white.")
-    await tab.page.get_by_label(card).check()
-    await tab.press("Check and send")
-    await tab.press("Hold 1,000.00 USD", tab.dialog("Offer 1,000.00 USD"))
 
 
 async def talk(customer: Tab, contractor: Tab) -> None:
@@ -226,9 +192,7 @@ async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
     await customer.open_job(TITLE)
     await offer(customer, "Declined card")
     await customer.sees("The payment did not go through: the bank declined it. Nothing was sent.")
-    await customer.page.get_by_label("Visa •••• 4242").check()
-    await customer.press("Check and send")
-    await customer.press("Hold 1,000.00 USD", customer.dialog("Offer 1,000.00 USD"))
+    await pay(customer, "Visa •••• 4242", "1,000.00 USD")
     await customer.sees_notice("The money is held, and the offer is out.")
     assert tabs.errors == []
 
@@ -273,8 +237,9 @@ async def test_two_tabs_of_one_session_stay_signed_in_over_an_expiry(tabs, marke
     token = await tab.page.evaluate(REFRESH_TOKEN)
     asked: list[str] = []
     tab.page.context.on("request", lambda request: asked.append(request.url))
+    await tab.page.context.route("**/nothing", lambda route: route.fulfill(body=NOTHING))
     for away, renewals in (([tab, twin], 1), ([tab], 0), ([twin], 0)):
-        await asyncio.gather(*(each.page.goto(tab.origin + NOTHING) for each in away))
+        await asyncio.gather(*(each.page.goto(f"{tab.origin}/nothing") for each in away))
         await away[0].page.evaluate(AGED)
         asked.clear()
         await asyncio.gather(*(each.page.goto(tab.origin) for each in away))
@@ -282,10 +247,15 @@ async def test_two_tabs_of_one_session_stay_signed_in_over_an_expiry(tabs, marke
             await each.live()
             await each.sees("Post a job")
         assert sum(url.endswith("/api/account/refresh") for url in asked) == renewals
-        found = {await each.run("shared/server.js", SESSION) for each in (tab, twin)}
+        found = {await each.run("shared/server.js", TOKEN) for each in (tab, twin)}
         assert len(found) == 1
         assert (found == {token}) is (renewals == 0)
         token = found.pop()
+    for each in (tab, twin):  # open pages, whose tokens expire at once
+        await each.run("shared/server.js", EXPIRE)
+    asked.clear()
+    await asyncio.gather(*(each.run("shared/server.js", ASK) for each in (tab, twin)))
+    assert sum(url.endswith("/api/account/refresh") for url in asked) == 1
     assert tabs.errors == []
 
 
