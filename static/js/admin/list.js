@@ -7,7 +7,9 @@ import { Icon } from "../shared/icon.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { refuse } from "../shared/toasts.js";
+import { onReturn } from "../shared/use.js";
 import { LISTS } from "./lists.js";
+import { readAssignments } from "./work.js";
 
 const PAGE = 50;
 const TYPED_MS = 400; // after the last key
@@ -31,6 +33,7 @@ function Rows({ list }) {
       const page = await list.read({ ...fields, limit: PAGE, ...(from && { cursor: from }) });
       rows.value = from ? [...(rows.peek() ?? []), ...page.items] : page.items;
       cursor.value = page.next_cursor;
+      if (list.assigned) readAssignments(page.items.map(({ id }) => id));
     } catch (refused) {
       rows.value ??= [];
       refuse(refused);
@@ -38,16 +41,20 @@ function Rows({ list }) {
   };
   useEffect(() => {
     load();
+    const stops = [...(list.follow?.(() => load()) ?? []), onReturn(() => load())];
+    return () => stops.forEach((stop) => stop());
   }, [text]);
+  const again = () => load();
   const all = rows.value;
-  return html`<${View} title=${list.title} kind="wide" actions=${html`<button class="button" type="button" onClick=${() => load()}>
+  return html`<${View} title=${list.title} kind="wide" actions=${html`${list.actions?.(again)}<button class="button" type="button" onClick=${() => load()}>
       <${Icon} name="refresh-cw" />Read again</button>`}>
+    ${list.head && html`<${list.head} />`}
     ${list.filters.length > 0 && html`<form class="filters" role="search" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
       ${list.filters.map((filter) => html`<${FilterField} key=${filter.name} ...${filter} value=${query.get(filter.name) ?? ""} />`)}</form>`}
     ${!all ? html`<${Skeleton} lines=${8} />` : !all.length ? html`<${Empty} icon="inbox" title="Nothing here" />`
       : html`<div class="card flush table" tabindex="0" role="region" aria-label=${list.title}><table>
         <thead><tr>${list.columns.map(([heading]) => html`<th key=${heading} scope="col">${heading}</th>`)}</tr></thead>
-        <tbody>${all.map((row) => html`<tr key=${row.id}>${list.columns.map(([heading, content]) => html`<td key=${heading} data-label=${heading}>${content(row)}</td>`)}</tr>`)}</tbody>
+        <tbody>${all.map((row) => html`<tr key=${row.id}>${list.columns.map(([heading, content]) => html`<td key=${heading} data-label=${heading}>${content(row, again)}</td>`)}</tr>`)}</tbody>
       </table></div>`}
     ${cursor.value && html`<p><button class="button" type="button" onClick=${() => load(cursor.value)}>Show more</button></p>`}
   </${View}>`;

@@ -6,6 +6,7 @@ import { Ago, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { Id } from "./links.js";
+import { WORK_LISTS } from "./work_lists.js";
 
 /**
  * @typedef {object} Filter
@@ -19,7 +20,11 @@ import { Id } from "./links.js";
  * @property {string} title
  * @property {(fields: any) => Promise<{items: any[], next_cursor: string | null}>} read
  * @property {Filter[]} filters
- * @property {[string, (row: any) => any][]} columns heading and content
+ * @property {[string, (row: any, load: () => void) => any][]} columns heading and content; `load` reads the list again
+ * @property {any} [head] a component above the list
+ * @property {(load: () => void) => any} [actions] beside the title
+ * @property {(load: () => void) => (() => void)[]} [follow] pushes after which it is read again
+ * @property {boolean} [assigned] whether administrators look after its rows
  */
 
 const user = { name: "user_id", label: "User id" };
@@ -34,6 +39,7 @@ const id = (name) => (row) => html`<${Id} id=${row[name]} />`;
 
 /** @type {Record<string, List>} */
 export const LISTS = {
+  ...WORK_LISTS,
   users: {
     title: "Users",
     read: (fields) => server.admin.users(fields),
@@ -86,63 +92,5 @@ export const LISTS = {
     read: (fields) => server.admin.transfers(fields),
     filters: [user, { name: "status", label: "State", choices: ["waiting", "sending", "made", "available", "parked", "reversed", "cancelled"] }],
     columns: [["Contractor", id("user_id")], ["Amount", money()], ["State", ({ status }) => status], ["Offer", id("offer_id")], ["Made", when]],
-  },
-  disputes: {
-    title: "Disputes",
-    read: (fields) => server.admin.disputes(fields),
-    filters: [{ name: "status", label: "State", choices: ["open", "proposed", "escalated", "resolved"] }, { name: "job_id", label: "Job id" }],
-    columns: [["Job", ({ job_title }) => job_title], ["Amount", money()], ["State", state("dispute")],
-      ["Customer", id("customer_id")], ["Contractor", id("contractor_id")], ["Payment", id("payment_id")], ["Opened", when]],
-  },
-  chargebacks: {
-    title: "Chargebacks",
-    read: (fields) => server.payment.chargebacks(fields),
-    filters: [{ name: "status", label: "State", choices: ["inquiry", "open", "won", "lost", "closed"] }],
-    columns: [["Job", ({ job_title }) => job_title], ["Amount", money()], ["State", ({ status }) => status],
-      ["Reason", ({ reason }) => reason.replaceAll("_", " ")], ["Answer until", ({ due_by }) => (due_by ? html`<${Ago} at=${due_by} />` : "")],
-      ["Payment", id("payment_id")]],
-  },
-  reports: {
-    title: "Reports",
-    read: (fields) => server.admin.reports(fields),
-    filters: [{ name: "user_id", label: "About (user id)" }],
-    columns: [["About", id("about_id")], ["By", id("by")], ["Reason", ({ reason }) => reason], ["What was said", ({ said }) => said],
-      ["Remark", ({ text }) => text], ["At", when]],
-  },
-  "dead-letters": {
-    title: "Dead letters",
-    read: (fields) => server.admin.dead_letters(fields),
-    filters: [{ name: "lane", label: "Queue", choices: ["stripe", "push", "notice", "mail", "search", "export"] }],
-    columns: [["Work", ({ kind }) => kind.replaceAll("_", " ")], ["Queue", ({ lane }) => lane], ["About", id("subject")],
-      ["Attempts", ({ attempts }) => attempts], ["Why", ({ last_error }) => last_error ?? "its process ended"], ["Queued", when]],
-  },
-  "webhook-events": {
-    title: "Stripe events",
-    read: (fields) => server.admin.webhook_events(fields),
-    filters: [{ name: "status", label: "State", choices: ["received", "working", "done", "dead", "quarantined"] }, { name: "type", label: "Type" }],
-    columns: [["Type", ({ type }) => type], ["State", ({ status }) => status], ["Payment", id("payment_id")],
-      ["Why", ({ last_error, reason }) => last_error ?? reason ?? ""], ["Received", when]],
-  },
-  reconciliations: {
-    title: "Reconciliation",
-    read: (fields) => server.admin.reconciliations(fields),
-    filters: [],
-    columns: [["From", ({ start }) => html`<${Ago} at=${start} />`], ["State", ({ status }) => status],
-      ["Differences", ({ difference_count }) => difference_count], ["Booked", ({ booked_count }) => booked_count],
-      ["By", id("by")], ["Started", when]],
-  },
-  approvals: {
-    title: "Approvals",
-    read: (fields) => server.admin.approvals(fields),
-    filters: [{ name: "status", label: "State", choices: ["pending", "executed", "declined", "expired"] }],
-    columns: [["Step", ({ operation }) => operation], ["About", id("subject")], ["Amount", money()], ["State", ({ status }) => status],
-      ["Asked by", id("requested_by")], ["Asked", when]],
-  },
-  audit: {
-    title: "Audit trail",
-    read: (fields) => server.admin.audit(fields),
-    filters: [{ name: "actor_id", label: "By (user id)" }, { name: "operation", label: "Operation" }, { name: "subject", label: "About (id)" }],
-    columns: [["No.", ({ seq }) => seq ?? "being sealed"], ["Operation", ({ operation }) => operation], ["By", id("actor_id")],
-      ["About", ({ subjects }) => subjects.map((/** @type {string} */ each) => html`<${Id} id=${each} key=${each} /> `)], ["At", when]],
   },
 };

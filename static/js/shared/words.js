@@ -59,6 +59,42 @@ export const STATUSES = {
     escalated: status("JobSphere decides", "shield", "wait"),
     resolved: status("Resolved", "circle-check", "good"),
   },
+  chargeback: {
+    inquiry: status("The bank asks", "circle-help", "wait"),
+    open: status("Open", "undo-2", "bad"),
+    won: status("Won", "circle-check", "good"),
+    lost: status("Lost", "circle-x", "bad"),
+    closed: status("Closed", "circle-check"),
+  },
+  report: {
+    open: status("Open", "flag", "bad"),
+    acted: status("Acted on", "circle-check", "good"),
+    dismissed: status("Dismissed", "circle-x"),
+  },
+  event: {
+    received: status("Received", "clock", "wait"),
+    working: status("In work", "loader-circle", "wait"),
+    done: status("Done", "circle-check", "good"),
+    dead: status("Failed", "circle-alert", "bad"),
+    quarantined: status("Quarantined", "shield-alert", "bad"),
+  },
+  reconciliation: {
+    running: status("Running", "loader-circle", "wait"),
+    clean: status("No difference", "circle-check", "good"),
+    different: status("Differences", "triangle-alert", "bad"),
+    failed: status("Failed", "circle-alert", "bad"),
+  },
+  difference: {
+    open: status("Open", "triangle-alert", "bad"),
+    explained: status("Explained", "circle-check", "good"),
+    gone: status("Gone", "circle-check"),
+  },
+  approval: {
+    pending: status("Waits", "clock", "wait"),
+    executed: status("Done", "circle-check", "good"),
+    declined: status("Declined", "circle-x"),
+    expired: status("Expired", "hourglass"),
+  },
   withdrawal: {
     requested: status("Requested", "clock", "wait"),
     in_transit: status("On its way to the bank", "landmark", "wait"),

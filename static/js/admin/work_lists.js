@@ -1,0 +1,127 @@
+// The lists of the work queues: disputes, chargebacks, reports, dead letters, events, reconciliation, approvals, audit.
+
+import { html } from "../shared/html.js";
+import { Icon } from "../shared/icon.js";
+import { Countdown } from "../shared/listing.js";
+import { display } from "../shared/money.js";
+import { Ago, Badge } from "../shared/pieces.js";
+import { me, server } from "../shared/server.js";
+import { statusOf } from "../shared/words.js";
+import { ChainState, Detail } from "./chain.js";
+import { Id } from "./links.js";
+import { Assignee, words } from "./work.js";
+import { approve, decideReport, decline, discard, explain, reconcile, replay, retry } from "./work_actions.js";
+
+/** @typedef {import("./lists.js").List} List */
+
+/** @type {(row: any) => any} */
+const when = ({ created_at, at = created_at }) => html`<${Ago} at=${at} />`;
+/** @type {(row: any) => any} */
+const money = ({ amount, currency }) => html`<span class="amount">${display(amount, currency)}</span>`;
+/** @type {(kind: string) => (row: any) => any} */
+const state = (kind) => ({ status }) => html`<${Badge} of=${statusOf(kind, status)} />`;
+/** @type {(name: string) => (row: any) => any} */
+const id = (name) => (row) => html`<${Id} id=${row[name]} />`;
+/** @type {(what: string) => (row: any) => any} */
+const assignee = (what) => (row) => html`<${Assignee} id=${row.id} what=${what} />`;
+/** A button for a step, after which the list is read again. @type {(label: string, icon: string, run: () => Promise<any>, load: () => void, kind?: string) => any} */
+const button = (label, icon, run, load, kind = "") => html`<button type="button" class=${`button small ${kind}`} onClick=${async () => (await run()) && load()}><${Icon} name=${icon} />${label}</button>`;
+
+/** @type {Record<string, List>} */
+export const WORK_LISTS = {
+  disputes: {
+    title: "Disputes",
+    read: (fields) => server.admin.disputes(fields),
+    assigned: true,
+    follow: (load) => [server.payment.on("dispute.updated", load)],
+    filters: [{ name: "status", label: "State", choices: ["open", "proposed", "escalated", "resolved"] }, { name: "job_id", label: "Job id" }],
+    columns: [["Job", (row) => html`<a href=${`/admin/disputes/${row.id}`}>${row.job_title}</a>`], ["Amount", money], ["State", state("dispute")],
+      ["Answer until", ({ status, answer_by, waits_for }) => (waits_for && status !== "resolved" ? html`<${Countdown} until=${answer_by} />` : "")],
+      ["Customer", id("customer_id")], ["Contractor", id("contractor_id")], ["Looked after by", assignee("this dispute")], ["Opened", when]],
+  },
+  chargebacks: {
+    title: "Chargebacks",
+    read: (fields) => server.payment.chargebacks(fields),
+    assigned: true,
+    follow: (load) => [server.payment.on("chargeback.updated", load)],
+    filters: [{ name: "status", label: "State", choices: ["inquiry", "open", "won", "lost", "closed"] }],
+    columns: [["Job", (row) => html`<a href=${`/admin/chargebacks/${row.id}`}>${row.job_title}</a>`], ["Amount", money], ["State", state("chargeback")],
+      ["Reason", ({ reason }) => words(reason)], ["Evidence until", ({ due_by }) => (due_by ? html`<${Countdown} until=${due_by} />` : "")],
+      ["Payment", id("payment_id")], ["Looked after by", assignee("this chargeback")], ["Opened", when]],
+  },
+  reports: {
+    title: "Reports",
+    read: (fields) => server.admin.reports(fields),
+    assigned: true,
+    filters: [{ name: "status", label: "State", choices: ["open", "acted", "dismissed"] }, { name: "user_id", label: "About (user id)" }, { name: "by", label: "By (user id)" }],
+    columns: [["About", (row) => html`<${Id} id=${row.about_id}>${row.names[row.about_id]}</${Id}>`], ["By", (row) => html`<${Id} id=${row.by}>${row.names[row.by]}</${Id}>`],
+      ["Job", (row) => html`<${Id} id=${row.job_id}>${row.job_title}</${Id}>`], ["Reason", ({ reason }) => reason],
+      ["What was said", ({ said, text }) => html`${said ? html`<p class="prose">“${said}”</p>` : html`<span class="soft">the whole conversation</span>`}${text && html`<p class="small soft">${text}</p>`}`],
+      ["State", (row) => html`<${Badge} of=${statusOf("report", row.status)} />${row.decision && html`<br /><span class="small soft">${words(row.decision)}: ${row.decide_reason}</span>`}`],
+      ["Looked after by", assignee("this report")], ["At", when], ["Steps", (row, load) => row.status === "open" && button("Decide…", "check", () => decideReport(row), load)]],
+  },
+  "dead-letters": {
+    title: "Dead letters",
+    read: (fields) => server.admin.dead_letters(fields),
+    assigned: true,
+    filters: [{ name: "lane", label: "Queue", choices: ["stripe", "push", "notice", "mail", "search", "export"] }],
+    columns: [["Work", ({ kind, lane }) => words(kind || lane)], ["Queue", ({ lane }) => lane], ["About", id("subject")], ["Attempts", ({ attempts }) => attempts],
+      ["Why", ({ last_error }) => html`<span class="small">${last_error ?? "its process ended each time"}</span>`], ["Looked after by", assignee("this dead letter")], ["Queued", when],
+      ["Steps", (row, load) => html`<div class="row">${button("Retry…", "rotate-ccw", () => retry(row), load)}${button("Discard…", "trash-2", () => discard(row), load, "danger")}</div>`]],
+  },
+  "webhook-events": {
+    title: "Stripe events",
+    read: (fields) => server.admin.webhook_events(fields),
+    filters: [{ name: "status", label: "State", choices: ["received", "working", "done", "dead", "quarantined"] }, { name: "type", label: "Type" },
+      { name: "payment_id", label: "Payment id" }, { name: "object_id", label: "Id at Stripe" }],
+    columns: [["Type", (row) => html`<a href=${`/admin/webhook-events/${row.id}`}>${row.type}</a>`], ["State", state("event")], ["Payment", id("payment_id")],
+      ["Why", ({ last_error, reason }) => html`<span class="small">${last_error ?? reason ?? ""}</span>`], ["Received", when],
+      ["Steps", (row, load) => (row.status === "dead" || row.status === "quarantined") && button("Replay…", "rotate-ccw", () => replay(row), load)]],
+  },
+  reconciliations: {
+    title: "Reconciliation",
+    read: (fields) => server.admin.reconciliations(fields),
+    follow: (load) => [server.admin.on("reconciliation.updated", load)],
+    filters: [],
+    actions: (load) => html`<a class="button" href="/admin/differences?status=open"><${Icon} name="list-checks" />Differences</a>
+      <button type="button" class="button" onClick=${async () => (await reconcile()) && load()}><${Icon} name="scale" />Compare now…</button>`,
+    columns: [["Span", (row) => html`<a href=${`/admin/reconciliations/${row.id}`}><${Ago} at=${row.start} /> – <${Ago} at=${row.end} /></a>`], ["State", state("reconciliation")],
+      ["Lines", ({ compared }) => /** @type {number[]} */ (Object.values(compared)).reduce((sum, count) => sum + count, 0)],
+      ["Differences", ({ difference_count }) => difference_count], ["Booked", ({ booked_count }) => booked_count], ["By", id("by")], ["Started", when]],
+  },
+  differences: {
+    title: "Differences",
+    read: (fields) => server.admin.differences(fields),
+    assigned: true,
+    follow: (load) => [server.admin.on("reconciliation.updated", load)],
+    filters: [{ name: "status", label: "State", choices: ["open", "explained", "gone"] }, { name: "subject", label: "About (id)" }],
+    columns: [["What", ({ what }) => what], ["About", id("subject")], ["Here", ({ expected }) => written(expected)], ["At Stripe", ({ found }) => written(found)],
+      ["State", (row) => html`<${Badge} of=${statusOf("difference", row.status)} />${row.close_reason && html`<br /><span class="small soft">${row.close_reason}</span>`}`],
+      ["Found", ({ seen_count, last_run, last_seen_at }) => html`${seen_count === 1 ? "once" : `${seen_count} times`}, last <a href=${`/admin/reconciliations/${last_run}`}><${Ago} at=${last_seen_at} /></a>`],
+      ["Looked after by", assignee("this difference")],
+      ["Steps", (row, load) => row.status === "open" && html`<div class="row">${button("Compare again…", "scale", () => reconcile({ start: row.start, end: row.end }), load)}${button("Explain…", "check", () => explain(row), load)}</div>`]],
+  },
+  approvals: {
+    title: "Approvals",
+    read: (fields) => server.admin.approvals(fields),
+    follow: (load) => [server.admin.on("approval.updated", load)],
+    filters: [{ name: "status", label: "State", choices: ["pending", "executed", "declined", "expired"] }],
+    columns: [["Step", ({ operation }) => words(operation.replace("admin.", ""))], ["About", id("subject")], ["Amount", money], ["State", state("approval")],
+      ["Why", ({ fields, reason }) => html`<span class="small">${fields.reason ?? ""}${reason && html`<br />Declined: ${reason}`}</span>`], ["Asked by", id("requested_by")], ["Asked", when],
+      ["Until", ({ status, expires_at }) => status === "pending" && html`<${Countdown} until=${expires_at} />`], ["Decided by", (row) => row.decided_by && html`<${Id} id=${row.decided_by} />`],
+      ["Steps", (row, load) => row.status === "pending" && (row.requested_by === me.value?.id ? html`<span class="small soft">another one has to approve</span>`
+        : html`<div class="row">${button("Approve…", "check", () => approve(row), load)}${button("Decline…", "x", () => decline(row), load)}</div>`)]],
+  },
+  audit: {
+    title: "Audit trail",
+    read: (fields) => server.admin.audit(fields),
+    filters: [{ name: "actor_id", label: "By (user id)" }, { name: "operation", label: "Operation" }, { name: "subject", label: "About (id)" }],
+    head: ChainState,
+    columns: [["No.", ({ seq }) => seq ?? html`<span class="soft">waits</span>`], ["Operation", ({ operation }) => html`<code class="small">${operation}</code>`], ["By", (row) => (row.actor_id ? html`<${Id} id=${row.actor_id} />` : "nobody signed in")],
+      ["About", ({ subjects }) => html`${subjects.slice(0, 5).map((/** @type {string} */ each) => html`<${Id} id=${each} key=${each} /> `)}${subjects.length > 5 && html`<span class="small soft">and ${subjects.length - 5} more</span>`}`],
+      ["What", (row) => html`<${Detail} row=${row} />`], ["At", when]],
+  },
+};
+
+/** @param {unknown} value */
+const written = (value) => html`<code class="small">${value === null ? "nothing" : typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`;
