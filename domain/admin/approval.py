@@ -86,7 +86,7 @@ class Approval(Record, frozen=True):
     decided_at: Annotated[
         datetime | None, about("When it was decided; null while it is pending or expired.")
     ] = None
-    reason: Annotated[str, about("Why it was declined; may be empty.")] = ""
+    reason: Annotated[str, about("Why it was approved or declined; may be empty.")] = ""
 
 
 UPDATED = Event(

@@ -24,7 +24,7 @@ from domain.kernel.errors import (
 from domain.kernel.fields import about
 from domain.kernel.record import Page, wire
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
+from domain.operations.command import Command, Cursor, Id, OptionalReason, PageSize, Reason, Style
 from domain.operations.idempotency import store_reply
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
@@ -45,6 +45,7 @@ class List(Command, frozen=True):
 
 class Approve(Command, frozen=True):
     approval_id: Annotated[Id, about("The id of the request.")]
+    reason: OptionalReason = None
 
 
 class Decline(Command, frozen=True):
@@ -91,6 +92,7 @@ async def approve(cmd: Approve, actor: Actor, uow: UnitOfWork) -> Approval:
         only_if={"expires_at": {"$gt": uow.now}},
         decided_by=actor.id,
         decided_at=uow.now,
+        reason=cmd.reason or "",
     )
     if executed is None:
         raise _not_pending(approval)

@@ -9,7 +9,7 @@ from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Conflict, Forbidden, NotFound
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Id, Reason
+from domain.operations.command import Command, Id, OptionalReason, Reason
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
@@ -21,6 +21,7 @@ class Ban(Command, frozen=True):
 
 class Unban(Command, frozen=True):
     user_id: Annotated[Id, about("The id of the user.")]
+    reason: OptionalReason = None
 
 
 async def ended_sessions_reply(user_id: str, actor: Actor, ports: Ports) -> SeenUser:

@@ -16,7 +16,7 @@ from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, alert
-from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
+from domain.operations.command import Command, Cursor, Id, OptionalReason, PageSize, Reason, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
@@ -46,6 +46,7 @@ class List(Command, frozen=True):
 
 class Retry(Command, frozen=True):
     row_id: Annotated[Id, about("The id of the dead letter.")]
+    reason: OptionalReason = None
 
 
 class Discard(Command, frozen=True):

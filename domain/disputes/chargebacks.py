@@ -40,7 +40,7 @@ from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
 from domain.notifications.alerts import alert
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, OptionalReason, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_repeatable
@@ -81,6 +81,7 @@ class Evidence(Command, frozen=True):
     submit: Annotated[bool, about("False saves a draft. Evidence can be submitted only once.")] = (
         True
     )
+    reason: OptionalReason = None
 
 
 @operation("payment.chargebacks", roles=EVERYONE, style=Style.READ)
@@ -103,6 +104,7 @@ async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     fields["product_description"] = cmd.product_description or offer.description
     texts = {name: text for name, text in fields.items() if isinstance(text, str) and text}
     texts.pop("chargeback_id")
+    texts.pop("reason", None)
     kept = uow.new(
         ChargebackEvidence, chargeback_id=chargeback.id, by=actor.id, submit=cmd.submit, **texts
     )

@@ -100,6 +100,9 @@ Email = Annotated[
 Moment = Annotated[datetime, Limits(tz=True), about("A time with its zone."), Normalized(_moment)]
 Cursor = Annotated[str, Limits(max_length=500), about("The `next_cursor` of the page before.")]
 Reason = Annotated[str, not_blank(1000, least=3), about("Why, for the audit trail.")]
+OptionalReason = Annotated[
+    Annotated[str, not_blank(1000, least=3)] | None, about("Why, for the audit trail.")
+]
 PaymentMethodId = Annotated[
     str,
     expected(

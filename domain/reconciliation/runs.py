@@ -19,7 +19,7 @@ from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import check_span, check_year
 from domain.notifications.alerts import alert
-from domain.operations.command import Command, Cursor, Id, Moment, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, Moment, OptionalReason, PageSize, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
@@ -89,6 +89,7 @@ class Reconcile(Command, frozen=True):
     end: Annotated[
         Moment | None, about("Up to this time, which is not part of it; by default now.")
     ] = None
+    reason: OptionalReason = None
 
 
 class ById(Command, frozen=True):

@@ -13,7 +13,7 @@ from domain.kernel.fields import about
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Cursor, PageSize, Style
+from domain.operations.command import Command, Cursor, OptionalReason, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.stripe_events.inbox import RECEIVED_LAST, EventStatus, ProcessEvent, WebhookEvent
@@ -42,6 +42,10 @@ class EventById(Command, frozen=True):
     event_id: Annotated[
         str, Limits(min_length=1, max_length=255), about("The id of the event at Stripe, evt_...")
     ]
+
+
+class Replay(EventById, frozen=True):
+    reason: OptionalReason = None
 
 
 class EventWithPayload(msgspec.Struct, frozen=True):
@@ -97,7 +101,7 @@ async def get_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> EventWithP
 
 
 @operation("admin.replay", roles=ADMINS, limits=(MONEY_STEPS,), errors=(NotFound,))
-async def replay_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
+async def replay_event(cmd: Replay, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
     """Process an event again. Raises NotFound, and Conflict while it is being processed."""
     return await requeue(uow, await uow.get(WebhookEvent, cmd.event_id))
 

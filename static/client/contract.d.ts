@@ -411,6 +411,8 @@ export interface AdminApprovalsFields {
 export interface AdminApproveFields {
   /** The id of the request. */
   approval_id: string;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 export interface AdminAssignFields {
@@ -573,6 +575,8 @@ export interface AdminEvidenceFields {
   uncategorized_text?: string;
   /** False saves a draft. Evidence can be submitted only once. */
   submit?: boolean;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 export interface AdminFindFields {
@@ -682,6 +686,8 @@ export interface AdminReconcileFields {
   start?: string | null;
   /** Up to this time, which is not part of it; by default now. */
   end?: string | null;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 export interface AdminReconciliationFields {
@@ -726,6 +732,8 @@ export interface AdminReleaseFields {
 export interface AdminReplayFields {
   /** The id of the event at Stripe, evt_... */
   event_id: string;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 /** `message` is for the reported user, `reason` for the audit trail. */
@@ -778,6 +786,8 @@ export interface AdminResolveFields {
 export interface AdminRetryFields {
   /** The id of the dead letter. */
   row_id: string;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 /** Figures over a span of time, for charts. */
@@ -848,6 +858,8 @@ export interface AdminTransfersFields {
 export interface AdminUnbanFields {
   /** The id of the user. */
   user_id: string;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 export interface AdminUnfreezeFields {
@@ -1054,7 +1066,7 @@ export interface Approval {
   decided_by: string | null;
   /** When it was decided; null while it is pending or expired. */
   decided_at: string | null;
-  /** Why it was declined; may be empty. */
+  /** Why it was approved or declined; may be empty. */
   reason: string;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;

@@ -70,8 +70,9 @@ async def test_a_large_adjustment_waits_for_another_administrator(
     fields = {"approval_id": waiting["id"]}
     with pytest.raises(Refused, match="forbidden"):
         await one.call("/admin", "approve", fields)
-    executed = await two.call("/admin", "approve", fields)
+    executed = await two.call("/admin", "approve", {**fields, "reason": "I have checked it"})
     assert (executed["status"], executed["decided_by"]) == ("executed", two.id)
+    assert executed["reason"] == "I have checked it"
     assert await balance(contractor) == LIMIT + 1
     with pytest.raises(Refused, match="conflict"):
         await two.call("/admin", "approve", fields)

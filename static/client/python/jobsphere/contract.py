@@ -428,6 +428,8 @@ class AdminApprovalsFields(TypedDict):
 class AdminApproveFields(TypedDict):
     # The id of the request.
     approval_id: str
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminAssignFields(TypedDict):
@@ -589,6 +591,8 @@ class AdminEvidenceFields(TypedDict):
     uncategorized_text: NotRequired[str]
     # False saves a draft. Evidence can be submitted only once.
     submit: NotRequired[bool]
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminFindFields(TypedDict):
@@ -689,6 +693,8 @@ class AdminReconcileFields(TypedDict):
     start: NotRequired[str | None]
     # Up to this time, which is not part of it; by default now.
     end: NotRequired[str | None]
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminReconciliationFields(TypedDict):
@@ -730,6 +736,8 @@ class AdminReleaseFields(TypedDict):
 class AdminReplayFields(TypedDict):
     # The id of the event at Stripe, evt_...
     event_id: str
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminReportDecideFields(TypedDict):
@@ -780,6 +788,8 @@ class AdminResolveFields(TypedDict):
 class AdminRetryFields(TypedDict):
     # The id of the dead letter.
     row_id: str
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminSeriesFields(TypedDict):
@@ -852,6 +862,8 @@ class AdminTransfersFields(TypedDict):
 class AdminUnbanFields(TypedDict):
     # The id of the user.
     user_id: str
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminUnfreezeFields(TypedDict):
@@ -1070,7 +1082,7 @@ class Approval(TypedDict):
     decided_by: str | None
     # When it was decided; null while it is pending or expired.
     decided_at: str | None
-    # Why it was declined; may be empty.
+    # Why it was approved or declined; may be empty.
     reason: str
     # Identifies it; the letters before the underscore say what it is.
     id: str
