@@ -1,7 +1,7 @@
 // Chat: the conversations, and the one that is open beside them. On a phone these are two screens.
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Avatar, Empty, Skeleton } from "../shared/pieces.js";
@@ -30,7 +30,7 @@ export function Chat({ id }) {
     listShown.value = true;
     return () => (listShown.value = false);
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.body.classList.toggle("immersed", Boolean(id));
     if (!id) document.title = "Chat · JobSphere";
     return () => document.body.classList.remove("immersed");

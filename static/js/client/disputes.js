@@ -51,10 +51,11 @@ export function Disputes() {
 /** @param {{id: string}} props */
 export function DisputeView({ id }) {
   const { record: dispute, problem } = useRecord(disputes, id, (dispute_id) => server.payment.dispute({ dispute_id }));
-  const { record: offer } = useRecord(offers, dispute?.offer_id, (offer_id) => server.bidding.get({ offer_id }));
+  const { record: offer, problem: offerProblem } = useRecord(offers, dispute?.offer_id, (offer_id) => server.bidding.get({ offer_id }));
   const other = useOther(dispute);
   const back = { href: "/disputes", label: "Disputes" };
-  if (!dispute) return html`<${View} title="Dispute" back=${back}>${problem ? html`<${Problem} problem=${problem} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
+  const trouble = problem ?? offerProblem;
+  if (!dispute || !offer) return html`<${View} title="Dispute" back=${back}>${trouble ? html`<${Problem} problem=${trouble} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
   const open = dispute.status !== "resolved";
   return html`<${View} title=${`Dispute: ${dispute.job_title}`} back=${back} actions=${html`
       <a class="button" href=${`/offers/${dispute.offer_id}`}><${Icon} name="handshake" />The offer</a>`}>
@@ -66,7 +67,7 @@ export function DisputeView({ id }) {
           ${open && html`<${Write} dispute=${dispute} other=${other} />`}</section>
       </div>
       <aside class="stack">
-        ${open && offer && html`<${Propose} dispute=${dispute} offer=${offer} other=${other} key=${dispute.id} />`}
+        ${open && html`<${Propose} dispute=${dispute} offer=${offer} other=${other} key=${dispute.id} />`}
         <${About} dispute=${dispute} offer=${offer} />
       </aside>
     </div>
@@ -83,7 +84,7 @@ function Division({ dispute, offer, refund, other }) {
   ]} />`;
 }
 
-/** @param {{dispute: Dispute, offer: Offer | null, other: string}} props */
+/** @param {{dispute: Dispute, offer: Offer, other: string}} props */
 function Now({ dispute, offer, other }) {
   const { status, currency, proposal, refund_amount, answer_by } = dispute;
   const mine = waitsForMe(dispute);
@@ -97,8 +98,8 @@ function Now({ dispute, offer, other }) {
         : html`${capital(other)} has <${Countdown} until=${answer_by} over="no more time" /> to answer. After that, JobSphere decides.`} The money is frozen until then.</p>`}
     ${status !== "resolved" && proposal && html`<div class="note mine"><${Icon} name="scale" /><div class="grow stack" style=${{ "--gap": "var(--space-3)" }}>
       <p class="strong">${theirs ? `${capital(other)} proposes` : "You propose"}</p>
-      ${offer && html`<${Division} dispute=${dispute} offer=${offer} refund=${proposal.refund_amount} other=${other} />`}
-      ${theirs && offer && html`<div class="row"><button class="button primary" type="button" onClick=${() => agree(dispute, offer, other).catch(refuse)}>
+      <${Division} dispute=${dispute} offer=${offer} refund=${proposal.refund_amount} other=${other} />
+      ${theirs && html`<div class="row"><button class="button primary" type="button" onClick=${() => agree(dispute, offer, other).catch(refuse)}>
         <${Icon} name="check" />Agree to this</button></div>`}</div></div>`}
     ${(status === "open" || status === "proposed") && html`<div class="row"><button class="button quiet" type="button" onClick=${() => escalate(dispute, other).catch(refuse)}>
       <${Icon} name="shield" />Let JobSphere decide</button></div>`}

@@ -160,7 +160,7 @@ function Content({ lists, role }) {
 /** @param {Need} need */
 function NeedLine({ icon, title, detail, href, due }) {
   const rest = due ? left(due) : null;
-  return html`<li><a class="line" href=${href}>
+  return html`<li><a class="line need" href=${href}>
     <${Icon} name=${icon} />
     <span class="grow"><span class="strong">${title}</span><br /><span class="soft small">${detail}</span></span>
     ${due && html`<span class="badge wait"><${Icon} name="clock" />${rest ? `${rest} left` : "overdue"}</span>`}

@@ -13,6 +13,7 @@ import { applications, jobs } from "./world.js";
 /** @typedef {import("../../client/jobsphere.js").JobStatus} JobStatus */
 
 const PAGE = 20;
+const WAITING = 100;
 const STATES = /** @type {const} */ ([
   ["", "All"], ["open", "Open"], ["assigned", "Assigned"], ["in_progress", "In progress"],
   ["completed", "Completed"], ["cancelled", "Cancelled"],
@@ -41,6 +42,7 @@ export function OwnJobs() {
 
 /** @param {{list: import("../shared/records.js").RecordList, state: string}} props */
 function Rows({ list, state }) {
+  const counts = useWaiting();
   const ids = list.ids.value;
   if (list.state.value !== "ready") return list.problem.value ? null : html`<${Skeleton} lines=${8} />`;
   if (!ids.length && state) return html`<${Empty} icon="briefcase" title="No jobs in this state" />`;
@@ -50,24 +52,30 @@ function Rows({ list, state }) {
       <a class="button primary" href="/jobs/new">Post your first job</a></${Empty}>`;
   }
   return html`<ul class="rows card flush">${ids.map((id) => html`<${JobRow} key=${id} id=${id} own plain>
-    <${Waiting} id=${id} /></${JobRow}>`)}</ul>`;
+    <${Waiting} id=${id} counts=${counts} /></${JobRow}>`)}</ul>`;
 }
 
-/** What waits for an answer of the customer at an open job. @param {{id: string}} props */
-function Waiting({ id }) {
-  return jobs.of(id).value?.status === "open" ? html`<${Pending} id=${id} />` : null;
-}
-
-/** @param {{id: string}} props */
-function Pending({ id }) {
-  const list = useList(applications, {
-    read: (cursor) => server.jobRequest.list({ job_id: id, status: "pending", limit: PAGE, ...(cursor && { cursor }) }),
-    fits: (application) => application.job_id === id && application.status === "pending",
-  }, [id]);
-  const count = list.ids.value.length;
-  if (list.state.value !== "ready") return null;
-  if (!count) return html`<span class="job-waiting soft small">No application to answer</span>`;
-  const number = `${count}${list.more.value ? "+" : ""}`;
+/** What waits for an answer of the customer at an open job. @param {{id: string, counts: Counts}} props */
+function Waiting({ id, counts }) {
+  if (jobs.of(id).value?.status !== "open") return null;
+  const count = counts.of.get(id) ?? 0;
+  if (!count) return html`<span class="job-waiting soft small">${counts.all ? "No application to answer" : "\u00a0"}</span>`;
   return html`<span class="job-waiting small strong"><${Icon} name="users" />
-    ${number} ${count === 1 ? "application" : "applications"} to answer</span>`;
+    ${count}${counts.all ? "" : "+"} ${count === 1 ? "application" : "applications"} to answer</span>`;
+}
+
+/** @typedef {{of: Map<string, number>, all: boolean}} Counts by job; `all`: there are no more */
+
+/** How many applications wait at each job, of the newest 100. @returns {Counts} */
+function useWaiting() {
+  const list = useList(applications, {
+    read: (cursor) => server.jobRequest.received({ status: "pending", limit: WAITING, ...(cursor && { cursor }) }),
+    fits: ({ status }) => status === "pending",
+  }, []);
+  const of = new Map();
+  for (const id of list.ids.value) {
+    const job = applications.of(id).value?.job_id;
+    of.set(job, (of.get(job) ?? 0) + 1);
+  }
+  return { of, all: list.state.value === "ready" && !list.more.value };
 }

@@ -77,7 +77,7 @@ export function Notifications() {
       ? html`<${Empty} icon="bell" title="Nothing yet"><p>You are told here of everything that concerns your work and your money.</p></${Empty}>`
       : [...days].map(([day, all]) => html`<section key=${day}><h2 class="home-title">${day}</h2>
         <ul class="rows card flush">${all.map((notice) => html`<${Line} key=${notice.id} ...${notice} />`)}</ul></section>`)}
-    ${first.value > 0 && html`<p><button class="button" type="button" onClick=${() => earlier().catch(refuse)}>Show earlier ones</button></p>`}
+    ${state.value === "ready" && first.value > 0 && html`<p><button class="button" type="button" onClick=${() => earlier().catch(refuse)}>Show earlier ones</button></p>`}
   </${View}>`;
 }
 

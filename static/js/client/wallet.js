@@ -188,7 +188,7 @@ function Withdrawals() {
   const list = useList(withdrawals, { read: (cursor) => server.wallet.withdrawals({ cursor, limit: 10 }), fits: () => true }, []);
   if (list.state.value === "ready" && !list.ids.value.length) return null;
   return html`<section class="card flush" aria-labelledby="withdrawals"><h2 id="withdrawals" class="in-card">Withdrawals</h2>
-    <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<div class="line tall">
+    <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<div class="line tall wraps">
       <span class="grow"><span class="amount">${display(each.amount, each.currency)}</span><br /><span class="soft small"><${Ago} at=${each.created_at} />
         ${each.failure && `: ${failureOf(each.failure)}`}</span></span><${Badge} of=${statusOf("withdrawal", each.status)} /></div>`} /></div></section>`;
 }
