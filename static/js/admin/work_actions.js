@@ -14,10 +14,10 @@ import { step, words } from "./work.js";
 
 /** @param {DeadLetter} letter */
 export const retry = ({ id, kind, subject, attempts }) => step({
-  title: "Try it again?", yes: "Try again", reason: null, done: "It is queued again.",
+  title: "Try it again?", yes: "Try again", done: "It is queued again.",
   what: html`<p>“${words(kind || "push")}” about <code>${subject}</code> failed ${attempts} times. It is queued again with all its attempts, so do this once the cause is gone.</p>
     <p>What was done already is not done twice.</p>`,
-  run: () => server.admin.retry({ row_id: id }),
+  run: ({ reason }) => server.admin.retry({ row_id: id, reason }),
 });
 
 /** @param {DeadLetter} letter */
@@ -29,9 +29,9 @@ export const discard = ({ id, kind, subject }) => step({
 
 /** @param {WebhookEvent} event */
 export const replay = ({ id, type, object_id }) => step({
-  title: "Process this event again?", yes: "Process again", reason: null, done: "It is queued again.",
+  title: "Process this event again?", yes: "Process again", done: "It is queued again.",
   what: html`<p>${type} about <code>${object_id}</code>: Stripe is asked for the object, and what it says now is taken over. What is known already changes nothing.</p>`,
-  run: () => server.admin.replay({ event_id: id }),
+  run: ({ reason }) => server.admin.replay({ event_id: id, reason }),
 });
 
 /** What an approval would do, in words. @param {Approval} approval */
@@ -49,9 +49,9 @@ export const Given = ({ fields }) => html`<dl class="facts">${Object.entries(fie
 
 /** @param {Approval} approval */
 export const approve = (approval) => step({
-  title: "Approve this step?", yes: "Approve", danger: true, reason: null, done: "It is approved and done.",
+  title: "Approve this step?", yes: "Approve", danger: true, done: "It is approved and done.",
   what: html`<p>${effect(approval)} It is done at once, and recorded as asked for by another administrator and approved by you.</p><${Given} fields=${approval.fields} />`,
-  run: () => server.admin.approve({ approval_id: approval.id }),
+  run: ({ reason }) => server.admin.approve({ approval_id: approval.id, reason }),
 });
 
 /** @param {Approval} approval */
@@ -87,8 +87,8 @@ export const explain = ({ id, what, subject }) => step({
 
 /** Compare a span again, by default the last two days. @param {{start?: string, end?: string}} [span] */
 export const reconcile = (span = {}) => step({
-  title: "Compare with Stripe now?", yes: "Compare", reason: null, done: "It has begun; the result comes by itself.",
+  title: "Compare with Stripe now?", yes: "Compare", done: "It has begun; the result comes by itself.",
   what: html`<p>${span.start ? "The same time" : "The last two days"} of Stripe’s books and ours are compared line by line. Fees and payouts that our journal lacks are booked;
     for other lines Stripe is asked again. No money moves.</p>`,
-  run: () => server.admin.reconcile(span),
+  run: ({ reason }) => server.admin.reconcile({ ...span, reason }),
 });
