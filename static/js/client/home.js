@@ -1,20 +1,24 @@
 // What needs the person now, with its deadline, then their work and their money at a glance.
 
-import { computed } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { computed, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
+import { Problem } from "../shared/listing.js";
 import { display } from "../shared/money.js";
-import { Badge, Empty, Skeleton, View } from "../shared/pieces.js";
-import { live, me, server } from "../shared/server.js";
+import { Avatar, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
+import { me, server } from "../shared/server.js";
 import { left } from "../shared/times.js";
-import { refuse } from "../shared/toasts.js";
+import { onReturn, useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { other } from "./conversations.js";
-import { conversations, disputes, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
+import { applications, conversations, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
 
-const PAGE = 50;
+const PAGE = 20;
+const APPLICATIONS = 5;
+const PAUSE_MS = 400; // after a push, as one step makes several
 const STANDING = new Set(["awaiting_payment", "pending", "accepting", "accepted", "countered"]);
+const NEWS = new Set(["/bidding", "/job-request", "/payment", "/wallet"]);
 
 /**
  * @typedef {object} Need
@@ -27,71 +31,70 @@ const STANDING = new Set(["awaiting_payment", "pending", "accepting", "accepted"
  */
 
 /** @typedef {import("../../client/jobsphere.js").Offer} Offer */
-/** @typedef {import("../../client/jobsphere.js").Dispute} Dispute */
+/** @typedef {import("../../client/jobsphere.js").Home} HomeAnswer */
+/** @typedef {HomeAnswer["waiting"][number]["subjects"][number]} Subject */
 
-/** @param {Offer} offer @returns {Need[]} */
-function customerNeeds(offer) {
-  const href = `/offers/${offer.id}`;
-  const detail = `${offer.job_title} · ${display(offer.amount, offer.currency)}`;
-  if (offer.status === "awaiting_payment") {
-    return [{ id: offer.id, icon: "credit-card", title: "Confirm the payment", detail, href, due: offer.expires_at }];
-  }
-  if (offer.status === "countered" && offer.counter) {
-    const title = `Answer the other terms: ${display(offer.counter.amount, offer.currency)}`;
-    return [{ id: offer.id, icon: "reply", title, detail, href }];
-  }
-  return milestones(offer, "delivered").map(({ milestone, at }) => ({
-    id: `${offer.id}.${at}`, icon: "eye", title: `Approve “${milestone.title}”`, href, due: milestone.due_at,
-    detail: `${offer.job_title} · ${display(milestone.amount, offer.currency)}`,
+/** What is to be done, by its kind. @type {Record<string, [import("../shared/icons.js").IconName, string, (subject: Subject) => string]>} */
+const TO_DO = {
+  offers_to_pay: ["credit-card", "Confirm the payment", ({ id }) => `/offers/${id}`],
+  work_to_approve: ["eye", "Approve the work", ({ id }) => `/offers/${id}`],
+  counter_offers: ["reply", "Answer the other terms", ({ id }) => `/offers/${id}`],
+  offers_to_answer: ["handshake", "Answer an offer", ({ id }) => `/offers/${id}`],
+  jobs_to_start: ["zap", "Start the work", ({ id }) => `/jobs/${id}`],
+  work_to_deliver: ["list-checks", "Deliver the work", ({ id }) => `/offers/${id}`],
+  disputes: ["scale", "Answer in a dispute", ({ id }) => `/disputes/${id}`],
+  money_to_set_up: ["landmark", "Set up payouts: money waits for it", () => "/wallet"],
+  failed_withdrawals: ["circle-alert", "A withdrawal came back", () => "/wallet"],
+};
+
+/** @param {HomeAnswer} home @returns {Need[]} */
+function needsOf({ waiting }) {
+  const found = waiting.flatMap(({ kind, subjects }) => subjects.flatMap((subject, at) => {
+    const [icon, title, href] = TO_DO[kind] ?? [];
+    if (!icon || !title || !href) return [];
+    const amount = subject.amount === null || !subject.currency ? "" : display(subject.amount, subject.currency);
+    const detail = [subject.title, amount].filter(Boolean).join(" · ");
+    return [{ id: `${kind}.${subject.id ?? at}`, icon, title, detail, href: href(subject), due: subject.due_at }];
   }));
-}
-
-/** @param {Offer} offer @returns {Need[]} */
-function contractorNeeds(offer) {
-  const href = `/offers/${offer.id}`;
-  const detail = `${offer.job_title} · ${display(offer.amount, offer.currency)}`;
-  if (offer.status === "pending") {
-    return [{ id: offer.id, icon: "handshake", title: "Answer an offer", detail, href, due: offer.expires_at }];
-  }
-  const job = jobs.of(offer.job_id).value;
-  if (offer.status === "accepted" && job?.status === "assigned" && job.offer_id === offer.id) {
-    return [{ id: offer.id, icon: "zap", title: "Start the work", detail, href }];
-  }
-  if (job?.status !== "in_progress" || job.offer_id !== offer.id) return [];
-  return milestones(offer, "pending").slice(0, 1).map(({ milestone, at }) => ({
-    id: `${offer.id}.${at}`, icon: "list-checks", title: `Deliver “${milestone.title}”`, href,
-    detail: `${offer.job_title} · ${display(milestone.amount, offer.currency)}`,
-  }));
-}
-
-/** @param {Offer} offer @param {string} status */
-const milestones = (offer, status) =>
-  offer.milestones
-    .map((milestone, at) => ({ milestone, at }))
-    .filter(({ milestone }) => offer.status === "accepted" && milestone.status === status && !milestone.dispute_id);
-
-/** @param {Dispute} dispute @returns {Need[]} */
-function disputeNeeds(dispute) {
-  const mine = me.value?.id;
-  const answer = dispute.status === "open" && dispute.opened_by !== mine;
-  const proposed = dispute.status === "proposed" && dispute.proposal?.by !== mine;
-  if (!answer && !proposed) return [];
-  return [{
-    id: dispute.id, icon: "scale", title: proposed ? "Answer a proposed split" : "Answer a dispute",
-    detail: `${dispute.job_title} · ${display(dispute.amount, dispute.currency)}`,
-    href: `/disputes/${dispute.id}`, due: dispute.answer_by,
-  }];
-}
-
-/** Money that waits for an account at Stripe. @returns {Need[]} */
-function walletNeeds() {
   const user = me.value;
-  if (user?.role !== "contractor" || user.payouts_enabled !== false) return [];
-  const { available = 0, pending = 0, currency = "USD" } = mainWallet.value ?? {};
-  const detail = available + pending > 0
-    ? `${display(available + pending, currency)} wait for your bank account`
-    : "You can be paid as soon as Stripe knows you";
-  return [{ id: "payouts", icon: "landmark", title: "Set up payouts", detail, href: "/wallet" }];
+  if (user?.role === "contractor" && user.payouts_enabled === false && !waiting.some(({ kind }) => kind === "money_to_set_up")) {
+    found.push({ id: "payouts", icon: "landmark", title: "Set up payouts", detail: "You can be paid as soon as Stripe knows you", href: "/wallet", due: null });
+  }
+  return found.sort(soonest);
+}
+
+/** How much waits that is not shown. @param {HomeAnswer} home */
+const hidden = ({ waiting }) => waiting.filter(({ kind }) => kind in TO_DO)
+  .reduce((sum, { count, subjects }) => sum + count - subjects.length, 0);
+
+/** What the server says is to be done; read again after pushes that may change it. */
+function useHome() {
+  const home = useSignal(/** @type {HomeAnswer | null} */ (null));
+  const problem = useSignal(/** @type {any} */ (null));
+  const read = async () => {
+    try {
+      home.value = await server.account.home({});
+      problem.value = null;
+    } catch (refused) {
+      problem.value = refused;
+    }
+  };
+  useEffect(() => {
+    let timer = 0;
+    const soon = () => {
+      clearTimeout(timer);
+      timer = window.setTimeout(read, PAUSE_MS);
+    };
+    read();
+    const stops = [server.on("reload", read), onReturn(read), server.on("push", ({ namespace, name }) => {
+      if (NEWS.has(namespace) || name === "job.updated" || name === "account.updated") soon();
+    })];
+    return () => {
+      clearTimeout(timer);
+      for (const stop of stops) stop();
+    };
+  }, []);
+  return { home: home.value, problem: home.value ? null : problem.value, read };
 }
 
 const mainWallet = computed(() => wallets.of(mainCurrency.value).value);
@@ -101,60 +104,63 @@ const soonest = (one, other) => (one.due ?? "9").localeCompare(other.due ?? "9")
 
 export function Home() {
   const role = me.value?.role;
-  const lists = useMemo(() => ({
-    offers: offers.list({
-      read: (cursor) => server.bidding.list({ cursor, limit: PAGE }), fits: () => true,
-    }),
-    jobs: jobs.list({
-      read: (cursor) => server.job.mine({ cursor, limit: PAGE }),
-      fits: (job) => [job.customer_id, job.contractor_id].includes(server.user?.id),
-    }),
-    disputes: disputes.list({
-      read: (cursor) => server.payment.disputes({ cursor, limit: PAGE }), fits: () => true,
-    }),
-  }), []);
-  useEffect(() => () => {
-    offers.drop(lists.offers);
-    jobs.drop(lists.jobs);
-    disputes.drop(lists.disputes);
-  }, [lists]);
-  const now = live.value;
-  useEffect(() => {
-    const reading = [lists.jobs, lists.offers, lists.disputes].map((list) => list.load());
-    Promise.all(reading).catch(refuse);
-  }, [lists, now]); // after a break everything is read again
-
-  const ready = Object.values(lists).every(({ state }) => state.value === "ready");
+  const { home, problem, read } = useHome();
+  const known = useList(offers, { read: (cursor) => server.bidding.list({ cursor, limit: PAGE }), fits: () => true }, []);
+  const own = useList(jobs, {
+    read: (cursor) => server.job.mine({ cursor, limit: PAGE }),
+    fits: (job) => [job.customer_id, job.contractor_id].includes(server.user?.id),
+  }, []);
   const name = me.value?.name?.split(" ")[0];
+  const ready = home && [known, own].every((list) => list.state.value === "ready" || list.problem.value);
   return html`<${View} title="Home" heading=${name ? `Hello, ${name}` : "Home"}
     actions=${role === "customer"
       ? html`<a class="button primary" href="/jobs/new"><${Icon} name="plus" />Post a job</a>`
       : html`<a class="button primary" href="/jobs"><${Icon} name="search" />Find work</a>`}>
-    ${ready ? html`<${Content} lists=${lists} role=${role} />` : html`<${Skeleton} lines=${8} />`}
+    ${problem ? html`<${Problem} problem=${problem} again=${read} />`
+      : ready ? html`<${Content} home=${home} own=${own} known=${known} role=${role} />` : html`<${Skeleton} lines=${8} />`}
   </${View}>`;
 }
 
-/** @param {{lists: Record<string, import("../shared/records.js").RecordList>, role: string}} props */
-function Content({ lists, role }) {
-  const known = lists.offers.ids.value.map((id) => offers.of(id).value).filter(Boolean);
-  const needs = [
-    ...known.flatMap(role === "customer" ? customerNeeds : contractorNeeds),
-    ...lists.disputes.ids.value.map((id) => disputes.of(id).value).filter(Boolean).flatMap(disputeNeeds),
-    ...walletNeeds(),
-  ].sort(soonest);
-  const standing = known.filter(({ status, job_id }) =>
-    STANDING.has(status) && jobs.of(job_id).value?.status !== "completed");
+/**
+ * @param {{home: HomeAnswer, role: string, own: import("../shared/records.js").RecordList,
+ *   known: import("../shared/records.js").RecordList}} props
+ */
+function Content({ home, own, known, role }) {
+  const needs = needsOf(home);
+  const more = hidden(home);
+  const applied = home.waiting.find(({ kind }) => kind === "applications")?.count ?? 0;
+  const standing = known.ids.value.map((id) => offers.of(id).value).filter((offer) =>
+    offer && STANDING.has(offer.status) && jobs.of(offer.job_id).value?.status !== "completed");
+  const first = !known.ids.value.length && !own.ids.value.length;
   return html`<div class="columns">
     <div class="stack" style=${{ "--gap": "1.5rem" }}>
       <section aria-labelledby="needs"><h2 id="needs" class="home-title">Needs you now</h2>
-        ${needs.length ? html`<ul class="rows card flush act">${needs.map(
-          (need) => html`<${NeedLine} key=${need.id} ...${need} />`)}</ul>` : html`<${AllDone} role=${role} first=${!known.length && !lists.jobs.ids.value.length} />`}
+        ${needs.length ? html`<ul class="rows card flush act">${needs.map((need) => html`<${NeedLine} key=${need.id} ...${need} />`)}</ul>
+          ${more > 0 && html`<p class="soft small home-more">and ${more} more</p>`}` : applied === 0 && html`<${AllDone} role=${role} first=${first} />`}
+        ${!needs.length && applied > 0 && html`<p class="card soft row"><${Icon} name="users" />Only the applications below wait for you.</p>`}
       </section>
-      ${lists.jobs.ids.value.length > 0 && html`<${Jobs} ids=${lists.jobs.ids.value} role=${role} />`}
+      ${role === "customer" && applied > 0 && html`<${Applications} count=${applied} />`}
+      ${own.ids.value.length > 0 && html`<${Jobs} ids=${own.ids.value} role=${role} />`}
       ${standing.length > 0 && html`<${Offers} all=${standing} />`}
     </div>
     <aside class="stack"><${Unread} />${role === "contractor" && html`<${Money} />`}</aside>
   </div>`;
+}
+
+/** Who has applied, to any job. @param {{count: number}} props */
+function Applications({ count }) {
+  const list = useList(applications, {
+    read: (cursor) => server.jobRequest.received({ status: "pending", cursor, limit: APPLICATIONS }),
+    fits: ({ customer_id, status }) => customer_id === server.user?.id && status === "pending",
+  }, []);
+  const found = list.ids.value.map((id) => applications.of(id).value).filter(Boolean).slice(0, APPLICATIONS);
+  if (list.problem.value || !found.length) return null;
+  return html`<section aria-labelledby="applied"><h2 id="applied" class="home-title">Applications (${count > 99 ? "99+" : count})</h2>
+    <ul class="rows card flush">${found.map((each) => html`<li key=${each.id}><a class="line" href=${`/jobs/${each.job_id}`}>
+      <${Avatar} id=${each.contractor_id} name=${each.contractor_name} size="small" />
+      <span class="grow"><span class="strong">${each.contractor_name}</span><br /><span class="soft small">${each.job_title} · <span class="number">${display(each.proposed_amount, each.currency)}</span></span></span>
+      <${Icon} name="chevron-right" /></a></li>`)}</ul>
+    ${count > found.length && html`<p class="soft small home-more">and ${count - found.length} more, on the pages of your jobs</p>`}</section>`;
 }
 
 /** @param {Need} need */
@@ -199,7 +205,7 @@ function JobLine({ id }) {
 /** @param {{all: Offer[]}} props */
 function Offers({ all }) {
   return html`<section aria-labelledby="offers"><h2 id="offers" class="home-title">Offers</h2>
-    <ul class="rows card flush">${all.slice(0, 6).map((offer) => html`<li key=${offer.id}><a class="line" href=${`/offers/${offer.id}`}>
+    <ul class="rows card flush">${all.slice(0, 6).map((offer) => html`<li key=${offer.id}><a class="line home-offer" href=${`/offers/${offer.id}`}>
       <span class="grow truncate">${offer.job_title}</span><span class="amount">${display(offer.amount, offer.currency)}</span>
       <${Badge} of=${statusOf("offer", offer.status)} /></a></li>`)}</ul></section>`;
 }

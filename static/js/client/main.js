@@ -4,8 +4,12 @@ const KEY = "jobsphere.session"; // as in static/client/session.js
 const page = /** @type {HTMLElement} */ (document.getElementById("page"));
 const landing = /** @type {HTMLTemplateElement} */ (document.getElementById("landing"));
 
-if (location.pathname === "/" && !location.hash && localStorage.getItem(KEY) === null) {
+const [, job] = /^\/jobs\/(job_\w+)$/.exec(location.pathname) ?? [];
+
+if ((location.pathname === "/" || job) && !location.hash && localStorage.getItem(KEY) === null) {
   page.append(landing.content.cloneNode(true));
+  const { showJob, showJobs } = await import("./landing.js");
+  await (job ? showJob(job) : showJobs());
 } else {
   const modules = /** @type {HTMLTemplateElement} */ (document.getElementById("client"));
   document.head.append(modules.content.cloneNode(true));
