@@ -8,7 +8,7 @@ export const ICONS = /** @type {const} */ ([
   "external-link", "eye", "eye-off", "file", "file-text", "filter", "fingerprint", "flag",
   "gauge", "hand-coins", "handshake", "history", "hourglass", "house", "image", "inbox", "info",
   "key-round", "landmark", "layers", "list", "list-checks", "loader-circle", "locate", "lock", "log-in",
-  "log-out", "mail", "map-pin", "message-circle", "messages-square", "monitor", "moon", "paperclip",
+  "log-out", "mail", "map-pin", "menu", "message-circle", "messages-square", "monitor", "moon", "paperclip",
   "pencil", "percent", "plug", "plus", "receipt", "refresh-cw", "reply", "rotate-ccw", "scale",
   "search", "send", "settings", "shield", "shield-alert", "shield-check", "sliders-horizontal",
   "smartphone", "smile", "snowflake", "sun", "tag", "trash-2", "triangle-alert", "undo-2",

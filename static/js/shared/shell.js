@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { Dialogs } from "./dialog.js";
+import { DialogHeader, Dialogs, open } from "./dialog.js";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
 import { Skeleton } from "./pieces.js";
@@ -60,6 +60,14 @@ function Links({ sections, kind }) {
   });
 }
 
+/** All sections: a phone has room for a few only. @param {{title?: string, sections: Section[]}[]} groups */
+function openMenu(groups) {
+  open((/** @type {any} */ { close }) => html`<div class="sheet"><${DialogHeader} title="Sections" close=${close} />
+    <nav class="body" aria-label="All sections" onClick=${(/** @type {any} */ { target }) => target.closest("a") && close()}>
+      ${groups.map(({ title, sections }) => html`<div class="stack" style=${{ "--gap": "2px" }}>
+        ${title && html`<h3 class="soft small">${title}</h3>`}<${Links} sections=${sections} kind="nav-link" /></div>`)}</nav></div>`);
+}
+
 /**
  * `bar` is what the bar on top of a phone has, `menu` what is below in the sidebar.
  *
@@ -81,7 +89,9 @@ export function Shell({ home, groups, bar, menu, children }) {
           ${title && html`<h2>${title}</h2>`}<${Links} sections=${sections} kind="nav-link" />`)}</nav>
         <div class="me">${menu}</div>
       </header>
-      <header class="topbar"><a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
+      <header class="topbar"><div class="row tight"><button class="button quiet icon-only" type="button" onClick=${() => openMenu(groups)}>
+          <${Icon} name="menu" class="large" /><span class="visually-hidden">All sections</span></button>
+        <a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a></div>
         <div class="row tight">${bar}</div></header>
       <main id="main" tabindex="-1" ref=${main}>${children}</main>
       <nav class="tabbar" aria-label="Sections"><${Links} sections=${tabs} kind="tab" /></nav>
