@@ -55,6 +55,10 @@ class Deal:
     async def read(self, reader: Person, message: Json) -> None:
         await reader.call("chat.read", conversation_id=self.talk["id"], seq=message["seq"])
 
+    async def react(self, reader: Person, message: Json, emoji: str) -> None:
+        place = {"conversation_id": self.talk["id"], "message_id": message["id"]}
+        await reader.call("chat.react", **place, emoji=emoji)
+
     async def picture_of(self, author: Person, when: str) -> str:
         """Upload a picture of the work, before or after. Returns the id of the file."""
         return await author.upload(self.plan.idea.picture, finished=when == "after")

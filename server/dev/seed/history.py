@@ -40,10 +40,16 @@ class History:
             await self.world.introduce(person)
             await self.world.onboard(person)
             self.world.timeline.tell("withdraws", self._withdraws(person))
+            filters = {"q": "garden", "category": "Gardening"}
+            await person.call("job.search_save", name="Gardens", **filters)
+        for person in self.world.customers:
+            await self._saves_card(person)
+        for person in (*self.world.customers, *self.world.contractors):
+            self.world.timeline.tell("looks", self._looks(person))
         some = max(FEWEST_CONTRACTORS, self.jobs // JOBS_FOR_EACH_CONTRACTOR)
         for number in range(some):
             if number < FEWEST_CONTRACTORS:
-                await self._contractor_joins()
+                await self._contractor_joins(number > 0)  # the first wants no account yet
             else:
                 self._at(self._moment(), self._contractor_joins)
         for _ in range(3):
@@ -90,10 +96,11 @@ class History:
 
     # -- contractors and administrators ------------------------------------------------------
 
-    async def _contractor_joins(self) -> None:
+    async def _contractor_joins(self, sets_up: bool = True) -> None:
         contractor = await self.world.join(Role.CONTRACTOR)
         await self.world.introduce(contractor)
-        self.world.timeline.tell("sets_up", self._sets_up(contractor))
+        if sets_up:
+            self.world.timeline.tell("sets_up", self._sets_up(contractor))
 
     async def _sets_up(self, contractor: Person) -> None:
         """Most open an account for payouts soon, some late, few never."""
@@ -124,6 +131,18 @@ class History:
                     await self.world.sandbox.fail_next_payout(str(user.connect_id))
                     unlucky = False
                 await contractor.call("wallet.withdraw", amount=amount, currency=part["currency"])
+
+    async def _saves_card(self, customer: Person) -> None:
+        setup = await customer.call("payment.setup")
+        if setup["client_secret"]:
+            await self.world.sandbox.pay(setup["client_secret"], "pm_card_visa")
+
+    async def _looks(self, person: Person) -> None:
+        """Every morning at what is new. Raises Over."""
+        while True:
+            await self.world.pause(20)
+            feed = await person.call("account.sync", since=0, limit=1)
+            await person.call("account.seen", seq=feed["head"])
 
     async def _adjusts(self) -> None:
         contractor = self.luck.choice(self.world.contractors)

@@ -6,7 +6,7 @@ from server.dev.seed.disputes import charge_back, dispute, refund_later
 from server.dev.seed.plans import Ending
 from server.dev.seed.sandbox import Json
 from server.dev.seed.texts import TEXTS
-from server.dev.seed.world import place_of
+from server.dev.seed.world import Person, place_of
 
 PARTS = {2: (45, 55), 3: (30, 45, 25)}  # hundredths of an offer
 WHOLE = 100
@@ -14,6 +14,9 @@ WHOLE = 100
 
 class JobStory(Deal):
     """Each step is what people do, and how long they take. `tell` raises Over and DomainError."""
+
+    applicants: list[Person]
+    rejected: list[Person]
 
     async def tell(self) -> None:
         plan = self.plan
@@ -80,12 +83,14 @@ class JobStory(Deal):
         self.contractor = self.plan.contractor or self.luck.choice(self.applicants)
         await self.world.pause(self.plan.hours * 0.5 * self.customer.pace)
         mine = self.applications[self.contractor.id]
+        self.rejected = []
         self.amount = mine["proposed_amount"]
         await self.customer.call("job-request.accept", application_id=mine["id"])
         for other in self.applicants:
             if other is not self.contractor and self.luck.random() < 0.4:
                 id = self.applications[other.id]["id"]
                 await self.customer.call("job-request.reject", application_id=id)
+                self.rejected.append(other)
         self.talk = await self.customer.call(
             "chat.open", job_id=self.job["id"], user_id=self.contractor.id
         )
@@ -102,8 +107,7 @@ class JobStory(Deal):
             lines = TEXTS.questions[:1] if picture else TEXTS.questions[1:]
             asked = await self.say(self.customer, lines, picture)
             if self.luck.random() < 0.3:
-                place = {"conversation_id": self.talk["id"], "message_id": asked["id"]}
-                await self.contractor.call("chat.react", **place, emoji="👍")
+                await self.react(self.contractor, asked, "✓")
             await self.say(self.contractor, TEXTS.answers)
         if self.luck.random() < 0.02:
             place = {"conversation_id": self.talk["id"], "reason": "spam"}
@@ -144,6 +148,13 @@ class JobStory(Deal):
             self.amount = self.rounded(int(self.amount * 1.1))
             await self.world.pause(plan.hours * 0.3)
             await self._pay()
+        elif plan.withdrawn:
+            await self.world.pause(plan.hours * 0.2)
+            await self.customer.call("bidding.withdraw", offer_id=self.offer["id"])
+            await self.world.moments(20)
+            await self._pay()
+        if plan.rival:
+            await self._offer_to_rival()
         await self.world.pause(min(20, plan.hours * 0.4) * self.contractor.pace)
         await self.contractor.call("bidding.accept", offer_id=self.offer["id"])
         await self.world.moments(2)
@@ -169,7 +180,19 @@ class JobStory(Deal):
         await self.world.moments(1)
         return True
 
-    async def _offer(self, **payment: str) -> Json:
+    async def _offer_to_rival(self) -> None:
+        """The first who accepts gets the job; the other offer is blocked."""
+        rejected, offer = self.rejected, self.offer
+        for rival in self.applicants:
+            if rival is self.contractor or rival in rejected:
+                continue
+            id = self.applications[rival.id]["id"]
+            await self.customer.call("job-request.accept", application_id=id)
+            await self._offer(rival, payment_method="pm_card_visa")
+            self.offer = offer
+            return
+
+    async def _offer(self, to: Person | None = None, **payment: str) -> Json:
         idea, amount = self.plan.idea, self.amount
         parts: list[Json] = []
         if self.plan.parts > 1:
@@ -182,7 +205,7 @@ class JobStory(Deal):
         answer: Json = await self.customer.call(
             "bidding.create",
             job_id=self.job["id"],
-            contractor_id=self.contractor.id,
+            contractor_id=(to or self.contractor).id,
             amount=amount,
             currency=self.job["currency"],
             description=texts.line(TEXTS.descriptions, self.luck),
@@ -207,6 +230,7 @@ class JobStory(Deal):
         for number in range(1, plan.parts + 1):
             await world.pause(plan.hours * (0.8 if plan.parts > 1 else 1.5))
             await self._deliver(number)
+            await self._show()
             if number < plan.parts:
                 await self._approve(number)
         if plan.ending in (Ending.DELIVERED, Ending.SILENT):
@@ -223,6 +247,15 @@ class JobStory(Deal):
             note=texts.line(TEXTS.notes, self.luck),
             file_ids=files,
         )
+
+    async def _show(self) -> None:
+        """They talk about what was delivered."""
+        if self.plan.customer or self.luck.random() < 0.3:
+            await self.world.moments(15)
+            await self.say(self.contractor, TEXTS.shows, "after")
+            shown = await self.say(self.customer, TEXTS.looks)
+            await self.react(self.contractor, shown, "❤")
+            await self.say(self.contractor, TEXTS.answers)
 
     async def _approve(self, number: int) -> None:
         await self.world.pause(min(90, self.plan.hours) * self.customer.pace)

@@ -84,6 +84,8 @@ class Plan(msgspec.Struct, kw_only=True):
     parts: int = 1  # milestones
     countered: bool = False
     rejected: bool = False
+    rival: bool = False  # another applicant has an offer as well, which is blocked
+    withdrawn: bool = False
     customer: Person | None = None
     contractor: Person | None = None
 
@@ -105,4 +107,6 @@ def by_chance(luck: random.Random) -> Plan:
         parts=len(idea.parts) if idea.parts and luck.random() < 0.45 else 1,
         countered=luck.random() < 0.08,
         rejected=luck.random() < 0.05,
+        rival=luck.random() < 0.06,
+        withdrawn=luck.random() < 0.04,
     )

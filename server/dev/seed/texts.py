@@ -49,6 +49,8 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     questions: Lines  # the first comes with a picture
     answers: Lines
     progress: Lines
+    shows: Lines  # with a picture
+    looks: Lines
     thanks: Lines
     welcome: Lines
     descriptions: Lines
