@@ -31,6 +31,7 @@ from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeM
 from domain.ports.ports import Ports
 
 MAX_READS = 5
+OFTEN_UNTIL = timedelta(days=1)
 NOTIFY_AFTER = timedelta(hours=1)  # arrivals after a longer wait are notified
 
 
@@ -46,10 +47,10 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
         account_id = await _active_account(ports, transfer.user_id)
         if account_id is None:
             # `apply_account` sends it when Stripe's event arrives; this covers a lost event
-            raise TryAgain("transfers are not active yet", at=ports.clock.now() + RECHECK_AFTER)
+            return _look_again(ports, transfer, "transfers are not active yet")
         sending = await ports.store.transact(lambda uow: start_sending(uow, self.transfer_id))
         if sending is None:
-            raise TryAgain("frozen, or in a chargeback", at=ports.clock.now() + RECHECK_AFTER)
+            return _look_again(ports, transfer, "frozen, or in a chargeback")
         made = await post_once(
             ports,
             key=sending.key,
@@ -60,6 +61,14 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
             refused=lambda refusal: _retry_later(ports, sending, account_id, refusal),
         )
         await ports.store.transact(lambda uow: settle_transfer(uow, self.transfer_id, made))
+
+
+def _look_again(ports: Ports, transfer: Transfer, why: str) -> None:
+    """Soon, on the first day. Later the follow-up of the reconciliation looks once a day, so that a
+    contractor who takes weeks makes no dead letter. Raises TryAgain."""
+    now = ports.clock.now()
+    if now - transfer.created_at < OFTEN_UNTIL:
+        raise TryAgain(why, at=now + RECHECK_AFTER)
 
 
 def _group(transfer: Transfer) -> str:

@@ -139,10 +139,11 @@ class History:
 
     async def _looks(self, person: Person) -> None:
         """Every morning at what is new. Raises Over."""
+        seen = 0
         while True:
             await self.world.pause(20)
-            feed = await person.call("account.sync", since=0, limit=1)
-            await person.call("account.seen", seq=feed["head"])
+            seen = (await person.call("account.sync", since=seen, limit=1))["head"]
+            await person.call("account.seen", seq=seen)
 
     async def _adjusts(self) -> None:
         contractor = self.luck.choice(self.world.contractors)

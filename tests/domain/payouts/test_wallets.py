@@ -7,7 +7,9 @@ import pytest
 from domain.accounts.user import User
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
+from domain.operations.task import TryAgain
 from domain.payouts.transfer import Transfer, TransferStatus
+from domain.payouts.transfer_tasks import SendTransfer
 from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
 from tests.support.parties import Refused
@@ -68,9 +70,10 @@ async def refused(market, contractor, code, *withdrawal):
 # -- from the customer to the wallet -------------------------------------------------------------
 
 
-async def test_the_share_waits_until_transfers_are_active(market, server):
+async def test_the_share_waits_until_transfers_are_active(market, server, monkeypatch):
     """Guard: `send_transfers(uow, ...)` in `transfer_tasks.apply_account`; without it the transfer
-    waits ten minutes for its next attempt."""
+    waits ten minutes for its next attempt. `transfer_tasks._look_again`: after a day it is left to
+    the daily follow-up, or it becomes a dead letter after a week."""
     customer, contractor = await market.customer(), await market.contractor()
     await done(market, customer, contractor)
     await market.settled()
@@ -78,6 +81,11 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
     assert (await server.sandbox.api("GET", "transfers"))["data"] == []
     assert (await audit(server.ports)).differences == []
     await refused(market, contractor, "not_onboarded", 70_000)
+    [waiting] = await market.rows(Transfer)
+    with pytest.raises(TryAgain):
+        await SendTransfer(waiting.id).run(server.ports)
+    monkeypatch.setattr("domain.payouts.transfer_tasks.OFTEN_UNTIL", timedelta())
+    await SendTransfer(waiting.id).run(server.ports)
     await market.onboard(contractor)
     await has(contractor, 70_000)
     await market.settled()
