@@ -77,7 +77,7 @@ class Container:
         (`server seed`)."""
         clock = clock or SystemClock()
         self.settings = settings
-        self.figures = Figures(self.KIND)
+        self.figures = Figures(self.KIND, clock.now)
         self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
         self.store.delivers = False  # while its relay does not run
         self.store.before_commit = _follow

@@ -6,7 +6,8 @@ import socket
 import sys
 import time
 from collections import deque
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from domain.kernel.process_figures import (
@@ -25,15 +26,16 @@ RECENT = 200  # requests to Stripe, of which percentiles are made
 class Figures:
     """Callers count by adding to its attributes: that costs nothing where much happens."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, now: Callable[[], datetime]) -> None:
         self.kind = kind
+        self._now = now
         self.commands = self.refused = self.messages = self.deliveries = 0
         self._stripe_calls = self._stripe_errors = 0
         self._stripe_seconds = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._window: deque[tuple[float, ProcessCounts]] = deque()
         self._minutes: deque[ProcessMinute] = deque(maxlen=MAX_MINUTES - 1)
-        self._minute = _this_minute()
+        self._minute = self._this_minute()
         self._before = ProcessCounts()  # at its beginning
 
     def note_stripe_call(self, seconds: float, failed: bool) -> None:
@@ -77,17 +79,16 @@ class Figures:
             **state,
         )
 
+    def _this_minute(self) -> datetime:
+        return self._now().replace(second=0, microsecond=0)
+
     def _by_minute(self, counts: ProcessCounts) -> tuple[ProcessMinute, ...]:
         """What was done in the last minutes. One that has ended does not change any more."""
-        present = _this_minute()
-        if present > self._minute:
+        present = self._this_minute()
+        if present != self._minute:
             self._minutes.append(ProcessMinute(self._minute, counts.since(self._before)))
             self._minute, self._before = present, counts
         return (*self._minutes, ProcessMinute(self._minute, counts.since(self._before)))
-
-
-def _this_minute() -> datetime:
-    return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def _rates(since: float, before: ProcessCounts, now: float, counts: ProcessCounts) -> ProcessRates:

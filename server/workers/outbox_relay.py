@@ -172,6 +172,10 @@ class Relay:
                 log.warning("outbox not polled", exc_info=True)
             await asyncio.sleep(POLL_SECONDS * (0.75 + random.random() / 2))
 
+    async def beat(self) -> None:
+        """Tell that this process is alive, and how it is."""
+        await process_registry.send_heartbeat(self._store, self.figures())
+
     async def poll(self) -> None:
         """Start work on the rows that are due and belong to no living process."""
         self.take(await self._claim())
@@ -237,7 +241,7 @@ class Relay:
     async def _renew_loop(self) -> None:
         while True:
             with contextlib.suppress(Exception):
-                await process_registry.send_heartbeat(self._store, self.figures())
+                await self.beat()
                 self._heartbeat_at = time.monotonic()
                 await process_registry.end_abandoned_sessions(self._store)
             await asyncio.sleep(RENEW_SECONDS)

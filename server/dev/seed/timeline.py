@@ -20,6 +20,7 @@ import structlog
 from domain.audit_trail import hash_chain
 from domain.kernel.errors import DomainError
 from domain.kernel.mongo_client import move_ids
+from domain.monitor.writer import write_series
 from server.adapters.system_clock import MovableClock, SystemClock
 from server.app import Web
 from server.dev.seed.sandbox import Sandbox
@@ -45,7 +46,11 @@ HOURS = {
     "snapshot_accounts": 12,
     "sweep_files": 12,
     "reconcile": 3,
+    "write_series": 2,
 }
+# Charts show the last day minute by minute.
+LAST_DAY = timedelta(days=1)
+LAST_STEP = timedelta(minutes=15)
 
 CHAINING = partial(hash_chain.extend, rest=0)  # without its usual rests for the commands of others
 
@@ -149,6 +154,7 @@ class Timeline:
         await self._move(SystemClock().now())
         await self.settle()
         await CHAINING(self.web.ports)
+        await self._write_series()
 
     def _wake(self) -> None:
         until = self.now + SAME_MOMENT
@@ -161,18 +167,30 @@ class Timeline:
     async def _go_to(self, moment: datetime, on_moment: Callable[[datetime], None]) -> None:
         """In steps that are short enough for the periodic jobs."""
         while self.now < moment:
-            await self._move(min(moment, self.now + LONGEST_STEP))
+            late = self.now > self.end - LAST_DAY
+            await self._move(min(moment, self.now + (LAST_STEP if late else LONGEST_STEP)))
             on_moment(self.now)
             for job in JOBS:
                 if job.name in HOURS and self._due[job.name] <= self.now:
                     await self._run(job)
+            if late:
+                await self._write_series()
             if self.now < moment:
                 await self.settle()
 
     async def _run(self, job: Job) -> None:
         self._due[job.name] = self.now + timedelta(hours=HOURS[job.name])
-        run = CHAINING if job.name == "chain_audit_trail" else job.run
-        await run(self.web.ports)
+        if job.name == "write_series":
+            await self._write_series()
+        elif job.name == "chain_audit_trail":
+            await CHAINING(self.web.ports)
+        else:
+            await job.run(self.web.ports)
+
+    async def _write_series(self) -> None:
+        """Of the processes too: this one tells of itself now, not some seconds ago."""
+        await self.web.relay.beat()
+        await write_series(self.web.ports)
 
     async def _move(self, moment: datetime) -> None:
         ahead = min(moment - SystemClock().now(), timedelta())

@@ -44,6 +44,7 @@ class Person:
         """Raises DomainError."""
         web = self.world.web
         op = web.operations[operation]
+        web.figures.commands += 1
         return await execute(op, fields, self._actor, self._meta, web.ports)
 
     async def upload(self, picture: str, *, finished: bool = False) -> str:

@@ -1,5 +1,6 @@
 """`server seed`: a short history on a server of the test, and what it refuses."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -8,9 +9,12 @@ import pytest
 from domain.audit_trail import verification
 from domain.bidding.offers import Offer
 from domain.chat.conversation import Message
+from domain.deals.payment import Payment
 from domain.disputes.dispute import Dispute
 from domain.jobs.job import Job
+from domain.kernel.record import ANY_TIME
 from domain.kernel.store import UnitOfWork
+from domain.monitor.bucket import SeriesBucket, Step
 from domain.reconciliation.books_audit import Report
 from server.adapters.system_clock import MovableClock
 from server.cli.audit import all_lines
@@ -21,6 +25,7 @@ from server.dev.seed.sandbox import Sandbox
 from tests.conftest import Installation, Server, running_server
 
 JOBS, DAYS = 8, 11
+ESCROW = re.compile("escrow:").match
 
 
 @pytest.fixture
@@ -56,7 +61,8 @@ async def test_a_history_is_spread_over_its_days_and_its_books_are_exact(
 ) -> None:
     """Guard: `timeline.Timeline`, `mongo_client.move_ids`, `ControlApi.advance_clock`: what happens
     has the time of its story in its ids, here and at Stripe, and the audit finds nothing."""
-    monkeypatch.setattr(timeline, "LONGEST_STEP", timedelta(hours=4))
+    for name in ("LONGEST_STEP", "LAST_STEP"):
+        monkeypatch.setattr(timeline, name, timedelta(hours=4))
     began = datetime.now(UTC)
     told = await seeding.play(server.web, clock, sandbox, JOBS, DAYS)
     assert told.failures == []
@@ -75,6 +81,12 @@ async def test_a_history_is_spread_over_its_days_and_its_books_are_exact(
     assert await statuses(uow, Job) >= {"open", "in_progress", "completed"}
     assert await statuses(uow, Offer) >= {"pending", "countered", "accepted"}
     assert await statuses(uow, Dispute) == {"proposed"}
+
+    captured = await uow.all(Payment, {"captured_at": ANY_TIME})
+    days = await uow.all(SeriesBucket, {"step": Step.DAY.value})
+    assert sum(day.values.get("payments_captured", 0) for day in days) == len(captured) > 2
+    assert len([day for day in days if day.values.get("messages")]) > 3
+    assert len([day for day in days if any(map(ESCROW, day.values))]) > 3
 
     assert (await books()).differences == []
     lines = await all_lines(server.web)
