@@ -13,9 +13,9 @@ const GROUPS = [
   { sections: [{ ...section("", "Monitor", "gauge", false), exact: true }, section("/activity", "Activity", "zap"), section("/alerts", "Alerts", "shield-alert")] },
   { title: "People", sections: [section("/users", "Users", "users", false), section("/reports", "Reports", "flag"), section("/disputes", "Disputes", "scale", false)] },
   { title: "Money", sections: [
-    section("/payments", "Payments", "credit-card", false), section("/transactions", "Journal", "list"), section("/wallets", "Wallets and escrow", "wallet"),
+    section("/payments", "Payments", "credit-card", false), section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and escrow", "wallet"),
     section("/transfers", "Transfers", "arrow-right"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
-    section("/reconciliations", "Reconciliation", "list-checks"),
+    section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"),
   ] },
   { title: "System", sections: [section("/webhook-events", "Stripe events", "webhook"), section("/dead-letters", "Dead letters", "inbox"), section("/audit", "Audit trail", "history")] },
 ];
