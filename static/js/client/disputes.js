@@ -20,7 +20,7 @@ import { refuse, say } from "../shared/toasts.js";
 import { useList, useRecord } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { capital, nameOf, useOther } from "./names.js";
-import { readAgain, REASONS } from "./offer_steps.js";
+import { guarded, readAgain, REASONS } from "./offer_steps.js";
 import { disputes, offers } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Dispute} Dispute */
@@ -118,7 +118,10 @@ async function agree(dispute, offer, other) {
   };
   const done = await ask({
     title: "Agree to this split?", yes: "Agree", body: Body,
-    run: () => write(() => server.payment.dispute_agree({ dispute_id: dispute.id, refund_amount })),
+    run: () => {
+      const expected_amount = openAmount(offers.peek(offer.id) ?? offer, dispute.milestones);
+      return guarded(offer.id, () => server.payment.dispute_agree({ dispute_id: dispute.id, refund_amount, expected_amount }));
+    },
   });
   if (!done) return;
   disputes.put(done);

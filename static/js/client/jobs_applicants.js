@@ -13,6 +13,7 @@ import { refuse, say } from "../shared/toasts.js";
 import { useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { againstBudget, chatWith, days, knownChat, standing } from "./jobs_pieces.js";
+import { showProfile } from "./profile.js";
 import { applications } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Job} Job */
@@ -98,6 +99,7 @@ function Applicant({ application, job }) {
     <div class="row tight applicant-actions">
       ${open && status === "pending" && html`<button type="button" class="button primary" disabled=${busy} onClick=${shortlist}><${Icon} name="user-check" />Shortlist</button>`}
       ${open && status === "accepted" && makesOffers() && html`<a class="button primary" href=${offer}><${Icon} name="handshake" />Make an offer</a>`}
+      <button type="button" class="button" onClick=${() => showProfile(contractor_id, contractor_name)}><${Icon} name="user" />Profile<span class="visually-hidden"> of ${contractor_name}</span></button>
       ${(status === "accepted" || knownChat(job.id, contractor_id)) && html`<button type="button" class="button" disabled=${busy} onClick=${chat}><${Icon} name="message-circle" />Chat</button>`}
       ${status === "pending" && html`<button type="button" class="button quiet" disabled=${busy} onClick=${decline}>Decline<span class="visually-hidden"> ${contractor_name}</span></button>`}
     </div>

@@ -16,9 +16,9 @@ const PAGE = 50;
 /** @param {Job} job */
 export async function askCancel(job) {
   try {
-    const body = job.status === "open" ? await ofOpen(job) : await ofAssigned(job);
+    const { body, expected_amount } = job.status === "open" ? await ofOpen(job) : await ofAssigned(job);
     if (!(await confirm({ title: "Cancel this job?", body, yes: "Cancel the job", no: "Keep it", danger: true }))) return;
-    jobs.put(await write(() => server.job.cancel({ job_id: job.id })));
+    jobs.put(await write(() => server.job.cancel({ job_id: job.id, expected_amount })));
     say("The job is cancelled.", { tone: "good" });
   } catch (refused) {
     refuse(refused);
@@ -47,7 +47,7 @@ async function ofOpen(job) {
   const all = await heldFor(job);
   const held = all.filter(({ status }) => status === "pending");
   const total = held.reduce((sum, { amount }) => sum + amount, 0);
-  return html`<p>Nobody can apply for <strong>${job.title}</strong> any more, and those who have applied are told. You cannot take it back.</p>
+  const body = html`<p>Nobody can apply for <strong>${job.title}</strong> any more, and those who have applied are told. You cannot take it back.</p>
     ${all.length > held.length && html`<p>Offers whose payment is not confirmed end; nothing is held for them.</p>`}
     ${held.length === 0
       ? html`<p>No money is held for this job: nothing is paid, and nothing comes back.</p>`
@@ -55,6 +55,7 @@ async function ofOpen(job) {
           <dd class="amount">${display(offer.amount, offer.currency)}</dd>`)}
           <dt class="total">Released to you</dt><dd class="amount total">${display(total, held[0].currency)}</dd></dl>
         <p class="soft small">It was held on your card and never charged. The contractor gets nothing, and there is no fee.</p>`}`;
+  return { body, expected_amount: 0 };
 }
 
 /** @param {Job} job */
@@ -63,12 +64,13 @@ async function ofAssigned(job) {
   offers.put(offer);
   const { currency } = offer;
   const back = refundable(offer);
-  return html`<p>Work on <strong>${job.title}</strong> has not begun, so you get everything back, the platform fee with it. You cannot take it back.</p>
+  const body = html`<p>Work on <strong>${job.title}</strong> has not begun, so you get everything back, the platform fee with it. You cannot take it back.</p>
     <dl class="sums"><dt>You have paid</dt><dd class="amount">${display(offer.captured_amount, currency)}</dd>
       ${offer.captured_amount > back && html`<dt>Already refunded, or in a chargeback</dt><dd class="amount">${display(offer.captured_amount - back, currency)}</dd>`}
       <dt class="total">You get back</dt><dd class="amount total">${display(back, currency)}</dd>
       <dt>${nameOf(offer)} gets</dt><dd class="amount">${display(0, currency)}</dd></dl>
     <p class="soft small">It goes to the card that you paid with, in a few days.</p>`;
+  return { body, expected_amount: back };
 }
 
 /** The name of an offer's contractor, as the applications have it. @param {Offer} offer */

@@ -10,7 +10,7 @@ import { displayPoint, distanceKm, fold, parsePoint } from "./places.js";
 export const RADII = [5, 10, 25, 50, 100, 250];
 export const RADIUS = 25;
 export const MAX_SKILLS = 20;
-const NAMES = ["q", "category", "skills", "min", "max", "currency", "near", "place", "radius"];
+const NAMES = ["q", "category", "skills", "min", "max", "currency", "near", "place", "radius", "saved"];
 const COMMON = new Set(("a about all also am an and any are as at be been but by can could did do does don for from "
   + "had has have he her here him his how i if in into is it its just ll me more my no nor not of on or our out over "
   + "own re s she should so some such t than that the their them then there these they this those through to too "

@@ -16,7 +16,7 @@ import { JobRow, loadOwnApplications } from "./jobs_pieces.js";
 import { loadCities, nameOf } from "./places.js";
 import { jobs, matched } from "./world.js";
 
-/** @typedef {import("../../client/jobsphere.js").SavedSearch} SavedSearch */
+/** @typedef {import("../../client/jobsphere.js").SeenSearch} SavedSearch */
 
 const SHOWN = 3;
 const MAX_NAME = 80;
@@ -37,10 +37,11 @@ export async function loadSearches() {
   }
 }
 
-/** @param {SavedSearch} saved */
+/** @param {Omit<SavedSearch, "new_count">} saved */
 function keep(saved) {
+  const before = (searches.value ?? []).find(({ id }) => id === saved.id);
   const others = (searches.value ?? []).filter(({ id }) => id !== saved.id);
-  searches.value = [saved, ...others].sort((one, other) => (one.id < other.id ? 1 : -1));
+  searches.value = [{ new_count: before?.new_count ?? 0, ...saved }, ...others].sort((one, other) => (one.id < other.id ? 1 : -1));
 }
 
 /** What a search is about, in words. @param {any} filters @param {string} [place] */
@@ -50,19 +51,31 @@ export function wordsOf(filters, place) {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
+/** Give a saved search other conditions. @param {SavedSearch} saved @param {any} filters */
+export async function changeTo({ id, name }, { sort: _, ...filters }) {
+  try {
+    keep(await write(() => server.job.search_update({ ...filters, search_id: id })));
+    say(`“${name}” looks for this from now on.`, { tone: "good", link: "/searches", more: "Saved searches" });
+  } catch (refused) {
+    refuse(refused);
+  }
+}
+
 /**
- * Ask for the name of a search and save it. One that is saved gets the new name.
+ * Ask for the name of a search and save it, or for another name of one that is saved.
  *
  * @param {any} filters
  * @param {string} [place]
- * @param {string} [named]
+ * @param {SavedSearch | null} [saved]
  */
-export function askName(filters, place = "", named = "") {
+export function askName(filters, place = "", saved = null) {
+  const named = saved?.name ?? "";
   const words = wordsOf(filters, place);
   const Question = (/** @type {{close: (answer?: any) => void}} */ { close }) => {
     const form = useForm(async ({ name }) => {
       const { sort: _, ...conditionsOnly } = filters;
-      keep(await write(() => server.job.search_save({ ...conditionsOnly, name })));
+      keep(await write(() => (saved ? server.job.search_update({ search_id: saved.id, name })
+        : server.job.search_save({ ...conditionsOnly, name }))));
       close(true);
       if (!named) say("Saved. What fits it comes to you as it is posted.", { tone: "good", link: "/searches", more: "Saved searches" });
     });
@@ -99,7 +112,8 @@ export function Searches() {
     loadOwnApplications();
     loadCities();
   }, []);
-  useEffect(() => () => { matched.value = new Map(); }, []); // they were seen here
+  useEffect(() => server.job.on("job.matched", () => loadSearches()), []);
+  useEffect(() => markSeen, []); // they were seen here
   const all = searches.value;
   const actions = html`<a class="button" href="/jobs"><${Icon} name="search" />New search</a>`;
   return html`<${View} title="Saved searches" back=${{ href: "/jobs", label: "Find work" }} actions=${actions}>
@@ -111,9 +125,18 @@ export function Searches() {
   </${View}>`;
 }
 
+/** What came for the searches was looked at. */
+function markSeen() {
+  matched.value = new Map();
+  for (const { id, new_count } of searches.value ?? []) {
+    if (new_count > 0) server.job.search_seen({ search_id: id }).catch(() => {}); // it stays new
+  }
+}
+
 /** @param {{saved: SavedSearch}} props */
 function Saved({ saved }) {
-  const { id, name, filters } = saved;
+  const { id, name, filters, new_count: came, seen_at, created_at } = saved;
+  const since = seen_at ?? created_at;
   const place = filters.near ? nameOf(filters.near) : "";
   const address = `/jobs?${queryOf(filters, place)}`;
   const fields = Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== null));
@@ -121,20 +144,21 @@ function Saved({ saved }) {
     read: (cursor) => server.job.list({ ...fields, limit: SHOWN, ...(cursor && { cursor }) }),
     fits: (job) => fits(fields, job, list.ids.peek().includes(job.id)),
   }, [JSON.stringify(filters)]);
-  const came = [...matched.value.values()].filter((each) => each === id).length;
   const ids = list.ids.value;
   return html`<section class="card flush" aria-label=${name}>
     <header class="job-saved"><div class="grow"><h2><a href=${address}>${name}</a></h2>
       <p class="soft small">${wordsOf(filters, place)}</p></div>
       ${came > 0 && html`<span class="badge mine"><${Icon} name="zap" />${came} new</span>`}
       <div class="row tight">
-        <button type="button" class="button small quiet icon-only" title="Rename" onClick=${() => askName(filters, place, name)}>
+        <button type="button" class="button small quiet icon-only" title="Rename" onClick=${() => askName(filters, place, saved)}>
           <${Icon} name="pencil" /><span class="visually-hidden">Rename ${name}</span></button>
+        <a class="button small quiet icon-only" title="Change what it looks for" href=${`${address}&saved=${id}`}>
+          <${Icon} name="sliders-horizontal" /><span class="visually-hidden">Change what ${name} looks for</span></a>
         <button type="button" class="button small quiet icon-only" title="Delete" onClick=${() => remove(saved)}>
           <${Icon} name="trash-2" /><span class="visually-hidden">Delete ${name}</span></button></div></header>
     ${list.state.value !== "ready" && !list.problem.value && html`<div class="job-inset"><${Skeleton} lines=${2} /></div>`}
-    <ul class="rows">${ids.slice(0, Math.max(SHOWN, came)).map((each) => html`
-      <${JobRow} key=${each} id=${each} plain from=${filters.near} fresh=${matched.value.has(each)} />`)}</ul>
+    <ul class="rows">${ids.slice(0, SHOWN).map((each) => html`
+      <${JobRow} key=${each} id=${each} plain from=${filters.near} fresh=${matched.value.has(each) || came > 0 && (jobs.peek(each)?.created_at ?? "") > since} />`)}</ul>
     ${list.state.value === "ready" && html`<p class="job-inset small">${ids.length === 0
       ? html`<span class="soft">Nothing fits right now.</span>`
       : html`<a href=${address}>All that fits</a>`}</p>`}

@@ -5,22 +5,28 @@ import { useEffect, useId, useState } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { ListEnd } from "../shared/listing.js";
-import { CURRENCIES } from "../shared/money.js";
+import { CURRENCIES, display, major } from "../shared/money.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { server } from "../shared/server.js";
 import { useList, useReady } from "../shared/use.js";
-import { RADII, RADIUS, conditions, fieldsOfQuery, fits, identity, withoutFilters } from "./jobs_filters.js";
+import { RADII, RADIUS, conditions, fieldsOfQuery, fits, identity, splitSkills, withoutFilters } from "./jobs_filters.js";
 import { JobRow, loadOwnApplications } from "./jobs_pieces.js";
-import { askName, loadSearches, searches } from "./jobs_saved.js";
+import { askName, changeTo, loadSearches, searches } from "./jobs_saved.js";
 import { PlaceField } from "./place_field.js";
-import { displayPoint, parsePoint } from "./places.js";
+import { displayPoint, distanceKm, fold, parsePoint } from "./places.js";
 import { jobs, mainCurrency } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").JobListFields} Fields */
+/** @typedef {import("../../client/jobsphere.js").JobFacets} JobFacets */
 
 const PAGE = 20;
 const TYPING_MS = 250;
+const SUGGESTED = 8;
+/** @type {[import("../../client/jobsphere.js").JobSort, string][]} */
+const ORDERS = [["newest", "Newest first"], ["budget", "Highest budget first"]];
+/** @type {typeof ORDERS[number]} */
+const NEAREST = ["distance", "Nearest first"];
 
 /** A value once it has not changed for a moment. @template T @param {string} key @param {T} value @returns {T} */
 function useSettled(key, value) {
@@ -45,10 +51,12 @@ function useFresh() {
 export function FindWork() {
   const { query } = place.value;
   const { fields: given, problems } = fieldsOfQuery(query, mainCurrency.value);
-  const sort = query.get("sort") === "budget" ? "budget" : "newest";
-  const typed = { ...given, sort: /** @type {import("../../client/jobsphere.js").JobSort} */ (sort) };
+  const orders = given.near ? [...ORDERS, NEAREST] : ORDERS;
+  const sort = orders.find(([name]) => name === query.get("sort"))?.[0] ?? "newest";
+  const typed = { ...given, sort };
   const fields = useSettled(JSON.stringify(typed), typed);
   const fresh = useFresh();
+  const facets = useFacets(fields);
   const [open, setOpen] = useState(false);
   const panel = useId();
   useEffect(() => {
@@ -61,6 +69,7 @@ export function FindWork() {
   const stale = list !== wanted || fields !== typed && JSON.stringify(fields) !== JSON.stringify(typed);
   const chosen = conditions(given, query.get("place") ?? "");
   const known = searches.value?.find(({ filters }) => identity(filters) === identity(given));
+  const edited = known ? null : searches.value?.find(({ id }) => id === query.get("saved"));
   const actions = html`<a class="button" href="/searches"><${Icon} name="bookmark" />Saved searches</a>`;
 
   return html`<${View} title="Find work" actions=${actions}>
@@ -75,13 +84,13 @@ export function FindWork() {
         <label class="visually-hidden" for=${`${panel}-sort`}>Order</label>
         <select class="input job-sort" id=${`${panel}-sort`} value=${sort}
           onChange=${(/** @type {any} */ { target }) => setQuery({ sort: target.value === "newest" ? null : target.value })}>
-          <option value="newest">Newest first</option><option value="budget">Highest budget first</option></select>
+          ${orders.map(([name, label]) => html`<option value=${name} key=${name}>${label}</option>`)}</select>
       </div>
       <div class="job-columns">
         <aside id=${panel} class=${`job-filters card ${open ? "open" : ""}`} aria-label="Filters">
-          <${Filters} query=${query} problems=${problems} list=${list} /></aside>
+          <${Filters} query=${query} problems=${problems} facets=${facets} /></aside>
         <section class="stack" aria-label="Jobs that fit" aria-busy=${stale ? "true" : undefined}>
-          <${Chosen} chosen=${chosen} fields=${given} place=${query.get("place") ?? ""} known=${known} />
+          <${Chosen} chosen=${chosen} fields=${given} place=${query.get("place") ?? ""} known=${known} edited=${edited} />
           <${Found} list=${list} fresh=${fresh.value} from=${fields.near} filtered=${chosen.length > 0} />
           <${ListEnd} list=${wanted} />
         </section>
@@ -103,6 +112,11 @@ function searchOptions(fields) {
     },
     fits: (job) => fits(fields, job, found.has(job.id)),
   };
+  const { near } = fields;
+  if (fields.sort === "distance" && near) {
+    const away = (/** @type {any} */ { location }) => (location ? distanceKm(near, location) : Infinity);
+    options.order = (one, other) => away(one) - away(other) || (one.id < other.id ? -1 : 1);
+  }
   if (fields.sort === "budget") {
     options.order = (one, other) => other.budget_max_amount - one.budget_max_amount
       || (one.created_at < other.created_at ? 1 : -1);
@@ -110,8 +124,8 @@ function searchOptions(fields) {
   return options;
 }
 
-/** @param {{chosen: ReturnType<typeof conditions>, fields: Fields, place: string, known: any}} props */
-function Chosen({ chosen, fields, place: name, known }) {
+/** @param {{chosen: ReturnType<typeof conditions>, fields: Fields, place: string, known: any, edited: any}} props */
+function Chosen({ chosen, fields, place: name, known, edited }) {
   if (!chosen.length) return null;
   return html`<div class="row tight">
     ${chosen.map(({ text, icon, without }) => html`<button type="button" class="chip" key=${text} onClick=${() => setQuery(without)}>
@@ -119,7 +133,9 @@ function Chosen({ chosen, fields, place: name, known }) {
     ${chosen.length > 1 && html`<button type="button" class="button quiet small" onClick=${() => setQuery(withoutFilters())}>Clear all</button>`}
     ${known
       ? html`<span class="badge good"><${Icon} name="bookmark" />Saved as ${known.name}</span>`
-      : html`<button type="button" class="button small" onClick=${() => askName(fields, name)}><${Icon} name="bookmark" />Save this search</button>`}
+      : html`${edited && html`<button type="button" class="button small primary" onClick=${() => changeTo(edited, fields)}>
+          <${Icon} name="check" />Change “${edited.name}” to this</button>`}
+        <button type="button" class="button small" onClick=${() => askName(fields, name)}><${Icon} name="bookmark" />Save this search</button>`}
   </div>`;
 }
 
@@ -141,8 +157,34 @@ function Found({ list, fresh, from, filtered }) {
       : html`<${Empty} icon="search" title="No open jobs right now"><p>New ones appear here as they are posted.</p></${Empty}>`)}`;
 }
 
-/** @param {{query: URLSearchParams, problems: Record<string, string>, list: import("../shared/records.js").RecordList}} props */
-function Filters({ query, problems, list }) {
+/** What the jobs that fit have; the earlier one stays until the next is known. @param {Fields} fields */
+function useFacets(fields) {
+  const facets = useSignal(/** @type {JobFacets | null} */ (null));
+  const { sort: _, ...wanted } = fields;
+  const key = JSON.stringify(wanted);
+  useEffect(() => {
+    let here = true;
+    server.job.facets(wanted).then((found) => here && (facets.value = found), () => {}); // the list says why
+    return () => {
+      here = false;
+    };
+  }, [key]);
+  return facets.value;
+}
+
+/**
+ * Values that the jobs have, with their numbers, to choose from.
+ *
+ * @param {{label: string, values: {value: string, count: number}[], pick: (value: string) => void}} props
+ */
+function Suggestions({ label, values, pick }) {
+  if (!values.length) return null;
+  return html`<ul class="row tight suggested" aria-label=${label}>${values.slice(0, SUGGESTED).map(({ value, count }) => html`<li key=${value}>
+    <button type="button" class="chip" onClick=${() => pick(value)}><span>${value}</span><span class="soft number">${count}</span></button></li>`)}</ul>`;
+}
+
+/** @param {{query: URLSearchParams, problems: Record<string, string>, facets: JobFacets | null}} props */
+function Filters({ query, problems, facets }) {
   const id = useId();
   const value = (/** @type {string} */ name) => query.get(name) ?? "";
   const near = parsePoint(value("near"));
@@ -153,19 +195,24 @@ function Filters({ query, problems, list }) {
       aria-invalid=${problems[name] ? "true" : undefined} aria-describedby=${problems[name] ? `${id}-${name}-problem` : undefined}
       onInput=${(/** @type {any} */ { target }) => setQuery({ [name]: target.value, currency: value("currency") || mainCurrency.value })} />
     ${problems[name] && html`<p class="problem" id=${`${id}-${name}-problem`}><${Icon} name="circle-alert" />${problems[name]}</p>`}</div>`;
-  const categories = [...new Set(list.ids.value.map((each) => jobs.peek(each)?.category).filter(Boolean))].slice(0, 12);
+  const skills = splitSkills(value("skills"));
+  const more = (facets?.skills ?? []).filter((each) => !skills.some((skill) => fold(skill) === fold(each.value)));
+  const budget = facets?.budgets.find(({ currency }) => currency === (value("currency") || mainCurrency.value));
   const pickPlace = (/** @type {any} */ picked) => setQuery(picked
     ? { near: displayPoint(picked.point).replace(" ", ""), place: picked.text, radius: value("radius") || RADIUS }
     : { near: null, place: null, radius: null });
   return html`
     <div class="field"><label for=${`${id}-category`}>Category</label>
       <input class="input" id=${`${id}-category`} list=${`${id}-categories`} maxlength="60" placeholder="Any" value=${value("category")} onInput=${changed("category")} />
-      <datalist id=${`${id}-categories`}>${categories.map((each) => html`<option value=${each} key=${each} />`)}</datalist></div>
+      <datalist id=${`${id}-categories`}>${facets?.categories.map((each) => html`<option value=${each.value} key=${each.value} />`)}</datalist>
+      ${!value("category") && html`<${Suggestions} label="Categories of these jobs" values=${facets?.categories ?? []} pick=${(/** @type {string} */ category) => setQuery({ category })} />`}</div>
     <div class="field"><label for=${`${id}-skills`}>Skills</label>
       <input class="input" id=${`${id}-skills`} maxlength="400" placeholder="Any" value=${value("skills")} onInput=${changed("skills")} aria-describedby=${`${id}-skills-hint`} />
-      <p class="hint" id=${`${id}-skills-hint`}>Separated by commas; one of them must be asked for.</p></div>
+      <p class="hint" id=${`${id}-skills-hint`}>Separated by commas; one of them must be asked for.</p>
+      <${Suggestions} label="Skills that these jobs ask for" values=${more} pick=${(/** @type {string} */ skill) => setQuery({ skills: [...skills, skill].join(", ") })} /></div>
     <fieldset class="stack job-budget"><legend>Budget</legend>
       <div class="fields">${amount("min", "At least")}${amount("max", "At most")}</div>
+      ${budget && html`<p class="soft small">These jobs: ${major(budget.min_amount, budget.currency)} to ${display(budget.max_amount, budget.currency)}.</p>`}
       <div class="field"><label for=${`${id}-currency`}>Currency</label>
         <select class="input" id=${`${id}-currency`} value=${value("currency")} onChange=${(/** @type {any} */ { target }) =>
           setQuery(target.value ? { currency: target.value } : { currency: null, min: null, max: null })}>

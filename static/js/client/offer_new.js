@@ -262,7 +262,8 @@ function useWays(meta) {
   }, []);
   const own = saved.value;
   return useMemo(() => own && [
-    ...own.map((method) => ({ id: method.id, label: labelOf(method), hint: "" })),
+    ...[...own].sort((one, other) => Number(other.is_default) - Number(one.is_default))
+      .map((method) => ({ id: method.id, label: labelOf(method), hint: method.is_default ? "Your default" : "" })),
     ...(stripeKey(meta) ? [{ id: NEW_CARD, label: "Another card or way to pay", hint: "You enter it on the next page." }] : []),
     ...testMethods(meta).map(({ id, label }) => ({ id, label, hint: "Test card" })),
   ], [own, meta]);

@@ -10,7 +10,7 @@ import { limitsOf, readMeta, useMeta } from "../shared/meta.js";
 import { display } from "../shared/money.js";
 import { amountIn, amountOrNull, ask, MoneyField, Sums } from "../shared/money_step.js";
 import { go } from "../shared/router.js";
-import { me, server, write } from "../shared/server.js";
+import { Refusal, me, server, write } from "../shared/server.js";
 import { say } from "../shared/toasts.js";
 import { capital } from "./names.js";
 import { disputes, jobs, offers, wallets } from "./world.js";
@@ -29,6 +29,24 @@ export const REASONS = /** @type {const} */ ([
 /** Read an offer again: what a step has changed is pushed, too, but perhaps later. @param {string} offer_id */
 export async function readAgain(offer_id) {
   offers.put(await server.bidding.get({ offer_id }));
+}
+
+/**
+ * Run a step with the amount that its dialog shows. If another amount would move by now, the server
+ * refuses it, and the dialog shows what has changed.
+ *
+ * @template T
+ * @param {string} offerId
+ * @param {() => Promise<T>} step
+ * @returns {Promise<T>}
+ */
+export async function guarded(offerId, step) {
+  try {
+    return await write(step);
+  } catch (refused) {
+    if (refused instanceof Refusal && refused.code === "conflict") await readAgain(offerId).catch(() => {});
+    throw refused;
+  }
 }
 
 /** The newest state of an offer while a dialog is open. @param {Offer} offer @returns {Offer} */
@@ -175,7 +193,8 @@ export async function approve(offer, number, other) {
   const done = await ask({
     title: `Approve “${title}”?`, yes: "Approve and pay", body: Body,
     run: async () => {
-      const found = await write(() => server.job.complete({ job_id: offer.job_id, milestone: number }));
+      const expected_amount = splitApproval(offers.peek(offer.id) ?? offer, number).amount;
+      const found = await guarded(offer.id, () => server.job.complete({ job_id: offer.job_id, milestone: number, expected_amount }));
       await readAgain(offer.id);
       return found;
     },

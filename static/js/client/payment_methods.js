@@ -54,6 +54,8 @@ export function PaymentMethods() {
     }
     return html`<ul class="rows card flush" aria-label="Saved">${saved.value.map((method) => html`<li key=${method.id}><div class="line tall">
       <${Icon} name="credit-card" class="large" /><span class="grow strong">${labelOf(method)}</span>
+      ${method.is_default ? html`<span class="badge good"><${Icon} name="check" />Default</span>`
+        : html`<button class="button small" type="button" onClick=${() => prefer(method)}>Make default<span class="visually-hidden">: ${labelOf(method)}</span></button>`}
       <button class="button small" type="button" onClick=${() => remove(method)}>Remove<span class="visually-hidden"> ${labelOf(method)}</span></button></div></li>`)}</ul>`;
   };
   return html`<${View} title="Saved cards" kind="narrow" back=${{ href: "/payments", label: "Payments" }}
@@ -65,6 +67,17 @@ export function PaymentMethods() {
       ${content()}
     </div>
   </${View}>`;
+}
+
+/** @param {import("./methods.js").SavedMethod} method */
+async function prefer(method) {
+  try {
+    await write(() => server.payment.default({ method_id: method.id }));
+    saved.value = (saved.value ?? []).map((each) => ({ ...each, is_default: each.id === method.id }));
+    say("It is proposed first from now on.", { tone: "good" });
+  } catch (refused) {
+    refuse(refused);
+  }
 }
 
 /** @param {import("./methods.js").SavedMethod} method */
