@@ -17,7 +17,7 @@ const DAY_MS = 86_400_000;
 /** @type {[keyof Line & string, string][]} */
 const AMOUNTS = [
   ["platform_fee_amount", "Platform fees"], ["service_fee_amount", "Service fees"], ["refunded_amount", "Refunds"], ["stripe_fee_amount", "Stripe"],
-  ["chargeback_amount", "Chargebacks"], ["chargeback_fee_amount", "Fees of chargebacks"], ["other_amount", "Other"], ["net_amount", "Net"],
+  ["chargeback_amount", "Chargebacks"], ["chargeback_fee_amount", "Chargeback fees"], ["other_amount", "Other"], ["net_amount", "Net"],
 ];
 
 /** The filters of the address; by default the last 30 days. @param {URLSearchParams} query @returns {any} */
@@ -66,7 +66,7 @@ export function Commissions() {
         <dl class="sums small"><dt>The platform’s balance before</dt><dd class="amount">${display(opening_amount, currency)}</dd><dt class="total">after</dt><dd class="amount total">${display(closing_amount, currency)}</dd></dl></section>`)}</div>
       ${found.lines.length ? html`<${Part} title=${filters.bucket === "month" ? "By month" : "By day"}><div class="card flush table" tabindex="0" role="region" aria-label="Commissions"><table>
         <thead><tr><th scope="col">${filters.bucket === "month" ? "Month" : "Day"}</th>${AMOUNTS.map(([, label]) => html`<th key=${label} scope="col" class="right">${label}</th>`)}</tr></thead>
-        <tbody>${[...found.lines].reverse().map((line) => html`<tr key=${line.period + line.currency}><td data-label="Period" class="nowrap">${line.period} <span class="soft">${line.currency}</span></td>${AMOUNTS.map(([name, label]) => html`
+        <tbody>${[...found.lines].reverse().map((line) => html`<tr key=${line.period + line.currency}><td data-label="Period" class="nowrap"><span>${line.period} <span class="soft">${line.currency}</span></span></td>${AMOUNTS.map(([name, label]) => html`
           <td key=${name} data-label=${label} class=${`right ${name === "net_amount" ? "amount" : "number"} ${line[name] ? "" : "soft"}`}>${major(/** @type {number} */ (line[name]), line.currency)}</td>`)}</tr>`)}</tbody>
       </table></div></${Part}>` : html`<div class="card"><${Empty} icon="percent" title="Nothing was earned in this time" /></div>`}
     </div>`}

@@ -61,7 +61,7 @@ export function Dispute({ id }) {
   const names = talk?.names ?? {};
   const person = (/** @type {string} */ user) => names[user] || (user === dispute.customer_id ? "the customer" : user === dispute.contractor_id ? "the contractor" : user === "system" ? "JobSphere" : "an administrator");
   const tab = place.value.query.get("tab") ?? "sides";
-  const tabs = [["sides", "What they say"], ["talk", "What they wrote to each other"], ["work", "The work"]];
+  const tabs = [["sides", "Both sides"], ["talk", "Conversation"], ["work", "Work"]];
   return html`<${View} title=${`Dispute: ${dispute.job_title}`} kind="wide" back=${back} actions=${html`<${Assignee} id=${id} what="this dispute" />`}>
     <div class="columns"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
       <nav class="segments" aria-label="Show">${tabs.map(([name, label]) => html`<a key=${name} href=${`/admin/disputes/${id}?tab=${name}`} aria-current=${name === tab ? "page" : undefined}>${label}</a>`)}</nav>

@@ -54,7 +54,7 @@ function Rows({ list }) {
     ${!all ? html`<${Skeleton} lines=${8} />` : !all.length ? html`<${Empty} icon="inbox" title="Nothing here" />`
       : html`<div class="card flush table" tabindex="0" role="region" aria-label=${list.title}><table>
         <thead><tr>${list.columns.map(([heading]) => html`<th key=${heading} scope="col">${heading}</th>`)}</tr></thead>
-        <tbody>${all.map((row) => html`<tr key=${row.id}>${list.columns.map(([heading, content]) => html`<td key=${heading} data-label=${heading}>${content(row, again)}</td>`)}</tr>`)}</tbody>
+        <tbody>${all.map((row) => html`<tr key=${row.id}>${list.columns.map(([heading, content]) => html`<td key=${heading} data-label=${heading}><div class="cell">${content(row, again)}</div></td>`)}</tr>`)}</tbody>
       </table></div>`}
     ${cursor.value && html`<p><button class="button" type="button" onClick=${() => load(cursor.value)}>Show more</button></p>`}
   </${View}>`;
