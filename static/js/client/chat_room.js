@@ -30,7 +30,7 @@ const MANY = 30; // unread messages: one begins at the first of them
 export function Room({ id }) {
   const talk = talkOf(id);
   const over = useSignal(false);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the timeline looks at what has been read
     shown.value = id;
     open(talk);
     return () => {
@@ -74,9 +74,14 @@ async function open(talk) {
   const last = conversation.last_message;
   if (waiting && last?.author_id !== me.peek()?.id) talk.marker.value = read;
   const seq = Number(place.peek().query.get("at"));
-  if (seq) await talk.jump(seq);
-  else if (waiting > MANY) await talk.jump(read + 1);
-  else if (talk.state.peek() === "idle" || talk.behind.peek()) await talk.load();
+  talk.opening = true;
+  try {
+    if (seq) await talk.jump(seq);
+    else if (waiting > MANY) await talk.jump(read + 1);
+    else if (talk.state.peek() === "idle" || talk.behind.peek()) await talk.load();
+  } finally {
+    talk.opening = false;
+  }
 }
 
 /** What one types goes to the writing field, wherever the focus is. @param {KeyboardEvent} event */
@@ -236,7 +241,7 @@ function useScrolling(talk, scroller, list, away) {
       if (talk.behind.peek() && box.scrollHeight - box.scrollTop - box.clientHeight < AHEAD_PX) talk.fill({ all: false }).catch(() => {});
     };
     const look = () => {
-      if (!state.pinned || document.hidden || !live.peek()) return;
+      if (talk.opening || !state.pinned || document.hidden || !live.peek()) return;
       markRead(talk.id).catch(() => {}); // the next look asks again
     };
     const settle = () => {

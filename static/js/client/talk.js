@@ -49,6 +49,8 @@ export class Talk {
   /** Whether newer messages exist than those that are here. */
   behind = signal(false);
   earlier = signal(/** @type {"more" | "loading" | "none"} */ ("none"));
+  /** While it is decided where one begins to read, nothing counts as read. */
+  opening = false;
   /** What is written and not sent; kept on this device. */
   draft;
   /** The message that is answered, and the one that is changed, with its new text. */
