@@ -235,15 +235,17 @@ function useScrolling(talk, scroller, list, away) {
     const content = list.current;
     if (!box || !content) return undefined;
     const state = now.current;
+    const rest = () => box.scrollHeight - box.scrollTop - box.clientHeight;
     const more = () => {
       if (talk.state.peek() !== "ready") return;
       if (box.scrollTop < AHEAD_PX) talk.loadEarlier();
-      if (talk.behind.peek() && box.scrollHeight - box.scrollTop - box.clientHeight < AHEAD_PX) talk.fill({ all: false }).catch(() => {});
+      if (talk.behind.peek() && rest() < AHEAD_PX) talk.fill({ all: false }).catch(() => {});
     };
     const look = () => {
       if (talk.opening || !state.pinned || document.hidden || !live.peek()) return;
       markRead(talk.id).catch(() => {}); // the next look asks again
     };
+    const farFromEnd = () => rest() > box.clientHeight / 2 || talk.behind.peek();
     const settle = () => {
       const height = content.offsetHeight;
       const first = talk.entries.peek()[0]?.key ?? "";
@@ -251,13 +253,13 @@ function useScrolling(talk, scroller, list, away) {
       else if (first !== state.first && state.first && content.querySelector(`[data-key="${state.first}"]`)) box.scrollTop += height - state.height;
       state.height = height;
       state.first = first;
+      away.value = farFromEnd();
       look();
       if (!state.pinned || height < 2 * AHEAD_PX) more();
     };
     const follow = () => {
-      const rest = box.scrollHeight - box.scrollTop - box.clientHeight;
-      state.pinned = rest < NEAR_PX && !talk.behind.peek();
-      away.value = rest > box.clientHeight / 2 || talk.behind.peek();
+      state.pinned = rest() < NEAR_PX && !talk.behind.peek();
+      away.value = farFromEnd();
       look();
       more();
     };

@@ -1,0 +1,57 @@
+"""The chat in a real browser: where one begins to read, what is attached, and what is deleted."""
+
+from typing import Any
+
+from playwright.async_api import expect
+
+from tests.stories.browser.tabs import Tabs, in_the_browser
+from tests.support.market import Market
+
+pytestmark = in_the_browser
+
+WAITING = 40
+PASTE = """async (field) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
+    const picture = await new Promise((done) => canvas.toBlob(done));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([picture], "fence.png", { type: "image/png" }));
+    const options = { clipboardData, bubbles: true, cancelable: true };
+    field.dispatchEvent(new ClipboardEvent("paste", options));
+}"""
+
+
+async def test_new_messages_are_read_from_the_first_one(tabs: Tabs, market: Market) -> None:
+    """Guard: `open` in chat_room.js: they do not count as read before they were on the screen, and
+    `attach` in chat_composer.js."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    opened: Any = await customer.call(
+        "/chat", "open", {"job_id": job["id"], "user_id": contractor.id}
+    )
+    await customer.call("/chat", "send", {"conversation_id": opened["id"], "text": "Good morning"})
+    await contractor.call("/chat", "read", {"conversation_id": opened["id"], "seq": 1})
+    for number in range(WAITING):
+        fields = {"conversation_id": opened["id"], "text": f"Line {number}"}
+        await customer.call("/chat", "send", fields)
+    tab = await tabs.open()
+    await tab.sign_in(contractor, f"/chat/{opened['id']}")
+    await expect(tab.page.get_by_text("Line 0", exact=True)).to_be_in_viewport()
+    await expect(tab.page.get_by_text("New messages", exact=True)).to_be_in_viewport()
+    await tab.press(f"{WAITING} new messages")
+    await expect(tab.page.get_by_text(f"Line {WAITING - 1}", exact=True).last).to_be_in_viewport()
+    seen = tab.page.get_by_role("link", name="Chat").get_by_text("waiting")
+    await expect(seen).to_have_count(0)
+
+    field = tab.page.get_by_role("textbox", name="Message")
+    await field.evaluate(PASTE)
+    await field.fill("This is the fence")
+    await tab.press("Send")
+    said = tab.page.locator("li").filter(has_text="This is the fence").last
+    await expect(said.get_by_role("button", name="fence.png")).to_be_visible()
+    await said.hover()
+    await said.get_by_role("button", name="More").click()
+    await tab.page.get_by_role("menuitem", name="Delete").click()
+    await tab.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(tab.page.get_by_text("Message deleted").last).to_be_visible()
+    assert tabs.errors == []
