@@ -6,13 +6,15 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.search_keys import search_keys
-from domain.accounts.user import UPDATED, Name, Skill, User
+from domain.accounts.user import UPDATED, Name, NoticeGroup, Skill, User
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.operation import operation
+
+Muted = Annotated[tuple[NoticeGroup, ...], Limits(max_length=len(NoticeGroup))]
 
 
 class Update(Command, frozen=True):
@@ -34,6 +36,12 @@ class Update(Command, frozen=True):
     mail_notices: Annotated[bool | None, about("Whether to mail the user about their money.")] = (
         None
     )
+    muted_mail: Annotated[
+        Muted | None, about("Kinds of notices not to mail; they take the place of earlier ones.")
+    ] = None
+    muted_feed: Annotated[
+        Muted | None, about("Kinds of notices not to list; they take the place of earlier ones.")
+    ] = None
     show_presence: Annotated[bool | None, about("Whether others see when the user is online.")] = (
         None
     )

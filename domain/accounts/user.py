@@ -1,6 +1,7 @@
 """The user record, creating it, and marking users as bound to money."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta as Limits
@@ -19,6 +20,16 @@ from domain.ports.ports import Ports
 NO_PASSWORD = "!"  # no password has this hash
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
 Skill = Annotated[str, Limits(min_length=1, max_length=40)]
+
+
+class NoticeGroup(StrEnum):
+    """Notices that a user may switch off. Those about security are in none."""
+
+    OFFERS = "offers"
+    WORK = "work"
+    PAYMENTS = "payments"
+    DISPUTES = "disputes"
+    WALLET = "wallet"
 
 
 MAX_CLOSED_ACCOUNTS = 50  # at Stripe, of one user
@@ -96,6 +107,16 @@ class User(Record, frozen=True):
         datetime | None, about("When `payouts_enabled` last changed; null if never.")
     ] = None
     mail_notices: Annotated[bool, about("Whether the user gets mails about their money.")] = True
+    muted_mail: Annotated[
+        tuple[NoticeGroup, ...],
+        Bounded(len(NoticeGroup)),
+        about("The kinds of notices that are not mailed, although `mail_notices` is on."),
+    ] = ()
+    muted_feed: Annotated[
+        tuple[NoticeGroup, ...],
+        Bounded(len(NoticeGroup)),
+        about("The kinds of notices that are neither listed nor pushed."),
+    ] = ()
     show_presence: Annotated[bool, about("Whether others see when the user is online.")] = True
     show_receipts: Annotated[bool, about("Whether others see how far the user has read.")] = True
     frozen_at: Annotated[

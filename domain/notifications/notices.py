@@ -13,11 +13,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.accounts.user import User
+from domain.accounts.user import NoticeGroup, User
 from domain.kernel.fields import about
 from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.groups import group_of
 from domain.notifications.templates.catalog import TEMPLATES
 from domain.notifications.text import Data, Notice, Side, job_path, one_line
 from domain.operations.task import Task, TryAgain
@@ -89,8 +90,7 @@ async def notify(
     )
     users = tuple(dict.fromkeys(to))
     await _add_marks(uow, (_direct_mark(user, subject_id, uow.now) for user in users))
-    for user in users:
-        _publish(uow, user, notice)
+    await _publish(uow, [(user, notice) for user in users])
 
 
 def queue_notifications(uow: UnitOfWork) -> None:
@@ -149,8 +149,7 @@ class Notify(Task, frozen=True, tag="notify"):
                 if topic not in best or best[topic].rank <= notice.rank:
                     best[topic] = notice
         await _add_marks(uow, (_fact_mark(user, notice) for user, notice in notices))
-        for (user, _), notice in best.items():
-            _publish(uow, user, notice)
+        await _publish(uow, [(user, notice) for (user, _), notice in best.items()])
 
     def _render_all(self) -> list[tuple[str, Notice]]:
         """The notices of all events. One without a fact gets one made of the task's own id."""
@@ -193,15 +192,24 @@ async def _add_marks(uow: UnitOfWork, ids: Iterable[str]) -> None:
     await uow.add_all([uow.new(NotificationMark, id=id, expires_at=until) for id in missing])
 
 
-def _publish(uow: UnitOfWork, user: str, notice: Notice) -> None:
-    """Push a notice to the user's feed, and mail it unless it is the user's own action."""
-    notification = Notification(
-        notice.kind, notice.title, notice.text, notice.subject_id, notice.path, notice.own, uow.now
-    )
-    uow.publish(NOTIFICATION, notification, to=[user])
-    if not notice.own:
-        uow.later(
-            SendMail(
+async def _publish(uow: UnitOfWork, notices: Sequence[tuple[str, Notice]]) -> None:
+    """Push notices to the users' feeds, and mail them unless they are the users' own actions."""
+    muted = await _muted_feeds(uow, notices)
+    for user, notice in notices:
+        group = group_of(notice.kind, always=notice.always)
+        if group not in muted.get(user, ()):
+            notification = Notification(
+                notice.kind,
+                notice.title,
+                notice.text,
+                notice.subject_id,
+                notice.path,
+                notice.own,
+                uow.now,
+            )
+            uow.publish(NOTIFICATION, notification, to=[user])
+        if not notice.own:
+            mail = SendMail(
                 new_id("mail"),
                 user,
                 one_line(notice.title, SUBJECT_LENGTH),
@@ -209,8 +217,18 @@ def _publish(uow: UnitOfWork, user: str, notice: Notice) -> None:
                 notice.path,
                 notice.always,
                 uow.now,
+                group,
             )
-        )
+            uow.later(mail)
+
+
+async def _muted_feeds(
+    uow: UnitOfWork, notices: Sequence[tuple[str, Notice]]
+) -> dict[str, Sequence[NoticeGroup | None]]:
+    """What the recipients have switched off, by user."""
+    users = tuple({user for user, notice in notices if not notice.always})
+    found = await uow.all(User, {"_id": users}, limit=len(users)) if users else []
+    return {user.id: user.muted_feed for user in found}
 
 
 class SendMail(Task, frozen=True, tag="send_mail"):
@@ -225,10 +243,13 @@ class SendMail(Task, frozen=True, tag="send_mail"):
     path: str
     always: bool
     requested_at: datetime
+    group: NoticeGroup | None = None
 
     async def run(self, ports: Ports) -> None:
         user = await ports.store.single().find(User, {"_id": self.user_id})
         if user is None or user.deleted_at or not (user.mail_notices or self.always):
+            return
+        if self.group in user.muted_mail:
             return
         if ports.store.rates.require_verification and user.verified_at is None:
             return  # others wrote parts of the text, and the address may be a stranger's

@@ -248,6 +248,10 @@ export interface AccountUpdateFields {
   skills?: string[] | null;
   /** Whether to mail the user about their money. */
   mail_notices?: boolean | null;
+  /** Kinds of notices not to mail; they take the place of earlier ones. */
+  muted_mail?: NoticeGroup[] | null;
+  /** Kinds of notices not to list; they take the place of earlier ones. */
+  muted_feed?: NoticeGroup[] | null;
   /** Whether others see when the user is online. */
   show_presence?: boolean | null;
   /** Whether others see how far the user has read. */
@@ -2609,6 +2613,9 @@ export interface NewCodesSecret {
   otpauth_url: string;
 }
 
+/** Notices that a user may switch off. Those about security are in none. */
+export type NoticeGroup = "disputes" | "offers" | "payments" | "wallet" | "work";
+
 /**
  * A notice in the feed. `path` is the page of its subject; `own` marks the user's own action, which
  * is listed and not counted as unread.
@@ -4358,6 +4365,10 @@ export interface User {
   payouts_changed_at: string | null;
   /** Whether the user gets mails about their money. */
   mail_notices: boolean;
+  /** The kinds of notices that are not mailed, although `mail_notices` is on. */
+  muted_mail: NoticeGroup[];
+  /** The kinds of notices that are neither listed nor pushed. */
+  muted_feed: NoticeGroup[];
   /** Whether others see when the user is online. */
   show_presence: boolean;
   /** Whether others see how far the user has read. */

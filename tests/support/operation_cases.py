@@ -25,7 +25,8 @@ CASES = {
     "account.refresh": Case("refresh_token", OWN),
     "account.me": Case("", OWN),
     "account.update": Case(
-        "name headline bio skills mail_notices show_presence show_receipts", OWN
+        "name headline bio skills mail_notices muted_mail muted_feed show_presence show_receipts",
+        OWN,
     ),
     "account.logout": Case("", OWN),
     "account.sessions": Case("", OWN),
@@ -306,6 +307,8 @@ VALUES: Json = {
     "file_ids": [],
     "size": "thumb",
     "mail_notices": True,
+    "muted_mail": ["offers"],
+    "muted_feed": ["work"],
     "show_presence": True,
     "show_receipts": True,
     "typing": True,

@@ -56,22 +56,48 @@ export function Settings() {
     </form></${Card}></${Frame}>`;
 }
 
+/** @typedef {import("../../client/jobsphere.js").NoticeGroup} NoticeGroup */
+
+/** @type {[NoticeGroup, string, string][]} */
+const GROUPS = [
+  ["offers", "Offers", "New ones, answers, and what ends soon"],
+  ["work", "Work", "Deliveries, approvals, ended jobs"],
+  ["payments", "Payments", "Failed ones, refunds, chargebacks"],
+  ["disputes", "Disputes", "Opened, proposed, decided"],
+  ["wallet", "Wallet", "Money that came, withdrawals, debts"],
+];
+
 export function Notices() {
   const user = me.value ?? {};
-  const save = async (/** @type {Event} */ event) => {
+  const change = async (/** @type {Event} */ event, /** @type {any} */ fields) => {
     const input = /** @type {HTMLInputElement} */ (event.target);
     try {
-      putMe(await server.account.update({ [input.name]: input.checked }));
+      putMe(await server.account.update(fields));
     } catch (refused) {
       input.checked = !input.checked;
       refuse(refused);
     }
   };
   const box = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ hint) => html`
-    <label class="check"><input type="checkbox" name=${name} checked=${user[name]} onChange=${save} /><span>${label}</span>
+    <label class="check"><input type="checkbox" name=${name} checked=${user[name]}
+      onChange=${(/** @type {any} */ event) => change(event, { [name]: event.target.checked })} /><span>${label}</span>
       <span class="hint">${hint}</span></label>`;
+  const mute = (/** @type {"muted_mail" | "muted_feed"} */ field, /** @type {NoticeGroup} */ group, /** @type {string} */ label, off = false) => html`
+    <td><label class="mute"><input type="checkbox" checked=${!off && !(user[field] ?? []).includes(group)} disabled=${off}
+      onChange=${(/** @type {any} */ event) => {
+        const others = (user[field] ?? []).filter((/** @type {NoticeGroup} */ each) => each !== group);
+        change(event, { [field]: event.target.checked ? others : [...others, group] });
+      }} /><span class="visually-hidden">${label}</span></label></td>`;
+  const choices = user.role !== "admin" && html`<table class="mutes"><thead><tr><th scope="col">Kind</th>
+      <th scope="col">In the app</th><th scope="col">By mail</th></tr></thead><tbody>${GROUPS.map(([group, label, hint]) => html`<tr key=${group}>
+    <th scope="row">${label}<br /><span class="soft small">${hint}</span></th>
+    ${mute("muted_feed", group, `${label} in the app`)}${mute("muted_mail", group, `${label} by mail`, !user.mail_notices)}</tr>`)}</tbody></table>
+    <p class="soft small">What is about signing in, and that a wallet is frozen, is always told.</p>`;
   return html`<${Frame} tab="/notices">
-    <${Card} title="Mails">${box("mail_notices", "Mail me about my money", "Frozen wallets and everything about signing in is always mailed.")}</${Card}>
+    <${Card} title="Notices">
+      ${box("mail_notices", "Mail me about my money", "Frozen wallets and everything about signing in is always mailed.")}
+      ${choices}
+    </${Card}>
     <${Card} title="Privacy">
       ${box("show_presence", "Show when I am online", "If you hide it, you do not see it of others, either.")}
       ${box("show_receipts", "Show what I have read", "If you hide it, you do not see it of others, either.")}

@@ -8,6 +8,7 @@ from domain.deals.offer import Offer
 from domain.jobs.job import Job
 from domain.kernel.outbox import Delivery, Event, OutboxRow
 from domain.notifications import alerts
+from domain.notifications.groups import group_of
 from domain.notifications.notices import GIVEN_UP_AFTER, NotificationMark, Notify, SendMail, notify
 from domain.notifications.templates.catalog import TEMPLATES
 from domain.operations.task import TryAgain
@@ -92,6 +93,30 @@ async def test_a_user_without_mail_notices_still_gets_alerts_by_mail(negotiation
     assert len(await listed(negotiation.market, negotiation.contractor)) == 1
     assert smtp.mails_to(negotiation.contractor) == []
     assert smtp.subjects(admin) == ["Alert: The capture of an accepted offer failed"]
+
+
+async def test_notices_are_switched_off_by_kind(negotiation, smtp):
+    """Guard: `group_of` in `notices._publish` and `SendMail.run`; what is always sent is in no
+    group."""
+    contractor, customer = negotiation.contractor, negotiation.customer
+    muted = {"muted_mail": ["offers"], "muted_feed": ["work", "disputes"]}
+    changed = await contractor.call("/account", "update", muted)
+    assert (changed["muted_mail"], changed["muted_feed"]) == (["offers"], ["work", "disputes"])
+    await customer.call("/account", "update", {"muted_feed": ["offers"]})
+    offer = await negotiation.pending_offer()
+    await negotiation.market.settled()
+    assert [row["kind"] for row in await listed(negotiation.market, contractor)] == [
+        "offer_created"
+    ]
+    assert smtp.mails_to(contractor) == []
+    assert await listed(negotiation.market, customer) == []
+    await negotiation.market.accept(contractor, offer)
+    await negotiation.market.settled()
+    assert await listed(negotiation.market, customer) == []
+    assert len(smtp.mails_to(customer)) == 1
+    assert group_of("wallet_frozen", always=True) is group_of("signed_in", always=False) is None
+    back = await contractor.call("/account", "update", {"muted_mail": []})
+    assert back["muted_mail"] == []
 
 
 async def test_no_mail_goes_to_a_deleted_account(market, server, smtp):

@@ -258,6 +258,10 @@ class AccountUpdateFields(TypedDict):
     skills: NotRequired[list[str] | None]
     # Whether to mail the user about their money.
     mail_notices: NotRequired[bool | None]
+    # Kinds of notices not to mail; they take the place of earlier ones.
+    muted_mail: NotRequired[list[NoticeGroup] | None]
+    # Kinds of notices not to list; they take the place of earlier ones.
+    muted_feed: NotRequired[list[NoticeGroup] | None]
     # Whether others see when the user is online.
     show_presence: NotRequired[bool | None]
     # Whether others see how far the user has read.
@@ -2827,6 +2831,16 @@ class NewCodesSecret(TypedDict):
     otpauth_url: str
 
 
+# Notices that a user may switch off. Those about security are in none.
+NoticeGroup: TypeAlias = Literal[
+    "disputes",
+    "offers",
+    "payments",
+    "wallet",
+    "work",
+]
+
+
 class Notification(TypedDict):
     """A notice in the feed. `path` is the page of its subject; `own` marks the user's own action,
     which is listed and not counted as unread.
@@ -4776,6 +4790,10 @@ class User(TypedDict):
     payouts_changed_at: str | None
     # Whether the user gets mails about their money.
     mail_notices: bool
+    # The kinds of notices that are not mailed, although `mail_notices` is on.
+    muted_mail: list[NoticeGroup]
+    # The kinds of notices that are neither listed nor pushed.
+    muted_feed: list[NoticeGroup]
     # Whether others see when the user is online.
     show_presence: bool
     # Whether others see how far the user has read.
