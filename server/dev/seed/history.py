@@ -160,7 +160,7 @@ class History:
         """Somebody who is here for something else."""
         stranger = await self.world.join(Role.CUSTOMER)
         self.world.customers.remove(stranger)
-        await stranger.call(
+        job = await stranger.call(
             "job.create",
             title="Earn 5000 a week from home!!!",
             description="No work needed. Write to my private address for the details.",
@@ -170,6 +170,7 @@ class History:
             currency="USD",
         )
         await self.world.pause(3)
+        await stranger.call("job.cancel", job_id=job["id"])
         reason = "Advertises a pyramid scheme."
         await self.luck.choice(self.world.admins).call(
             "admin.ban", user_id=stranger.id, reason=reason
