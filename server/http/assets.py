@@ -27,7 +27,7 @@ YEAR = 365 * 24 * 3600
 REVALIDATED: dict[str, str] = {hdrs.CACHE_CONTROL: "no-cache"}
 IMMUTABLE: dict[str, str] = {hdrs.CACHE_CONTROL: f"public, max-age={YEAR}, immutable"}
 TYPES = {".ts": "text/plain", ".toml": "text/plain"}  # what the standard table has otherwise
-SERVED = re.compile(r"(?!.*/\.)(?!\.)(?!.*__pycache__).*")
+SERVED = re.compile(r"(?!pictures/)(?!.*/\.)(?!\.)(?!.*__pycache__).*")
 IMPORTED = re.compile(r'^@import url\("(?P<path>[^"]+)"\);\n', re.MULTILINE)
 MODULE = re.compile(
     r'^(?:import\s+|(?:import|export)\b[^;"]*?\bfrom\s+)"(?P<name>[^"]+)";', re.MULTILINE
