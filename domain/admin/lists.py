@@ -320,6 +320,7 @@ class SeenWithdrawal(msgspec.Struct, frozen=True):
 
 
 class Withdrawals(Command, frozen=True):
+    withdrawal_id: Annotated[Id | None, about("Only the withdrawal with this id.")] = None
     user_id: Annotated[Id | None, about("Only withdrawals of this contractor.")] = None
     status: Annotated[WithdrawalStatus | None, about("Only withdrawals in this state.")] = None
     cursor: Cursor | None = None
@@ -329,7 +330,7 @@ class Withdrawals(Command, frozen=True):
 @operation("admin.withdrawals", roles=ADMINS, style=Style.READ)
 async def withdrawals(cmd: Withdrawals, actor: Actor, uow: UnitOfWork) -> Page[SeenWithdrawal]:
     """List all withdrawals, newest first."""
-    where = given(user_id=cmd.user_id, status=cmd.status)
+    where = given(_id=cmd.withdrawal_id, user_id=cmd.user_id, status=cmd.status)
     page = await uow.page(Withdrawal, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenWithdrawal, row) for row in page.items], page.next_cursor)
 
@@ -354,6 +355,7 @@ class Transactions(Command, frozen=True):
     """`fact` is the unique name of one transaction, such as `capture:pay_...`. `since` and `until`
     are times with their time zone."""
 
+    transaction_id: Annotated[Id | None, about("Only the transaction with this id.")] = None
     user_id: Annotated[Id | None, about("Only transactions that this user sees.")] = None
     offer_id: Annotated[Id | None, about("Only transactions about this offer.")] = None
     kind: Annotated[Kind | None, about("Only movements of this kind.")] = None
@@ -373,13 +375,14 @@ class Transactions(Command, frozen=True):
 @operation("admin.transactions", roles=ADMINS, style=Style.READ)
 async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page[SeenTransaction]:
     """List the journal's transactions, newest first."""
-    where = given(
+    where = created_between(Transaction.PREFIX, cmd.since, cmd.until) | given(
+        _id=cmd.transaction_id,
         users=cmd.user_id,
         offer_id=cmd.offer_id,
         withdrawal_id=cmd.withdrawal_id,
         kind=cmd.kind,
         fact=cmd.fact,
         accounts=cmd.account,
-    ) | created_between(Transaction.PREFIX, cmd.since, cmd.until)
+    )
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenTransaction, row) for row in page.items], page.next_cursor)

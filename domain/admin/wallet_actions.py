@@ -91,6 +91,7 @@ class Adjust(Command, frozen=True):
 
 
 class List(Command, frozen=True):
+    transfer_id: Annotated[Id | None, about("Only the transfer with this id.")] = None
     user_id: Annotated[Id | None, about("Only transfers to this user.")] = None
     status: Annotated[TransferStatus | None, about("Only transfers in this state.")] = None
     cursor: Cursor | None = None
@@ -193,7 +194,7 @@ RELEASE = Action("admin.release", Release, _release)
 @operation("admin.transfers", roles=ADMINS, style=Style.READ)
 async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Transfer]:
     """List transfers to contractors, newest first."""
-    where = given(user_id=cmd.user_id, status=cmd.status)
+    where = given(_id=cmd.transfer_id, user_id=cmd.user_id, status=cmd.status)
     return await uow.page(Transfer, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

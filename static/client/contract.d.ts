@@ -826,6 +826,8 @@ export interface AdminSessionsFields {
  * times with their time zone.
  */
 export interface AdminTransactionsFields {
+  /** Only the transaction with this id. */
+  transaction_id?: string | null;
   /** Only transactions that this user sees. */
   user_id?: string | null;
   /** Only transactions about this offer. */
@@ -849,6 +851,8 @@ export interface AdminTransactionsFields {
 }
 
 export interface AdminTransfersFields {
+  /** Only the transfer with this id. */
+  transfer_id?: string | null;
   /** Only transfers to this user. */
   user_id?: string | null;
   /** Only transfers in this state. */
@@ -935,6 +939,8 @@ export interface AdminWebhookEventsFields {
 }
 
 export interface AdminWithdrawalsFields {
+  /** Only the withdrawal with this id. */
+  withdrawal_id?: string | null;
   /** Only withdrawals of this contractor. */
   user_id?: string | null;
   /** Only withdrawals in this state. */

@@ -174,7 +174,7 @@ CASES = {
         "uncategorized_text submit reason",
         ALL,
     ),
-    "admin.transfers": Case("user_id status cursor limit", ALL),
+    "admin.transfers": Case("transfer_id user_id status cursor limit", ALL),
     "admin.release": Case("transfer_id reason expected_amount", ALL),
     "admin.refund": Case("payment_id reason amount expected_amount", ALL),
     "admin.freeze": Case("user_id reason", ALL),
@@ -202,9 +202,10 @@ CASES = {
         ALL,
     ),
     "admin.wallets": Case("user_id currency kind nonzero cursor limit", ALL),
-    "admin.withdrawals": Case("user_id status cursor limit", ALL),
+    "admin.withdrawals": Case("withdrawal_id user_id status cursor limit", ALL),
     "admin.transactions": Case(
-        "user_id offer_id withdrawal_id kind fact account since until cursor limit", ALL
+        "transaction_id user_id offer_id withdrawal_id kind fact account since until cursor limit",
+        ALL,
     ),
     "admin.commissions": Case("start end bucket currency", ALL),
 }

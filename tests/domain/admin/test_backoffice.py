@@ -189,6 +189,10 @@ async def test_wallets_and_the_journal(completed_work):
     [captured] = await listed(admin, "transactions", fact=fact)
     assert [captured] == await listed(admin, "transactions", kind="captured")
     assert captured["users"] == [completed_work.customer.id]
+    assert [captured] == await listed(admin, "transactions", transaction_id=captured["id"])
+    [transfer] = await listed(admin, "transfers")
+    assert [transfer] == await listed(admin, "transfers", transfer_id=transfer["id"])
+    assert await listed(admin, "transfers", transfer_id="trf_none") == []
     of_escrow = await listed(admin, "transactions", account=f"escrow:{completed_work.offer['id']}")
     assert [t["kind"] for t in of_escrow] == kinds[1:]
     at = captured["created_at"]
@@ -220,6 +224,7 @@ async def test_withdrawals_of_all_contractors(completed_work):
     assert await ids(status="in_transit", user_id=contractor.id) == both
     assert await ids(status="failed") == await ids(user_id=admin.id) == []
     stored = await market.store.single().get(Withdrawal, both[0])
+    assert await ids(withdrawal_id=both[1]) == both[1:]
     [newest, _] = await listed(admin, "withdrawals")
     assert (newest["amount"], newest["payout_id"], newest["account_id"]) == (
         2000,

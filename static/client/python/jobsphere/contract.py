@@ -830,6 +830,8 @@ class AdminTransactionsFields(TypedDict):
     are times with their time zone.
     """
 
+    # Only the transaction with this id.
+    transaction_id: NotRequired[str | None]
     # Only transactions that this user sees.
     user_id: NotRequired[str | None]
     # Only transactions about this offer.
@@ -853,6 +855,8 @@ class AdminTransactionsFields(TypedDict):
 
 
 class AdminTransfersFields(TypedDict):
+    # Only the transfer with this id.
+    transfer_id: NotRequired[str | None]
     # Only transfers to this user.
     user_id: NotRequired[str | None]
     # Only transfers in this state.
@@ -938,6 +942,8 @@ class AdminWebhookEventsFields(TypedDict):
 
 
 class AdminWithdrawalsFields(TypedDict):
+    # Only the withdrawal with this id.
+    withdrawal_id: NotRequired[str | None]
     # Only withdrawals of this contractor.
     user_id: NotRequired[str | None]
     # Only withdrawals in this state.
