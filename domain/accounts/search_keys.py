@@ -25,8 +25,9 @@ def search_keys(name: str, email: str) -> tuple[str, ...]:
 
 def conditions(query: str) -> dict[str, Any] | None:
     """The filter for users who have a word that begins with each word of `query`; None if it has
-    no word."""
+    no word. Shorter words than SHORTEST count only if there is no other: one is still typing."""
     words = dict.fromkeys(word[:LONGEST] for word in _words(query))
+    words = {word: None for word in words if len(word) >= SHORTEST} or words
     branches = [{"search_keys": word} for word in list(words)[:MAX_WORDS]]
     if len(branches) > 1:
         return {"$and": branches}

@@ -23,6 +23,7 @@ from domain.kernel.fields import (
     Currency,
     CustomerId,
     JobId,
+    JobTitle,
     MinorUnits,
     OfferId,
     about,
@@ -162,6 +163,7 @@ class SeenPayment(msgspec.Struct, frozen=True):
     updated_at: Annotated[datetime, about("When it was last changed.")]
     offer_id: OfferId
     job_id: JobId
+    job_title: JobTitle
     customer_id: CustomerId
     contractor_id: ContractorId
     amount: MinorUnits

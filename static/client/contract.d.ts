@@ -3777,6 +3777,8 @@ export interface SeenPayment {
   offer_id: string;
   /** The id of the job. */
   job_id: string;
+  /** The title of the job. */
+  job_title: string;
   /** The id of the customer. */
   customer_id: string;
   /** The id of the contractor. */

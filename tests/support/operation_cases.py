@@ -286,6 +286,7 @@ VALUES: Json = {
     "object_id": "ch_1none",
     "until": "2026-02-28T00:00:00Z",
     "hold_until": "2026-02-28T00:00:00Z",
+    "transaction_id": "txn_none",
     "min_amount": 1000,
     "failure": "generic_decline",
     "refund_amount": 0,

@@ -1,69 +1,139 @@
-// One payment with its journal, and refunding it.
+// One payment: its money and its timeline, what is at Stripe, and refunding or releasing it.
 
-import { signal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
-import { DialogHeader, open } from "../shared/dialog.js";
-import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
-import { display, major, minor } from "../shared/money.js";
+import { Icon } from "../shared/icon.js";
+import { Countdown, Problem } from "../shared/listing.js";
+import { useMeta } from "../shared/meta.js";
+import { display } from "../shared/money.js";
 import { Ago, Badge, Skeleton, View } from "../shared/pieces.js";
-import { server, write } from "../shared/server.js";
-import { withStepUp } from "../shared/steps.js";
-import { refuse, say } from "../shared/toasts.js";
+import { place } from "../shared/router.js";
+import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
-import { Id } from "./links.js";
+import { Detail } from "./chain.js";
+import { Account, Id } from "./links.js";
+import { refund, release } from "./money_actions.js";
+import { Timeline, Who } from "./timeline.js";
+import { Facts, Part, useReading, words } from "./work.js";
 
-const SHOWN = 50;
+/** @typedef {import("../../client/jobsphere.js").PaymentDetails} Details */
 
-/** @param {string} id */
-async function read(id) {
-  const payment = await server.payment.get({ payment_id: id });
-  const journal = await server.admin.transactions({ offer_id: payment.offer_id, limit: SHOWN });
-  return { payment, journal: journal.items };
-}
+const TABS = [["timeline", "Timeline"], ["money", "Refunds"], ["journal", "Journal"], ["stripe", "Stripe"], ["audit", "Audit"]];
+
+const FOLLOWED_MS = [1_500, 5_000, 15_000]; // after a step, which Stripe carries out
 
 /** @param {{id: string}} props */
 export function Payment({ id }) {
-  const found = useMemo(() => signal(/** @type {Awaited<ReturnType<typeof read>> | null} */ (null)), [id]);
-  const load = () => read(id).then((all) => (found.value = all), refuse);
-  useEffect(() => {
-    load();
-  }, [id]);
+  const { found, problem, load } = useReading(() => server.admin.payment({ payment_id: id }), [id]);
   const back = { href: "/admin/payments", label: "Payments" };
-  if (!found.value) return html`<${View} title="Payment" back=${back}><${Skeleton} lines=${8} /></${View}>`;
-  const { payment, journal } = found.value;
-  const { amount, currency, captured_amount, refunded_amount, disputed_amount } = payment;
-  const refund = async () => {
-    const done = await open((/** @type {any} */ props) => html`<${Refund} payment=${payment} ...${props} />`);
-    if (done) load();
-  };
-  return html`<${View} title=${payment.job_title} back=${back} actions=${captured_amount > refunded_amount && html`<button class="button danger" type="button" onClick=${refund}>Refund…</button>`}>
-    <div class="stack" style=${{ "--gap": "1.5rem" }}>
-      <section class="card"><p class="row"><span class="amount big">${display(amount, currency)}</span><${Badge} of=${statusOf("payment", payment.status)} /></p>
-        <dl class="facts"><div><dt>Customer</dt><dd><${Id} id=${payment.customer_id} /></dd></div><div><dt>Contractor</dt><dd><${Id} id=${payment.contractor_id} /></dd></div>
-        <div><dt>Charged</dt><dd>${display(captured_amount, currency)}</dd></div><div><dt>Refunded</dt><dd>${display(refunded_amount, currency)}</dd></div>
-        ${disputed_amount > 0 && html`<div><dt>Charged back</dt><dd>${display(disputed_amount, currency)}</dd></div>`}
-        ${payment.failure && html`<div><dt>Failed</dt><dd>${payment.failure}</dd></div>`}
-        <div><dt>Made</dt><dd><${Ago} at=${payment.created_at} /></dd></div></dl></section>
-      <section><h2 class="home-title">Journal</h2><ul class="rows card flush">${journal.map((row) => html`<li class="line" key=${row.id}>
-        <span class="grow"><span class="strong">${row.kind.replaceAll("_", " ")}</span>${row.postings.map((posting, at) => html`<br key=${at} /><span class="soft small">
-          ${posting.source} → ${posting.destination} <span class="number">${display(posting.amount, row.currency)}</span></span>`)}</span><${Ago} at=${row.created_at} /></li>`)}</ul></section>
-    </div></${View}>`;
+  if (!found) return html`<${View} title="Payment" back=${back}>${problem ? html`<${Problem} problem=${problem} again=${load} />` : html`<${Skeleton} lines=${8} />`}</${View}>`;
+  const { payment, offer, job_title } = found;
+  const follow = () => [0, ...FOLLOWED_MS].forEach((pause) => setTimeout(load, pause));
+  const tab = place.value.query.get("tab") ?? "timeline";
+  const Shown = { money: Money, journal: Journal, stripe: AtStripe, audit: Trail }[tab] ?? Story;
+  const actions = html`${offer.refundable_amount > 0 && offer.accepted_at && html`<button class="button danger" type="button" onClick=${async () => (await refund(found)) && follow()}><${Icon} name="undo-2" />Refund…</button>`}
+    <button class="button" type="button" onClick=${load}><${Icon} name="refresh-cw" />Read again</button>`;
+  return html`<${View} title=${job_title} kind="wide" back=${back} actions=${actions}>
+    <div class="columns facts-first"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
+      <nav class="segments" aria-label="Show">${TABS.map(([name, label]) => html`<a key=${name} href=${`/admin/payments/${id}?tab=${name}`} aria-current=${name === tab ? "page" : undefined}>${label}</a>`)}</nav>
+      <${Shown} details=${found} load=${follow} />
+    </div><aside class="stack">
+      <section class="card stack" aria-labelledby="sum"><h2 id="sum" class="visually-hidden">The money</h2>
+        <p class="row spread"><span class="amount big">${display(payment.amount, payment.currency)}</span><${Badge} of=${statusOf("payment", payment.status)} /></p>
+        <${Sums} details=${found} /></section>
+      <${About} details=${found} />
+    </aside></div></${View}>`;
 }
 
-/** @param {{payment: any, close: (answer?: any) => void}} props */
-function Refund({ payment, close }) {
-  const { id, currency, captured_amount, refunded_amount } = payment;
-  const most = captured_amount - refunded_amount;
-  const form = useForm(async ({ amount, reason }) => {
-    const fields = { payment_id: id, reason, amount: minor(amount, currency) };
-    await write(() => withStepUp(() => server.admin.refund(fields)));
-    say(`${display(fields.amount, currency)} go back to the customer.`, { tone: "good" });
-    close(true);
-  });
-  return html`<form onSubmit=${form.submit}><${DialogHeader} title="Refund the customer" close=${close} />
-    <div class="body"><p>At most ${display(most, currency)} can go back. What the contractor has of it is taken from their wallet, and becomes a debt if it is not there.</p>
-      <${Field} form=${form} name="amount" label=${`Amount in ${currency}`} inputmode="decimal" required defaultValue=${major(most, currency)} />
-      <${Field} form=${form} name="reason" label="Why, for the trail" as="textarea" required maxlength="1000" /></div>
-    <footer><button type="button" class="button" onClick=${() => close()}>Cancel</button><${Submit} form=${form} class="danger">Refund</${Submit}></footer></form>`;
+/** @param {{details: Details}} props */
+function Sums({ details: { payment, offer } }) {
+  const { currency, captured_amount, refunded_amount, disputed_amount, failure, capture_before, available_on } = payment;
+  const money = (/** @type {number} */ amount) => amount > 0 && display(amount, currency);
+  return html`<${Facts} facts=${[
+    ["Charged", money(captured_amount)], ["Refunded", money(refunded_amount)], ["Disputed by the bank", money(disputed_amount)],
+    ["Can be refunded", offer.accepted_at && money(offer.refundable_amount)], ["Not earned yet", offer.accepted_at && money(offer.earnable_amount)], ["Completed work", money(offer.completed_amount)],
+    ["Failed", failure && words(failure)], ["Held until", payment.status === "authorized" && capture_before && html`<${Countdown} until=${capture_before} />`],
+    ["Available at Stripe", available_on && html`<${Ago} at=${available_on} />`],
+  ]} />`;
+}
+
+/** @param {{details: Details}} props */
+function About({ details: { payment, offer, customer_name, contractor_name, job_title } }) {
+  return html`<section class="card stack" aria-labelledby="about"><h2 id="about">About it</h2><${Facts} facts=${[
+    ["Customer", html`<${Id} id=${payment.customer_id}>${customer_name || "deleted"}</${Id}>`], ["Contractor", html`<${Id} id=${payment.contractor_id}>${contractor_name || "deleted"}</${Id}>`],
+    ["Job", html`<${Id} id=${payment.job_id}>${job_title}</${Id}>`], ["Offer", html`<${Badge} of=${statusOf("offer", offer.status)} />`],
+    ["Milestones", offer.milestones.length > 1 && html`<ul>${offer.milestones.map(({ title, amount, status }, at) => html`<li key=${at} class="small">${title}: ${display(amount, payment.currency)} <${Badge} of=${statusOf("milestone", status)} /></li>`)}</ul>`],
+    ["Made", html`<${Ago} at=${payment.created_at} />`], ["Id", html`<code class="small break">${payment.id}</code>`],
+  ]} /><p><a href=${`/admin/activity?subject=${payment.id}`}>Its activity</a> · <a href=${`/admin/audit?subject=${payment.id}`}>In the audit trail</a></p></section>`;
+}
+
+/** @param {{details: Details}} props */
+function Story({ details: { timeline, payment } }) {
+  const events = place.value.query.get("events") === "1";
+  return html`<${Part} title="What happened to the money" actions=${html`<a class="small" href=${`/admin/payments/${payment.id}${events ? "" : "?events=1"}`}>${events ? "Without Stripe’s events" : "With Stripe’s events"}</a>`}>
+    <${Timeline} facts=${timeline} currency=${payment.currency} events=${events} /></${Part}>`;
+}
+
+/** @param {{rows: any[], line: (row: any) => any, none: string}} props */
+function Lines({ rows, line, none }) {
+  if (!rows.length) return html`<p class="card soft">${none}</p>`;
+  return html`<ul class="rows card flush">${rows.map((row) => html`<li class="line wrap" key=${row.id}>${line(row)}</li>`)}</ul>`;
+}
+
+/** @param {{details: Details, load: () => void}} props */
+function Money({ details, load }) {
+  const { refunds, transfers, reversals, disputes, chargebacks } = details;
+  const { currency } = details.payment;
+  const amount = (/** @type {any} */ row) => html`<span class="amount">${display(row.amount, currency)}</span>`;
+  return html`<${Part} title="Refunds"><${Lines} rows=${refunds} none="Nothing was refunded." line=${(/** @type {any} */ row) => html`
+      <span class="grow">${amount(row)} <${Badge} of=${statusOf("refund", row.status)} /><br /><span class="small soft">“${row.reason}”, by <${Who} id=${row.by} />${row.failure && `; it failed: ${words(row.failure)}`}</span></span>
+      <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.asked_at} />`} /></${Part}>
+    <${Part} title="Transfers to the contractor"><${Lines} rows=${transfers} none="Nothing was transferred yet." line=${(/** @type {any} */ row) => html`
+      <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}</span>
+      ${(row.status === "parked" || row.status === "waiting") && html`<button class="button small" type="button" onClick=${async () => (await release(row)) && load()}>Release…</button>`}
+      <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>
+    ${reversals.length > 0 && html`<${Part} title="Taken back of transfers"><${Lines} rows=${reversals} none="" line=${(/** @type {any} */ row) => html`
+      <span class="grow">${amount(row)} of <${Id} id=${row.transfer_id}>the transfer</${Id}>${!row.done && html` <span class="small soft">under way</span>`}</span><${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}
+    ${disputes.length > 0 && html`<${Part} title="Disputes"><${Lines} rows=${disputes} none="" line=${(/** @type {any} */ row) => html`
+      <span class="grow"><${Id} id=${row.id}>${words(row.reason)}</${Id}> <${Badge} of=${statusOf("dispute", row.status)} /></span>${amount(row)}<${Ago} at=${row.created_at} />`} /></${Part}>`}
+    ${chargebacks.length > 0 && html`<${Part} title="Chargebacks"><${Lines} rows=${chargebacks} none="" line=${(/** @type {any} */ row) => html`
+      <span class="grow"><${Id} id=${row.id}>${words(row.reason)}</${Id}> <${Badge} of=${statusOf("chargeback", row.status)} /></span>${amount(row)}<${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}`;
+}
+
+/** @param {{details: Details}} props */
+function Journal({ details: { transactions, payment } }) {
+  return html`<${Part} title="Journal" more=${`/admin/transactions?offer_id=${payment.offer_id}`}><${Lines} rows=${transactions} none="Nothing is booked yet." line=${(/** @type {any} */ row) => html`
+    <span class="grow"><span class="strong">${words(row.kind)}</span>${row.postings.map((/** @type {any} */ posting, /** @type {number} */ at) => html`<br key=${at} /><span class="soft small">
+      <${Account} name=${posting.source} /> → <${Account} name=${posting.destination} /> <span class="number">${display(posting.amount, row.currency)}</span></span>`)}</span>
+    <${Ago} at=${row.created_at} />`} /></${Part}>`;
+}
+
+/** @param {{details: Details}} props */
+function AtStripe({ details: { payment, events, tasks } }) {
+  return html`<${Part} title="Its ids at Stripe"><div class="card"><${Facts} facts=${[
+      ["PaymentIntent", payment.intent_id && html`<${AtStripeLink} id=${payment.intent_id} />`], ["Charge", payment.charge_id && html`<${AtStripeLink} id=${payment.charge_id} />`],
+      ["Nothing yet", !payment.intent_id && "Stripe was not asked"]]} /></div></${Part}>
+    <${Part} title="What is queued"><${Lines} rows=${tasks} none="Nothing waits to be done at Stripe." line=${(/** @type {any} */ row) => html`
+      <span class="grow"><span class="strong">${words(row.kind)}</span>${row.last_error && html`<br /><span class="small soft break">${row.last_error}</span>`}</span>
+      ${row.dead ? html`<a href="/admin/dead-letters?lane=stripe">dead letter</a>` : html`<span class="small soft">attempt ${row.attempts + 1}, <${Ago} at=${row.next_at} /></span>`}`} /></${Part}>
+    <${Part} title="Stripe’s events" more=${`/admin/webhook-events?payment_id=${payment.id}`}><${Lines} rows=${events} none="Stripe has sent nothing about it." line=${(/** @type {any} */ row) => html`
+      <span class="grow"><${Id} id=${row.id}>${row.type}</${Id}><br /><code class="small soft break">${row.object_id}</code></span><${Badge} of=${statusOf("event", row.status)} /><${Ago} at=${row.created_at} />`} /></${Part}>`;
+}
+
+/** @param {{details: Details}} props */
+function Trail({ details: { audit, payment } }) {
+  return html`<${Part} title="Audit trail" more=${`/admin/audit?subject=${payment.id}`}><${Lines} rows=${audit} none="No command has changed it yet." line=${(/** @type {any} */ row) => html`
+    <span class="grow"><code class="small">${row.operation}</code><${Detail} row=${row} /></span>${row.actor_id && html`<${Id} id=${row.actor_id} />`}<${Ago} at=${row.at} />`} /></${Part}>`;
+}
+
+/** @type {Record<string, string>} */
+const DASHBOARD = { pi: "payments", ch: "payments", py: "payments", re: "refunds", tr: "connect/transfers", dp: "disputes", du: "disputes" };
+
+/** An id at Stripe; with a real key a link to Stripe's dashboard. @param {{id: string | null}} props */
+export function AtStripeLink({ id }) {
+  const { stripe_publishable_key: key = "", sandbox = true } = useMeta()?.payments ?? {};
+  if (!id) return null;
+  const folder = DASHBOARD[id.split("_")[0]];
+  const shown = html`<code class="small break">${id}</code>`;
+  if (sandbox || !key.startsWith("pk_") || !folder) return shown;
+  return html`<a href=${`https://dashboard.stripe.com/${key.startsWith("pk_live_") ? "" : "test/"}${folder}/${id}`} target="_blank" rel="noopener noreferrer">${shown}<${Icon} name="external-link" /></a>`;
 }

@@ -31,6 +31,19 @@ const SECTIONS = {
   ],
 };
 
+/** @type {import("../shared/palette.js").Entry[]} */
+const SETTINGS = [
+  { path: "/settings", label: "Profile", icon: "user", more: "Settings" }, { path: "/settings/security", label: "Security", icon: "key-round", more: "Settings" },
+  { path: "/settings/devices", label: "Devices", icon: "smartphone", more: "Settings" }, { path: "/settings/notices", label: "Notices", icon: "bell", more: "Settings" },
+  { path: "/settings/data", label: "Your data", icon: "download", more: "Settings" },
+];
+
+/** Views that have no section. @type {Record<string, import("../shared/palette.js").Entry[]>} */
+const MORE = {
+  customer: [{ path: "/jobs/new", label: "Post a job", icon: "plus" }, { path: "/payments/methods", label: "Saved payment methods", icon: "credit-card", more: "Payments" }, ...SETTINGS],
+  contractor: SETTINGS,
+};
+
 /** @param {{children: any}} props */
 export function Frame({ children }) {
   const user = me.value;
@@ -44,5 +57,5 @@ export function Frame({ children }) {
       aria-label=${news ? `Notifications, ${news} new` : "Notifications"}><${Icon} name="bell" class="large" />
       ${news > 0 && html`<span class="count">${news > 99 ? "99+" : news}</span>`}</a>
     <a href="/settings"><${Avatar} id=${user.id} name=${user.name ?? "?"} /><span class="visually-hidden">Settings</span></a>`;
-  return html`<${Shell} home="/" groups=${[{ sections: SECTIONS[user.role] }]} bar=${bar} menu=${menu}>${children}</${Shell}>`;
+  return html`<${Shell} home="/" groups=${[{ sections: SECTIONS[user.role] }]} more=${MORE[user.role]} bar=${bar} menu=${menu}>${children}</${Shell}>`;
 }

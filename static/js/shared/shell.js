@@ -69,13 +69,17 @@ function openMenu(groups) {
 }
 
 /**
- * `bar` is what the bar on top of a phone has, `menu` what is below in the sidebar.
+ * `bar` is what the bar on top of a phone has, `menu` what is below in the sidebar. The command
+ * palette has all sections, `more` views, and what `find` finds.
  *
  * @param {{home: string, groups: {title?: string, sections: Section[]}[], bar: any, menu: any,
- *   children: any}} props
+ *   more?: import("./palette.js").Entry[], find?: import("./palette.js").Find, children: any}} props
  */
-export function Shell({ home, groups, bar, menu, children }) {
+export function Shell({ home, groups, bar, menu, more = [], find, children }) {
   useOffline();
+  const entries = () => [...groups.flatMap(({ title, sections }) => sections.map(({ path, label, icon }) => ({ path, label, icon, more: title }))), ...more];
+  const search = () => import("./palette.js").then(({ openPalette }) => openPalette(entries(), find));
+  useShortcut(search);
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const { path } = place.value;
   useEffect(() => focusView(main.current), [path]);
@@ -85,6 +89,7 @@ export function Shell({ home, groups, bar, menu, children }) {
       <div class="bars"><${OfflineBar} /></div>
       <header class="sidebar">
         <a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a>
+        <button type="button" class="find-button" onClick=${search}><${Icon} name="search" /><span class="label">Find</span><span class="visually-hidden"> anything</span><kbd>${SHORTCUT}</kbd></button>
         <nav aria-label="Sections">${groups.map(({ title, sections }) => html`
           ${title && html`<h2>${title}</h2>`}<${Links} sections=${sections} kind="nav-link" />`)}</nav>
         <div class="me">${menu}</div>
@@ -92,13 +97,29 @@ export function Shell({ home, groups, bar, menu, children }) {
       <header class="topbar"><div class="row tight"><button class="button quiet icon-only" type="button" onClick=${() => openMenu(groups)}>
           <${Icon} name="menu" class="large" /><span class="visually-hidden">All sections</span></button>
         <a class="brand" href=${home}><img src=${LOGO} alt="" /><span>JobSphere</span></a></div>
-        <div class="row tight">${bar}</div></header>
+        <div class="row tight"><button type="button" class="button quiet icon-only" aria-label="Find anything" onClick=${search}><${Icon} name="search" class="large" /></button>${bar}</div></header>
       <main id="main" tabindex="-1" ref=${main}>${children}</main>
       <nav class="tabbar" aria-label="Sections"><${Links} sections=${tabs} kind="tab" /></nav>
     </div>
     <${Toasts} /><${Dialogs} />`;
 }
 
+/** Ctrl-K or Cmd-K. @param {() => void} run */
+function useShortcut(run) {
+  const latest = useRef(run);
+  latest.current = run;
+  useEffect(() => {
+    const press = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      latest.current();
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+}
+
+const SHORTCUT = /Mac|iP(?:hone|ad)/.test(navigator.platform) ? "⌘K" : "Ctrl K";
 const LOGO = new URL("../../favicon.svg", import.meta.url).href;
 let first = true;
 

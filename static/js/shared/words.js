@@ -95,6 +95,20 @@ export const STATUSES = {
     declined: status("Declined", "circle-x"),
     expired: status("Expired", "hourglass"),
   },
+  transfer: {
+    waiting: status("Waits", "clock", "wait"),
+    parked: status("Set aside", "hourglass", "bad"),
+    sending: status("Being made", "loader-circle", "wait"),
+    made: status("On its way", "arrow-right", "wait"),
+    available: status("In the wallet", "circle-check", "good"),
+    reversed: status("Taken back", "undo-2"),
+    cancelled: status("Cancelled", "circle-x"),
+  },
+  refund: {
+    requested: status("On its way", "clock", "wait"),
+    made: status("Made", "circle-check", "good"),
+    failed: status("Failed", "circle-alert", "bad"),
+  },
   withdrawal: {
     requested: status("Requested", "clock", "wait"),
     in_transit: status("On its way to the bank", "landmark", "wait"),

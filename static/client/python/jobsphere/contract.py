@@ -4126,6 +4126,8 @@ class SeenPayment(TypedDict):
     offer_id: str
     # The id of the job.
     job_id: str
+    # The title of the job.
+    job_title: str
     # The id of the customer.
     customer_id: str
     # The id of the contractor.

@@ -1,0 +1,87 @@
+// The steps of an administrator that move money or hold it back: each names exact amounts and takes a reason.
+
+import { useSignal } from "@preact/signals";
+import { Field } from "../shared/form.js";
+import { html } from "../shared/html.js";
+import { limitsOf, readMeta } from "../shared/meta.js";
+import { display, major } from "../shared/money.js";
+import { amountIn, amountOrNull, at, MoneyField, Sums } from "../shared/money_step.js";
+import { server } from "../shared/server.js";
+import { step } from "./work.js";
+
+/** @typedef {import("../../client/jobsphere.js").PaymentDetails} Details */
+/** @typedef {import("../../client/jobsphere.js").Transfer} Transfer */
+/** @typedef {import("../../client/jobsphere.js").SeenUser} SeenUser */
+
+/** Refund the customer, in whole or in part. @param {Details} details */
+export async function refund({ payment, offer, customer_name, contractor_name }) {
+  const { currency } = payment;
+  const most = offer.refundable_amount;
+  const { step: smallest } = limitsOf(await readMeta(), currency);
+  const Amounts = (/** @type {{form: any}} */ { form }) => {
+    const amount = useSignal(most);
+    const earned = Math.max(0, amount.value - offer.earnable_amount);
+    return html`<${MoneyField} form=${form} name="amount" label="Amount" currency=${currency} required defaultValue=${major(most, currency)} hint=${`At most ${display(most, currency)}.`}
+        onInput=${(/** @type {any} */ { target }) => (amount.value = Math.min(most, amountOrNull(target.value, currency) ?? 0))} />
+      <${Sums} currency=${currency} rows=${[["Of money that is not earned yet", amount.value - earned], earned > 0 && [`Of work that ${contractor_name} completed`, earned]]}
+        total=${[`Back to ${customer_name}`, amount.value]} />
+      ${earned > 0 && html`<p class="small soft">What ${contractor_name} has of it is taken from their wallet, and becomes a debt if it is not there. The platform returns its fees of that part.</p>`}`;
+  };
+  return step({
+    title: "Refund the customer?", yes: "Refund", danger: true, done: "The refund is on its way.", reason: "Why, for the trail",
+    what: html`<p>The money goes back to the card or account that ${customer_name} paid with. It cannot be taken back.</p>`,
+    fields: (form) => html`<${Amounts} form=${form} />`,
+    run: (given) => {
+      const amount = amountIn(given, "amount", currency, { maximum: most, step: smallest });
+      return server.admin.refund({ payment_id: payment.id, amount, reason: given.reason });
+    },
+  });
+}
+
+/** Send a parked transfer, or a waiting one at once. @param {Transfer} transfer */
+export const release = ({ id, amount, currency, status }) => step({
+  title: "Release this transfer?", yes: "Release", done: "The transfer is on its way.",
+  what: html`<p><span class="amount">${display(amount, currency)}</span> go to the contractor’s account at Stripe${status === "parked" ? ", although it was set aside to be looked at" : " at once, if it can take them"}.</p>`,
+  run: ({ reason }) => server.admin.release({ transfer_id: id, reason, expected_amount: amount }),
+});
+
+/** Correct a contractor's wallet. @param {SeenUser} user @param {string} currency the one that is offered first */
+export async function adjust({ id, name, payout_currencies }, currency) {
+  const meta = await readMeta();
+  /** @type {string[]} */
+  const currencies = [...new Set([currency, ...payout_currencies, ...meta.money.currencies.map((/** @type {any} */ each) => each.code)])].filter((code) => code in Object.fromEntries(meta.money.currencies.map((/** @type {any} */ each) => [each.code, 1])));
+  const Amounts = (/** @type {{form: any}} */ { form }) => {
+    const chosen = useSignal(currencies[0]);
+    return html`<${Field} form=${form} name="way" label="What to do" as="select" required>
+        <option value="add">Add to the wallet of ${name}</option><option value="take">Take from the wallet of ${name}</option></${Field}>
+      <${Field} form=${form} name="currency" label="Currency" as="select" required onInput=${(/** @type {any} */ { target }) => (chosen.value = target.value)}>
+        ${currencies.map((code) => html`<option key=${code} value=${code}>${code}</option>`)}</${Field}>
+      <${MoneyField} form=${form} name="amount" label="Amount" currency=${chosen.value} required />
+      <${Field} form=${form} name="account" label="On account of" as="select" required hint="Where the money comes from, or goes to.">
+        <option value="platform">The platform’s earnings</option><option value="losses">The platform’s losses</option></${Field}>`;
+  };
+  return step({
+    title: `Correct the wallet of ${name}?`, yes: "Correct", danger: true, done: `The wallet of ${name} is corrected.`,
+    what: html`<p>What is added pays a debt first; the rest is transferred. What is taken and not there becomes a debt. ${name} is told the amount.</p>`,
+    fields: (form) => html`<${Amounts} form=${form} />`,
+    run: ({ way, currency: code, amount: text, account, reason }) => {
+      const amount = amountIn({ amount: text }, "amount", code, { step: limitsOf(meta, code).step });
+      if (!amount) throw at("amount", "This must not be zero.");
+      return server.admin.adjust({ user_id: id, amount: way === "take" ? -amount : amount, currency: code, account, reason });
+    },
+  });
+}
+
+/** Stop what leaves a contractor's wallet. @param {SeenUser} user */
+export const freeze = ({ id, name }) => step({
+  title: `Freeze the wallet of ${name}?`, yes: "Freeze", danger: true, done: "The wallet is frozen.",
+  what: html`<p>Transfers wait and nothing can be withdrawn until it is unfrozen. They are told by mail. Work and payments go on.</p>`,
+  run: ({ reason }) => server.admin.freeze({ user_id: id, reason }),
+});
+
+/** @param {SeenUser} user */
+export const unfreeze = ({ id, name, frozen_reason }) => step({
+  title: `Unfreeze the wallet of ${name}?`, yes: "Unfreeze", done: "The wallet is open again.",
+  what: html`<p>It was frozen because: “${frozen_reason}”. Transfers that have waited are sent, and they can withdraw again.</p>`,
+  run: ({ reason }) => server.admin.unfreeze({ user_id: id, reason }),
+});
