@@ -63,6 +63,7 @@ from domain.privacy.erasure import DeleteStripeCustomer, EraseCopies
 from domain.privacy.export import MakeExport
 from domain.reconciliation.book_difference import BookDifference
 from domain.reconciliation.follow_up import FollowUp
+from domain.reconciliation.ownerless_money import OwnerlessMoney
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
 from domain.stripe_events.inbox import ProcessEvent, WebhookEvent
@@ -123,6 +124,7 @@ RECORDS = (
     TrailCheck,
     BookDifference,
     FileReview,
+    OwnerlessMoney,
     ChargebackEvidence,
 )
 

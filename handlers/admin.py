@@ -17,6 +17,7 @@ from domain.admin import (
     lists,
     moderation,
     offers,
+    ownerless,
     payment_details,
     sessions,
     user_details,
@@ -91,6 +92,7 @@ admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
 admin.expose(runs.reconciliation, http="GET /api/admin/reconciliations/{reconciliation_id}")
+admin.expose(ownerless.ownerless, http="GET /api/admin/ownerless")
 admin.expose(differences.differences, http="GET /api/admin/differences")
 admin.expose(differences.difference_close, http="POST /api/admin/differences/{difference_id}/close")
 

@@ -21,6 +21,7 @@ from domain.notifications.alerts import AlertRecord
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.reconciliation.book_difference import BookDifference
+from domain.reconciliation.ownerless_money import OwnerlessMoney
 
 ASSIGNABLE: tuple[type[Record], ...] = (
     AlertRecord,
@@ -28,6 +29,7 @@ ASSIGNABLE: tuple[type[Record], ...] = (
     Report,
     Chargeback,
     BookDifference,
+    OwnerlessMoney,
     OutboxRow,
 )
 

@@ -318,6 +318,12 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "stripe_id": "re_3PQ2b3Kx",
         "amount": 20_000,
     },
+    "OwnerlessMoney": {
+        "id": "own_escrow_ended_ofr_665f1f5e3f5b8cbdce7a9ba4_USD",
+        "kind": "escrow_ended",
+        "subject": OFFER,
+        "amount": 5_000,
+    },
     "SeenChargeback": {
         "id": VALUES["chargeback_id"],
         "reason": "fraudulent",

@@ -644,6 +644,15 @@ export interface AdminOffersFields {
 /** An operation without fields. */
 export type AdminOverviewFields = Record<string, never>;
 
+export interface AdminOwnerlessFields {
+  /** Only money of this kind. */
+  kind?: OwnerlessKind | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface AdminPaymentFields {
   /** The id of the payment. */
   payment_id: string;
@@ -2770,6 +2779,45 @@ export interface Overview {
   waiting: Record<string, number>;
   /** What happened since midnight UTC, by the names of `admin.series`. */
   today: Record<string, number>;
+}
+
+/** Where the money is, and why nobody gets it. */
+export type OwnerlessKind = "debt_closed" | "escrow_ended" | "refund_failed" | "transfer_waits" | "wallet_closed";
+
+/** An amount that waits for nobody; the id is made of the kind and the subject. */
+export interface OwnerlessMoney {
+  /**
+   * `escrow_ended`: in escrow of an offer with no open work. `refund_failed`: a refund came back,
+   * and it was not made again. `wallet_closed` and `debt_closed`: of a user who was banned or
+   * deleted. `transfer_waits`: not sent for a week.
+   */
+  kind: OwnerlessKind;
+  /** The id of the offer, the user or the transfer. */
+  subject: string;
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** When it was found first. */
+  found_at: string;
+  /** When it was last found. */
+  last_seen_at: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface OwnerlessMoneyPage {
+  /** This part of the list. */
+  items: OwnerlessMoney[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
 }
 
 /** The roles that people choose when they register. */
@@ -5908,6 +5956,12 @@ export interface AdminCommands {
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   reconciliation(fields: AdminReconciliationFields, options?: CallOptions): Promise<Reconciliation>;
+  /**
+   * List money that waits for nobody, as it was found within the last hour
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  ownerless(fields?: AdminOwnerlessFields, options?: CallOptions): Promise<OwnerlessMoneyPage>;
   /**
    * List differences, those that were found last first
    *

@@ -202,6 +202,7 @@ export const NAMESPACES = {
       reconcile: { event: "reconcile", http: "POST /api/admin/reconcile", repeat: "request_id", signedIn: true },
       reconciliations: { event: "reconciliations", http: "GET /api/admin/reconciliations", repeat: "safe", signedIn: true },
       reconciliation: { event: "reconciliation", http: "GET /api/admin/reconciliations/{reconciliation_id}", repeat: "safe", signedIn: true },
+      ownerless: { event: "ownerless", http: "GET /api/admin/ownerless", repeat: "safe", signedIn: true },
       differences: { event: "differences", http: "GET /api/admin/differences", repeat: "safe", signedIn: true },
       difference_close: { event: "difference_close", http: "POST /api/admin/differences/{difference_id}/close", repeat: "request_id", signedIn: true },
       commissions_csv: { http: "GET /api/admin/commissions.csv", repeat: "safe", signedIn: true, download: true },

@@ -156,6 +156,7 @@ CASES = {
     "admin.reconcile": Case("start end reason", ALL),
     "admin.reconciliations": Case("cursor limit", ALL),
     "admin.reconciliation": Case("reconciliation_id", ALL),
+    "admin.ownerless": Case("kind cursor limit", ALL),
     "admin.differences": Case("status subject cursor limit", ALL),
     "admin.difference_close": Case("difference_id reason", ALL),
     "admin.retry": Case("row_id reason", ALL),
@@ -341,6 +342,7 @@ STATUS = {
 }
 # Other values of the same names.
 SPECIAL = {
+    "admin.ownerless": {"kind": "escrow_ended"},
     "admin.payments": {"since": "2026-01-31T00:00:00Z"},
     "admin.audit": {"since": "2026-01-31T00:00:00Z"},
     "admin.transactions": {"since": "2026-01-31T00:00:00Z"},

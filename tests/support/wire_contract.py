@@ -146,6 +146,7 @@ CONTRACT = {
         ("reconcile", "POST /api/admin/reconcile", "admin"),
         ("reconciliations", "GET /api/admin/reconciliations", "admin"),
         ("reconciliation", "GET /api/admin/reconciliations/{reconciliation_id}", "admin"),
+        ("ownerless", "GET /api/admin/ownerless", "admin"),
         ("differences", "GET /api/admin/differences", "admin"),
         ("difference_close", "POST /api/admin/differences/{difference_id}/close", "admin"),
         ("retry", "POST /api/admin/dead_letters/{row_id}/retry", "admin"),
@@ -253,5 +254,6 @@ COLLECTIONS = {
     "trail_checks",
     "book_differences",
     "file_reviews",
+    "ownerless_money",
     "chargeback_evidence",
 }

@@ -19,6 +19,9 @@ const GROUPS = [
     section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and debts", "wallet"), section("/transfers", "Transfers", "arrow-right"),
     section("/withdrawals", "Withdrawals", "landmark"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
     section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"),
+    section("/payments", "Payments", "credit-card", false), section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and escrow", "wallet"),
+    section("/transfers", "Transfers", "arrow-right"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
+    section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"), section("/ownerless", "Without owner", "hand-coins"),
   ] },
   { title: "System", sections: [section("/webhook-events", "Stripe events", "webhook"), section("/dead-letters", "Dead letters", "inbox"), section("/audit", "Audit trail", "history")] },
 ];

@@ -15,6 +15,7 @@ const PAGES = {
   evt: (id) => `/admin/webhook-events/${id}`,
   job: (id) => `/admin/jobs/${id}`,
   ofr: (id) => `/admin/offers/${id}`,
+  own: () => "/admin/ownerless",
   out: () => "/admin/dead-letters",
   pay: (id) => `/admin/payments/${id}`,
   rec: (id) => `/admin/reconciliations/${id}`,

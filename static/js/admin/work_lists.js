@@ -27,6 +27,15 @@ const assignee = (what) => (row) => html`<${Assignee} id=${row.id} what=${what} 
 /** A button for a step, after which the list is read again. @type {(label: string, icon: string, run: () => Promise<any>, load: () => void, kind?: string) => any} */
 const button = (label, icon, run, load, kind = "") => html`<button type="button" class=${`button small ${kind}`} onClick=${async () => (await run()) && load()}><${Icon} name=${icon} />${label}</button>`;
 
+/** Where the money is, and what can be done. @type {Record<string, [string, string]>} */
+const OWNERLESS = {
+  escrow_ended: ["In escrow without open work", "Nobody can earn it any more. Refund it to the customer on the page of the payment."],
+  refund_failed: ["A refund came back", "The customer’s bank did not take it. Refund it again, or pay the customer outside of JobSphere: a wallet is only a contractor’s."],
+  wallet_closed: ["In the wallet of a user who is gone", "They cannot sign in. Let them in again, or correct the wallet on their page."],
+  debt_closed: ["Owed by a user who is gone", "New earnings would repay it, and there are none. Correct the wallet on their page to write it off."],
+  transfer_waits: ["A transfer that is not sent for a week", "The contractor’s account at Stripe takes none, or it is parked. Release it in Transfers, or ask the contractor."],
+};
+
 /** @type {Record<string, List>} */
 export const WORK_LISTS = {
   disputes: {
@@ -55,10 +64,10 @@ export const WORK_LISTS = {
     assigned: true,
     filters: [{ name: "status", label: "State", choices: ["open", "acted", "dismissed"] }, { name: "user_id", label: "About (user id)" }, { name: "by", label: "By (user id)" }],
     columns: [["About", (row) => html`<${Id} id=${row.about_id}>${row.names[row.about_id]}</${Id}>`], ["By", (row) => html`<${Id} id=${row.by}>${row.names[row.by]}</${Id}>`],
-      ["Job", (row) => html`<${Id} id=${row.job_id}>${row.job_title}</${Id}>`], ["Reason", ({ reason }) => reason],
-      ["What was said", ({ said, text }) => html`${said ? html`<p class="prose">“${said}”</p>` : html`<span class="soft">the whole conversation</span>`}${text && html`<p class="small soft">${text}</p>`}`],
+      ["What was said", ({ said, text, job_id, job_title }) => html`${said ? html`<p class="prose">“${said}”</p>` : html`<p class="soft">the whole conversation</p>`}${text && html`<p class="small">${text}</p>`}<p class="small soft"><${Id} id=${job_id}>${job_title}</${Id}></p>`],
+      ["Reason", ({ reason }) => reason],
       ["State", (row) => html`<${Badge} of=${statusOf("report", row.status)} />${row.decision && html`<br /><span class="small soft">${words(row.decision)}: ${row.decide_reason}</span>`}`],
-      ["Looked after by", assignee("this report")], ["At", when], ["Steps", (row, load) => row.status === "open" && button("Decide…", "check", () => decideReport(row), load)]],
+      ["At", when], ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Decide…", "check", () => decideReport(row), load)}${assignee("this report")(row)}</div>`]],
   },
   "dead-letters": {
     title: "Dead letters",
@@ -66,8 +75,8 @@ export const WORK_LISTS = {
     assigned: true,
     filters: [{ name: "lane", label: "Queue", choices: ["stripe", "push", "notice", "mail", "search", "export"] }],
     columns: [["Work", ({ kind, lane }) => words(kind || lane)], ["Queue", ({ lane }) => lane], ["About", id("subject")], ["Attempts", ({ attempts }) => attempts],
-      ["Why", ({ last_error }) => html`<span class="small">${last_error ?? "its process ended each time"}</span>`], ["Looked after by", assignee("this dead letter")], ["Queued", when],
-      ["Steps", (row, load) => html`<div class="row">${button("Retry…", "rotate-ccw", () => retry(row), load)}${button("Discard…", "trash-2", () => discard(row), load, "danger")}</div>`]],
+      ["Why", ({ last_error }) => html`<span class="small">${last_error ?? "its process ended each time"}</span>`], ["Queued", when],
+      ["Steps", (row, load) => html`<div class="steps">${button("Retry…", "rotate-ccw", () => retry(row), load)}${button("Discard…", "trash-2", () => discard(row), load, "danger")}${assignee("this dead letter")(row)}</div>`]],
   },
   "webhook-events": {
     title: "Stripe events",
@@ -98,8 +107,16 @@ export const WORK_LISTS = {
     columns: [["What", ({ what }) => what], ["About", id("subject")], ["Here", ({ expected }) => written(expected)], ["At Stripe", ({ found }) => written(found)],
       ["State", (row) => html`<${Badge} of=${statusOf("difference", row.status)} />${row.close_reason && html`<br /><span class="small soft">${row.close_reason}</span>`}`],
       ["Found", ({ seen_count, last_run, last_seen_at }) => html`${seen_count === 1 ? "once" : `${seen_count} times`}, last <a href=${`/admin/reconciliations/${last_run}`}><${Ago} at=${last_seen_at} /></a>`],
-      ["Looked after by", assignee("this difference")],
-      ["Steps", (row, load) => row.status === "open" && html`<div class="row">${button("Compare again…", "scale", () => reconcile({ start: row.start, end: row.end }), load)}${button("Explain…", "check", () => explain(row), load)}</div>`]],
+      ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Compare again…", "scale", () => reconcile({ start: row.start, end: row.end }), load)}${button("Explain…", "check", () => explain(row), load)}${assignee("this difference")(row)}</div>`]],
+  },
+  ownerless: {
+    title: "Money without owner",
+    read: (fields) => server.admin.ownerless(fields),
+    assigned: true,
+    head: OwnerlessNote,
+    filters: [{ name: "kind", label: "Kind", choices: Object.keys(OWNERLESS) }],
+    columns: [["Why", ({ kind }) => html`<p class="strong">${OWNERLESS[kind]?.[0] ?? words(kind)}</p><p class="small soft">${OWNERLESS[kind]?.[1] ?? ""}</p>`],
+      ["About", id("subject")], ["Amount", money], ["Since", ({ found_at }) => html`<${Ago} at=${found_at} />`], ["Steps", assignee("this money")]],
   },
   approvals: {
     title: "Approvals",
@@ -110,7 +127,7 @@ export const WORK_LISTS = {
       ["Why", ({ fields, reason }) => html`<span class="small">${fields.reason ?? ""}${reason && html`<br />Declined: ${reason}`}</span>`], ["Asked by", id("requested_by")], ["Asked", when],
       ["Until", ({ status, expires_at }) => status === "pending" && html`<${Countdown} until=${expires_at} />`], ["Decided by", (row) => row.decided_by && html`<${Id} id=${row.decided_by} />`],
       ["Steps", (row, load) => row.status === "pending" && (row.requested_by === me.value?.id ? html`<span class="small soft">another one has to approve</span>`
-        : html`<div class="row">${button("Approve…", "check", () => approve(row), load)}${button("Decline…", "x", () => decline(row), load)}</div>`)]],
+        : html`<div class="steps">${button("Approve…", "check", () => approve(row), load)}${button("Decline…", "x", () => decline(row), load)}</div>`)]],
   },
   audit: {
     title: "Audit trail",
@@ -125,3 +142,7 @@ export const WORK_LISTS = {
 
 /** @param {unknown} value */
 const written = (value) => html`<code class="small">${value === null ? "nothing" : typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`;
+
+function OwnerlessNote() {
+  return html`<p class="note"><${Icon} name="info" /><span>Looked for once an hour. Nothing moves by itself: each kind says what can be done. What is settled leaves this list.</span></p>`;
+}

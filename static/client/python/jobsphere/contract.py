@@ -652,6 +652,15 @@ class AdminOffersFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminOwnerlessFields(TypedDict):
+    # Only money of this kind.
+    kind: NotRequired[OwnerlessKind | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminPaymentFields(TypedDict):
     # The id of the payment.
     payment_id: str
@@ -3009,6 +3018,52 @@ class Overview(TypedDict):
     waiting: dict[str, int]
     # What happened since midnight UTC, by the names of `admin.series`.
     today: dict[str, float]
+
+
+# Where the money is, and why nobody gets it.
+OwnerlessKind: TypeAlias = Literal[
+    "debt_closed",
+    "escrow_ended",
+    "refund_failed",
+    "transfer_waits",
+    "wallet_closed",
+]
+
+
+class OwnerlessMoney(TypedDict):
+    """An amount that waits for nobody; the id is made of the kind and the subject."""
+
+    # `escrow_ended`: in escrow of an offer with no open work. `refund_failed`: a refund came back,
+    # and it was not made again. `wallet_closed` and `debt_closed`: of a user who was banned or
+    # deleted. `transfer_waits`: not sent for a week.
+    kind: OwnerlessKind
+    # The id of the offer, the user or the transfer.
+    subject: str
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # When it was found first.
+    found_at: str
+    # When it was last found.
+    last_seen_at: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class OwnerlessMoneyPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[OwnerlessMoney]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
 
 
 # The roles that people choose when they register.
@@ -7056,6 +7111,16 @@ class AdminCommands(Namespace):
         """
         answer: Reconciliation = await self._command(
             "reconciliation", "GET /api/admin/reconciliations/{reconciliation_id}", fields, "safe"
+        )
+        return answer
+
+    async def ownerless(self, **fields: Unpack[AdminOwnerlessFields]) -> OwnerlessMoneyPage:
+        """List money that waits for nobody, as it was found within the last hour
+
+        For admin.
+        """
+        answer: OwnerlessMoneyPage = await self._command(
+            "ownerless", "GET /api/admin/ownerless", fields, "safe"
         )
         return answer
 
