@@ -3,7 +3,8 @@
 Decision: figures are made of records, the journal and what processes told by minute, not of
 counters in memory, so a crash loses nothing and a second run gives the same. A minute is made again
 at each run until it is settled, which is when no transaction of its time can commit any more. What
-was never counted, such as the history of an older version, is counted a day at a time.
+was never counted, such as the history of an older version, is counted a day at a time, with the
+balances at the end of each hour.
 """
 
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from domain.monitor import bucket, gauges
 from domain.monitor.bucket import KEPT, LENGTH, SeriesPosition, Step, floor
 from domain.monitor.catalog import Combine, Source, series_of
 from domain.monitor.facts import FactsByMinute, Minutes
+from domain.monitor.past_balances import PastBalances
 from domain.monitor.series import SERIES, SeriesMinute, SeriesUpdate
 from domain.ports.ports import Ports
 
@@ -33,10 +35,13 @@ async def write_series(ports: Ports) -> None:
     measured |= await gauges.totals(uow) | await gauges.outbox(uow)
     start, present = await _position(uow), floor(uow.now, Step.MINUTE)
     settled = floor(uow.now - ledger.SETTLED_AFTER, Step.MINUTE)
+    past = PastBalances(uow) if present - start > CHUNK else None
     while True:
         end = min(start + CHUNK, present + LENGTH[Step.MINUTE])
         minutes = await FactsByMinute(uow, start, end).collect()
         _count(minutes, processes, start, end)
+        if past:
+            await _fill_in(minutes, past, start, min(end, settled))
         if end > present:
             minutes[present].update(measured)
         await _keep_measured(uow, minutes, start, end)
@@ -50,6 +55,15 @@ async def write_series(ports: Ports) -> None:
     last = sorted((at, values) for at, values in minutes.items() if at > present - TOLD)
     update = SeriesUpdate(60, [SeriesMinute(at, dict(values)) for at, values in last])
     ports.live.push(SERIES, update, room=LIVE_MONITOR)
+
+
+async def _fill_in(minutes: Minutes, past: PastBalances, start: datetime, end: datetime) -> None:
+    """Add the balances at the end of each hour, of a time when nobody may have measured them."""
+    hour = floor(start, Step.HOUR) + LENGTH[Step.HOUR]
+    while hour <= end:
+        if totals := await past.before(hour):
+            minutes[hour - LENGTH[Step.MINUTE]].update(totals)
+        hour += LENGTH[Step.HOUR]
 
 
 def _count(

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from domain.accounts.user import User
 from domain.jobs.job import Job
 from domain.ledger.transaction import Transaction
+from domain.monitor import writer
 from server.adapters.system_clock import MovableClock, SystemClock
 from server.app import Web, listening
 from server.container import CannotServe
@@ -118,6 +119,7 @@ async def play(
             world = World(web, sandbox, timeline, luck)
             await History(world, jobs, on_job).begin(demo)
             await timeline.run(on_moment)
+            await writer.count_again(web.store.single(), end - timedelta(days=days))
             return Told(jobs, timeline.failures)
     finally:
         await asyncio.shield(sandbox.settings(payout_delay_seconds=USUAL_PAYOUT_SECONDS))

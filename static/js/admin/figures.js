@@ -153,7 +153,7 @@ export function chartsOf(of, currency) {
   };
   /** @param {string} title @param {[string, string][]} names @param {(value: number) => string} [format] @returns {Chart} */
   const states = (title, names, format = text) => ({
-    title, format, axis: format === money ? short : format === text ? shortNumber : format, whole: format === text,
+    title, format, joined: format === money, axis: format === money ? short : format === text ? shortNumber : format, whole: format === text,
     now: names.map(([name, label]) => { const value = last(get(name)); return `${value === null ? "not known" : format(value)}${names.length > 1 ? ` ${label.toLowerCase()}` : ""}`; }).join(", "),
     lines: names.map(([name, label]) => ({ label, values: get(name) })),
   });

@@ -93,7 +93,7 @@ async def test_a_deal_appears_in_the_series(market, server, at):
 
 async def test_minutes_make_hours_and_days(market, server):
     """Guard: `bucket.roll_up`, `combined`; `count_again`, after which a day of history is counted
-    in buckets, and `SPANS` in `series`."""
+    in buckets; `PastBalances`, and `SPANS` in `series`."""
     admin, uow = await market.admin(), server.store.single()
     now = server.store.clock.now()
     old = floor(now - timedelta(days=3), Step.DAY)
@@ -117,11 +117,14 @@ async def test_minutes_make_hours_and_days(market, server):
     await writer.write_series(server.ports)
     ((day, values),) = await bucket.read(uow, Step.DAY, old, old + timedelta(days=1))
     assert (day, values["captured:USD"]) == (old, 700)
-    hours = await bucket.read(uow, Step.HOUR, old, old + timedelta(days=1))
+    hours_of_day = await bucket.read(uow, Step.HOUR, old, old + timedelta(days=1))
+    hours = [(at, values) for at, values in hours_of_day if "captured:USD" in values]
     assert [(at - old, values["captured:USD"]) for at, values in hours] == [
         (timedelta(hours=1), 300),
         (timedelta(hours=5), 400),
     ]
+    escrow = [(at - old, values.get("escrow:USD")) for at, values in hours_of_day]
+    assert escrow == [(timedelta(hours=each), 300 if each < 5 else 700) for each in range(1, 24)]
     for span, step_seconds, most in (
         (timedelta(days=1), 300, 300),
         (timedelta(days=30), 10_800, 300),
