@@ -69,14 +69,19 @@ def security_headers(public_url: str, stripe: bool = False) -> Hook:
         seconds = round(HSTS_LIFE.total_seconds())
         everywhere[HSTS] = f"max-age={seconds}; includeSubDomains"
     of_pages = everywhere | _page_headers(public_url, stripe)
+    # What pages load takes part in their policy, and needs none that lets it do anything.
+    of_files = everywhere | {CSP: NOTHING, hdrs.CACHE_CONTROL: "no-cache"}
     of_answers = everywhere | {
         CSP: NOTHING,
         hdrs.CACHE_CONTROL: "no-store",
     }
 
     async def complete(request: web.Request, response: web.StreamResponse) -> None:
-        page = page_of(request.path) or request.path.startswith(LOADED)
-        _complete(response, of_pages if page else of_answers)
+        if page_of(request.path):
+            _complete(response, of_pages)
+        else:
+            loaded = request.path.startswith(LOADED)
+            _complete(response, of_files if loaded else of_answers)
         if response.charset is None and TEXT.fullmatch(response.content_type):
             response.charset = "utf-8"
         response.headers[hdrs.SERVER] = SERVER

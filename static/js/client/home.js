@@ -154,9 +154,11 @@ function Applications({ count }) {
     fits: ({ customer_id, status }) => customer_id === server.user?.id && status === "pending",
   }, []);
   const found = list.ids.value.map((id) => applications.of(id).value).filter(Boolean).slice(0, APPLICATIONS);
-  if (list.problem.value || !found.length) return null;
-  return html`<section aria-labelledby="applied"><h2 id="applied" class="home-title">Applications (${count > 99 ? "99+" : count})</h2>
-    <ul class="rows card flush">${found.map((each) => html`<li key=${each.id}><a class="line" href=${`/jobs/${each.job_id}`}>
+  if (list.problem.value || (!found.length && list.state.value === "ready")) return null;
+  return html`<section aria-labelledby="applied" aria-busy=${found.length ? undefined : "true"}><h2 id="applied" class="home-title">Applications (${count > 99 ? "99+" : count})</h2>
+    ${!found.length && html`<ul class="rows card flush" aria-hidden="true">${Array.from({ length: Math.min(count, APPLICATIONS) }, () =>
+      html`<li><span class="line"><span class="grow">\u00a0<br /><span class="small">\u00a0</span></span></span></li>`)}</ul>`}
+    <ul class="rows card flush" hidden=${!found.length}>${found.map((each) => html`<li key=${each.id}><a class="line" href=${`/jobs/${each.job_id}`}>
       <${Avatar} id=${each.contractor_id} name=${each.contractor_name} size="small" />
       <span class="grow"><span class="strong">${each.contractor_name}</span><br /><span class="soft small">${each.job_title} · <span class="number">${display(each.proposed_amount, each.currency)}</span></span></span>
       <${Icon} name="chevron-right" /></a></li>`)}</ul>

@@ -88,7 +88,7 @@ export function FindWork() {
       </div>
       <div class="job-columns">
         <aside id=${panel} class=${`job-filters card ${open ? "open" : ""}`} aria-label="Filters">
-          <${Filters} query=${query} problems=${problems} facets=${facets} /></aside>
+          ${facets === undefined ? html`<${Skeleton} lines=${10} />` : html`<${Filters} query=${query} problems=${problems} facets=${facets} />`}</aside>
         <section class="stack" aria-label="Jobs that fit" aria-busy=${stale ? "true" : undefined}>
           <${Chosen} chosen=${chosen} fields=${given} place=${query.get("place") ?? ""} known=${known} edited=${edited} />
           <${Found} list=${list} fresh=${fresh.value} from=${fields.near} filtered=${chosen.length > 0} />
@@ -157,14 +157,14 @@ function Found({ list, fresh, from, filtered }) {
       : html`<${Empty} icon="search" title="No open jobs right now"><p>New ones appear here as they are posted.</p></${Empty}>`)}`;
 }
 
-/** What the jobs that fit have; the earlier one stays until the next is known. @param {Fields} fields */
+/** What the jobs that fit have: undefined at first, null if it cannot be read; the earlier one stays until the next is known. @param {Fields} fields */
 function useFacets(fields) {
-  const facets = useSignal(/** @type {JobFacets | null} */ (null));
+  const facets = useSignal(/** @type {JobFacets | null | undefined} */ (undefined));
   const { sort: _, ...wanted } = fields;
   const key = JSON.stringify(wanted);
   useEffect(() => {
     let here = true;
-    server.job.facets(wanted).then((found) => here && (facets.value = found), () => {}); // the list says why
+    server.job.facets(wanted).then((found) => here && (facets.value = found), () => here && (facets.value ??= null)); // the list says why
     return () => {
       here = false;
     };
