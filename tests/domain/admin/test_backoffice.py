@@ -43,7 +43,7 @@ async def test_users_are_found_by_address_id_role_and_state(market):
     assert await ids() == [frozen.id, contractor.id, customer.id, admin.id]
     assert await ids(role="contractor") == [frozen.id, contractor.id]
     assert await ids(q=customer.email.upper()) == await ids(q=customer.id) == [customer.id]
-    assert await ids(q=customer.email[1:]) == await ids(q="arla") == await ids(q="@") == []
+    assert await ids(q="eople") == await ids(q="arla") == await ids(q="@") == []
     assert await ids(q="FRED fro") == await ids(q=frozen.email.partition("@")[0]) == [frozen.id]
     assert await ids(q="Carla Frozen") == await ids(q="Fred", role="customer") == []
     assert await ids(q="people c", role="contractor") == await ids(role="contractor")
