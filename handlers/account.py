@@ -17,7 +17,7 @@ from domain.accounts import (
 from domain.home import home
 from domain.jobs import profiles
 from domain.notifications import feed, notices
-from domain.payouts import onboarding
+from domain.payouts import onboarding, payout_state
 from domain.ports import sessions
 from domain.privacy import deletion, export
 from handlers.expose import Namespace
@@ -53,6 +53,7 @@ account.expose(email_verification.verify, http="POST /api/account/verify")
 account.expose(email_change.email_change, http="POST /api/account/email_change")
 account.expose(email_change.email_confirm, http="POST /api/account/email_confirm")
 account.expose(onboarding.onboard, http="POST /api/account/onboard")
+account.expose(payout_state.payout_state, http="GET /api/account/payout_state")
 account.expose(export.export, http="POST /api/account/export")
 account.expose(deletion.delete, http="POST /api/account/delete")
 account.expose(home.home, http="GET /api/account/home")

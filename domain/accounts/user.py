@@ -32,6 +32,16 @@ class NoticeGroup(StrEnum):
     WALLET = "wallet"
 
 
+class PayoutSetup(StrEnum):
+    """`started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out."""
+
+    NONE = "none"
+    STARTED = "started"
+    WAITING = "waiting"
+    DONE = "done"
+
+
+MAX_REQUIREMENTS = 100  # of Stripe, for one account
 MAX_CLOSED_ACCOUNTS = 50  # at Stripe, of one user
 
 
@@ -103,6 +113,16 @@ class User(Record, frozen=True):
         Bounded(200),
         about("The currencies of the contractor's bank accounts, ISO 4217."),
     ] = ()
+    payout_requirements: Annotated[
+        tuple[str, ...],
+        Bounded(MAX_REQUIREMENTS),
+        about("What Stripe still wants to know for payouts, by its codes."),
+    ] = ()
+    payout_problem: Annotated[
+        str | None,
+        about("Stripe's code of why payouts are disabled; null if they are not, or not set up."),
+    ] = None
+    payout_setup: Annotated[PayoutSetup, about("How far payouts are set up.")] = PayoutSetup.NONE
     payouts_changed_at: Annotated[
         datetime | None, about("When `payouts_enabled` last changed; null if never.")
     ] = None

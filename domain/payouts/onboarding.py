@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.accounts.user import MAX_CLOSED_ACCOUNTS, UPDATED, User
+from domain.accounts.user import MAX_CLOSED_ACCOUNTS, MAX_REQUIREMENTS, UPDATED, PayoutSetup, User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.fields import about
@@ -101,6 +101,12 @@ async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     return user
 
 
+def _setup_of(account: ConnectAccount) -> PayoutSetup:
+    if account.payouts_enabled and account.transfers_active:
+        return PayoutSetup.DONE
+    return PayoutSetup.STARTED if account.requirements else PayoutSetup.WAITING
+
+
 async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User | None:
     """Store the account's capabilities in its user; returns the user if they have changed."""
     user = await uow.find(User, {"connect_id": account.id})
@@ -110,6 +116,9 @@ async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User 
         "transfers_active": account.transfers_active,
         "payouts_enabled": account.payouts_enabled,
         "payout_currencies": account.currencies,
+        "payout_requirements": account.requirements[:MAX_REQUIREMENTS],
+        "payout_problem": account.disabled_reason,
+        "payout_setup": _setup_of(account),
     }
     if account.bank and account.bank != user.bank:
         capabilities["bank"] = account.bank

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
-from domain.accounts.user import User
+from domain.accounts.user import PayoutSetup, User
 from domain.deals.charges import refresh_charge
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
@@ -264,6 +264,9 @@ async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> No
         transfers_active=False,
         payouts_enabled=False,
         payout_currencies=(),
+        payout_requirements=(),
+        payout_problem=None,
+        payout_setup=PayoutSetup.NONE,
         payouts_changed_at=uow.now if user.payouts_enabled else user.payouts_changed_at,
         closed_accounts=(*user.closed_accounts, account.id),
     )

@@ -118,6 +118,9 @@ export interface AccountPasswordFields {
   password: string;
 }
 
+/** An operation without fields. */
+export type AccountPayoutStateFields = Record<string, never>;
+
 export interface AccountProfileFields {
   /** The id of the user. */
   user_id: string;
@@ -1018,6 +1021,12 @@ export interface AlertRecordPage {
   items: AlertRecord[];
   /** Give it as `cursor` to get the next page; null at the end. */
   next_cursor: string | null;
+}
+
+/** All that waits, up to 100 of each kind. */
+export interface AllWaitingMoney {
+  /** What waits, the newest of each kind first. */
+  items: WaitingMoney[];
 }
 
 /** A contractor's application to a job, in the job's currency at the time. */
@@ -2604,6 +2613,12 @@ export interface MilestoneTermsInput {
   amount: number;
 }
 
+/**
+ * `transfer`: on its way to the wallet. `held`: blocked there. `withdrawal`: on its way to the
+ * bank. `remainder`: too little to be moved alone.
+ */
+export type MoneyKind = "held" | "remainder" | "transfer" | "withdrawal";
+
 /** The place that a search is about. */
 export interface Near {
   /** The longitude, in degrees. */
@@ -3160,6 +3175,9 @@ export interface PaymentSheet {
  * being taken. `canceled`: the hold was released.
  */
 export type PaymentStatus = "authorized" | "canceled" | "captured" | "capturing" | "failed" | "partially_refunded" | "refunded" | "requires_payment";
+
+/** `started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out. */
+export type PayoutSetup = "done" | "none" | "started" | "waiting";
 
 /** Another size than the picture's own. */
 export type PictureSize = "thumb";
@@ -4417,6 +4435,12 @@ export interface User {
   payouts_enabled: boolean;
   /** The currencies of the contractor's bank accounts, ISO 4217. */
   payout_currencies: string[];
+  /** What Stripe still wants to know for payouts, by its codes. */
+  payout_requirements: string[];
+  /** Stripe's code of why payouts are disabled; null if they are not, or not set up. */
+  payout_problem: string | null;
+  /** How far payouts are set up. */
+  payout_setup: PayoutSetup;
   /** When `payouts_enabled` last changed; null if never. */
   payouts_changed_at: string | null;
   /** Whether the user gets mails about their money. */
@@ -4544,6 +4568,34 @@ export interface Waiting {
  */
 export type WaitingFor = "applications" | "counter_offers" | "disputes" | "failed_withdrawals" | "jobs_to_start" | "money_to_set_up" | "offers_to_answer" | "offers_to_pay" | "work_to_approve" | "work_to_deliver";
 
+/** Money that cannot be withdrawn yet. */
+export interface WaitingMoney {
+  /** Where it is. */
+  kind: MoneyKind;
+  /** The id of the transfer, chargeback or withdrawal; else empty. */
+  id: string;
+  /** The id of the offer; null if it is about none. */
+  offer_id: string | null;
+  /** The id of the job; null if it is about none. */
+  job_id: string | null;
+  /** The title of the job; empty if it is about none. */
+  job_title: string;
+  /** How much, in minor units. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** What it waits for. */
+  reason: WaitsFor;
+  /** Until when at least; null if that is not known. */
+  until: string | null;
+}
+
+/**
+ * `setup`: payouts are not set up. `frozen`: the wallet is. `chargeback`: a bank decides. `funds`:
+ * the customer's money is not available at Stripe yet. `step`: for more of it.
+ */
+export type WaitsFor = "administrator" | "bank" | "chargeback" | "frozen" | "funds" | "setup" | "step" | "stripe";
+
 /** An operation without fields. */
 export type WalletBalanceFields = Record<string, never>;
 
@@ -4603,6 +4655,9 @@ export interface WalletSummary {
   /** The same for every other currency. */
   others: WalletBalances[];
 }
+
+/** An operation without fields. */
+export type WalletWaitingFields = Record<string, never>;
 
 export interface WalletWithdrawFields {
   /** In minor units of the currency. */
@@ -4913,6 +4968,12 @@ export interface AccountCommands {
    * For contractor. Refusals of its own: forbidden, not_found, step_up_required, too_many.
    */
   onboard(fields?: AccountOnboardFields, options?: CallOptions): Promise<OnboardingLink>;
+  /**
+   * Read from Stripe how far the caller's payouts are set up
+   *
+   * For contractor. Refusals of its own: forbidden, not_found.
+   */
+  payout_state(fields?: AccountPayoutStateFields, options?: CallOptions): Promise<User>;
   /**
    * Begin an export of the caller's data; a notice says when it can be downloaded
    *
@@ -5568,6 +5629,12 @@ export interface WalletCommands {
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   history(fields?: WalletHistoryFields, options?: CallOptions): Promise<TransactionPage>;
+  /**
+   * What the money waits for that is pending, held, or on its way to the bank
+   *
+   * For contractor. Refusals of its own: forbidden, not_found.
+   */
+  waiting(fields?: WalletWaitingFields, options?: CallOptions): Promise<AllWaitingMoney>;
   /**
    * The totals of a period for the actor's money; for an admin the platform's
    *

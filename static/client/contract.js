@@ -35,6 +35,7 @@ export const NAMESPACES = {
       email_change: { event: "email_change", http: "POST /api/account/email_change", repeat: "no", signedIn: true },
       email_confirm: { event: "email_confirm", http: "POST /api/account/email_confirm", repeat: "no" },
       onboard: { event: "onboard", http: "POST /api/account/onboard", repeat: "request_id", signedIn: true },
+      payout_state: { event: "payout_state", http: "GET /api/account/payout_state", repeat: "safe", signedIn: true },
       export: { event: "export", http: "POST /api/account/export", repeat: "no", signedIn: true },
       delete: { event: "delete", http: "POST /api/account/delete", repeat: "no", signedIn: true },
       home: { event: "home", http: "GET /api/account/home", repeat: "safe", signedIn: true },
@@ -139,6 +140,7 @@ export const NAMESPACES = {
     commands: {
       balance: { event: "balance", http: "GET /api/wallet", repeat: "safe", signedIn: true },
       history: { event: "history", http: "GET /api/wallet/transactions", repeat: "safe", signedIn: true },
+      waiting: { event: "waiting", http: "GET /api/wallet/waiting", repeat: "safe", signedIn: true },
       statement: { event: "statement", http: "GET /api/wallet/statement", repeat: "safe", signedIn: true },
       withdraw: { event: "withdraw", http: "POST /api/wallet/withdrawals", repeat: "request_id", signedIn: true },
       withdrawals: { event: "withdrawals", http: "GET /api/wallet/withdrawals", repeat: "safe", signedIn: true },

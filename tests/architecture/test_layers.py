@@ -34,7 +34,8 @@ ALLOWED = {
     " payments fulfillment",
     "privacy": "kernel ledger ports operations accounts presence files deals notifications chat"
     " jobs wallet fulfillment disputes",
-    "home": "kernel operations accounts deals notifications chat payouts jobs wallet disputes",
+    "home": "kernel ledger operations accounts deals notifications chat payouts jobs wallet"
+    " disputes",
     "reconciliation": "kernel ledger ports operations accounts deals notifications payouts wallet"
     " payments disputes",
     "stripe_events": "kernel ports operations accounts deals notifications payouts wallet payments"

@@ -34,6 +34,7 @@ CONTRACT = {
         ("email_change", "POST /api/account/email_change", USER),
         ("email_confirm", "POST /api/account/email_confirm", ""),
         ("onboard", "POST /api/account/onboard", "contractor"),
+        ("payout_state", "GET /api/account/payout_state", "contractor"),
         ("export", "POST /api/account/export", USER),
         ("delete", "POST /api/account/delete", SIDES),
         ("home", "GET /api/account/home", SIDES),
@@ -123,6 +124,7 @@ CONTRACT = {
         ("statement", "GET /api/wallet/statement", USER),
         ("withdraw", "POST /api/wallet/withdrawals", "contractor"),
         ("withdrawals", "GET /api/wallet/withdrawals", "contractor"),
+        ("waiting", "GET /api/wallet/waiting", "contractor"),
     ],
     "/files": [
         (None, "POST /api/files", USER),

@@ -1027,6 +1027,13 @@ class AlertRecordPage(TypedDict):
     next_cursor: str | None
 
 
+class AllWaitingMoney(TypedDict):
+    """All that waits, up to 100 of each kind."""
+
+    # What waits, the newest of each kind first.
+    items: list[WaitingMoney]
+
+
 class Application(TypedDict):
     """A contractor's application to a job, in the job's currency at the time."""
 
@@ -2819,6 +2826,16 @@ class MilestoneTermsInput(TypedDict):
     amount: int
 
 
+# `transfer`: on its way to the wallet. `held`: blocked there. `withdrawal`: on its way to the bank.
+# `remainder`: too little to be moved alone.
+MoneyKind: TypeAlias = Literal[
+    "held",
+    "remainder",
+    "transfer",
+    "withdrawal",
+]
+
+
 class Near(TypedDict):
     """The place that a search is about."""
 
@@ -3417,6 +3434,15 @@ PaymentStatus: TypeAlias = Literal[
     "partially_refunded",
     "refunded",
     "requires_payment",
+]
+
+
+# `started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out.
+PayoutSetup: TypeAlias = Literal[
+    "done",
+    "none",
+    "started",
+    "waiting",
 ]
 
 
@@ -4849,6 +4875,12 @@ class User(TypedDict):
     payouts_enabled: bool
     # The currencies of the contractor's bank accounts, ISO 4217.
     payout_currencies: list[str]
+    # What Stripe still wants to know for payouts, by its codes.
+    payout_requirements: list[str]
+    # Stripe's code of why payouts are disabled; null if they are not, or not set up.
+    payout_problem: str | None
+    # How far payouts are set up.
+    payout_setup: PayoutSetup
     # When `payouts_enabled` last changed; null if never.
     payouts_changed_at: str | None
     # Whether the user gets mails about their money.
@@ -4994,6 +5026,43 @@ WaitingFor: TypeAlias = Literal[
     "offers_to_pay",
     "work_to_approve",
     "work_to_deliver",
+]
+
+
+class WaitingMoney(TypedDict):
+    """Money that cannot be withdrawn yet."""
+
+    # Where it is.
+    kind: MoneyKind
+    # The id of the transfer, chargeback or withdrawal; else empty.
+    id: str
+    # The id of the offer; null if it is about none.
+    offer_id: str | None
+    # The id of the job; null if it is about none.
+    job_id: str | None
+    # The title of the job; empty if it is about none.
+    job_title: str
+    # How much, in minor units.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # What it waits for.
+    reason: WaitsFor
+    # Until when at least; null if that is not known.
+    until: str | None
+
+
+# `setup`: payouts are not set up. `frozen`: the wallet is. `chargeback`: a bank decides. `funds`:
+# the customer's money is not available at Stripe yet. `step`: for more of it.
+WaitsFor: TypeAlias = Literal[
+    "administrator",
+    "bank",
+    "chargeback",
+    "frozen",
+    "funds",
+    "setup",
+    "step",
+    "stripe",
 ]
 
 
@@ -5521,6 +5590,16 @@ class AccountCommands(Namespace):
         """
         answer: OnboardingLink = await self._command(
             "onboard", "POST /api/account/onboard", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def payout_state(self) -> User:
+        """Read from Stripe how far the caller's payouts are set up
+
+        For contractor. Refusals: not_found.
+        """
+        answer: User = await self._command(
+            "payout_state", "GET /api/account/payout_state", {}, "safe"
         )
         return answer
 
@@ -6474,6 +6553,16 @@ class WalletCommands(Namespace):
         """
         answer: TransactionPage = await self._command(
             "history", "GET /api/wallet/transactions", fields, "safe"
+        )
+        return answer
+
+    async def waiting(self) -> AllWaitingMoney:
+        """What the money waits for that is pending, held, or on its way to the bank
+
+        For contractor. Refusals: not_found.
+        """
+        answer: AllWaitingMoney = await self._command(
+            "waiting", "GET /api/wallet/waiting", {}, "safe"
         )
         return answer
 
