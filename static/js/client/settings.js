@@ -64,7 +64,7 @@ const GROUPS = [
   ["work", "Work", "Deliveries, approvals, ended jobs"],
   ["payments", "Payments", "Failed ones, refunds, chargebacks"],
   ["disputes", "Disputes", "Opened, proposed, decided"],
-  ["wallet", "Wallet", "Money that came, withdrawals, debts"],
+  ["wallet", "Wallet", "Money that came, payouts, debts"],
 ];
 
 export function Notices() {

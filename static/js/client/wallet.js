@@ -14,13 +14,13 @@ import { Ago, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
 import { go, place } from "../shared/router.js";
 import { me, putMe, server, write } from "../shared/server.js";
 import { withStepUp } from "../shared/steps.js";
-import { dayOf } from "../shared/times.js";
 import { refuse, say } from "../shared/toasts.js";
 import { Records } from "../shared/records.js";
 import { useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { failureOf } from "./failures.js";
-import { mainCurrency, offers, payments, putWallet, wallets, withdrawals } from "./world.js";
+import { WaitingFor, Wanted, useWaiting } from "./wallet_waiting.js";
+import { mainCurrency, offers, putWallet, wallets, withdrawals } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Transaction} Transaction */
 /** @typedef {import("../../client/jobsphere.js").WalletBalances} Balances */
@@ -42,6 +42,7 @@ async function readWallets() {
 }
 
 export function Wallet() {
+  useWaiting();
   const problem = useSignal(/** @type {any} */ (null));
   const load = () => readWallets().then(() => (problem.value = null), (refused) => (problem.value = refused));
   useEffect(() => {
@@ -70,10 +71,10 @@ export function Wallet() {
 function Purse({ wallet, several }) {
   const { currency, available, pending, held, in_transit, debt } = wallet;
   const parts = [
-    pending > 0 && { name: "On its way to you", amount: pending, why: html`<${Waiting} currency=${currency} />` },
-    held > 0 && { name: "Held back", amount: held, why: "A customer's bank disputes a payment. It is decided within some weeks." },
-    in_transit > 0 && { name: "On its way to your bank", amount: in_transit, why: "You have withdrawn it. Banks take some days." },
-    debt < 0 && { name: "You owe", amount: -debt, why: "More was taken back than was here. What you earn next pays this first." },
+    pending > 0 && { name: "On its way to you", amount: pending, why: html`<${WaitingFor} kinds=${["transfer", "remainder"]} currency=${currency}>Stripe is moving it to you. That takes some days at most.</${WaitingFor}>` },
+    held > 0 && { name: "Held back", amount: held, why: html`<${WaitingFor} kinds=${["held"]} currency=${currency}>A customer's bank disputes a payment. It is decided within some weeks.</${WaitingFor}>` },
+    in_transit > 0 && { name: "On its way to your bank", amount: in_transit, why: html`<p class="soft small">You have withdrawn it. Banks take some days.</p>` },
+    debt < 0 && { name: "You owe", amount: -debt, why: html`<p class="soft small">More was taken back than was here. What you earn next pays this first.</p>` },
   ].filter((part) => part !== false);
   return html`<section class="card stack" aria-label=${`Wallet in ${currency}`}>
     <div class="row spread"><div><p class="soft">Available${several ? ` in ${currency}` : ""}</p><p class="amount big">${display(available, currency)}</p></div>
@@ -81,20 +82,8 @@ function Purse({ wallet, several }) {
         <${Icon} name="landmark" />Withdraw</button>`}</div>
     ${parts.length > 0 && html`<ul class="wallet-parts">${parts.map(({ name, amount, why }) => html`<li key=${name}>
       <div class="row spread"><span class="strong">${name}</span><span class="amount">${display(amount, currency)}</span></div>
-      <p class="soft small">${why}</p></li>`)}</ul>`}
+      ${why}</li>`)}</ul>`}
   </section>`;
-}
-
-/** What money on its way waits for, as far as that is known. @param {{currency: string}} props */
-function Waiting({ currency }) {
-  const list = useList(payments, { read: (cursor) => server.payment.list({ cursor, limit: 50 }), fits: () => true }, []);
-  const user = me.value;
-  if (user?.frozen_at) return "Your wallet is frozen. JobSphere has told you why.";
-  if (user?.transfers_active === false) return "It waits until you have set up payouts.";
-  const next = list.ids.value.map((id) => payments.of(id).value)
-    .filter((payment) => payment?.available_on && payment.currency === currency && Date.parse(payment.available_on) > Date.now())
-    .map(({ available_on }) => available_on).sort()[0];
-  return next ? `Stripe has the customer's payment ready ${dayOf(next) === "today" ? "today" : `on ${dayOf(next)}`} at the earliest.` : "Stripe is moving it to you. That takes some days at most.";
 }
 
 // -- payouts -----------------------------------------------------------------------------------
@@ -109,13 +98,22 @@ function Payouts() {
   if (user.payouts_enabled) {
     const codes = user.payout_currencies.join(", ");
     return html`<section class="card stack" aria-labelledby="payouts"><div class="row spread"><h2 id="payouts">Payouts</h2>
-      <${Badge} of=${{ word: "Ready", icon: "circle-check", tone: "good" }} /></div>
+      <${Badge} of=${user.payout_requirements?.length ? { word: "Stripe has questions", icon: "circle-alert", tone: "wait" } : { word: "Ready", icon: "circle-check", tone: "good" }} /></div>
       <p class="soft small">${codes ? `Your bank account takes ${codes}.` : "Your bank account is set up."}</p>
+      <${Wanted} codes=${user.payout_requirements ?? []} />
       <div class="row"><button class="button small" type="button" onClick=${() => onboard().catch(refuse)}>Change at Stripe<${Icon} name="external-link" /></button></div></section>`;
   }
-  return html`<section class="card stack act" aria-labelledby="payouts"><h2 id="payouts">Set up payouts</h2>
-    <p>To be paid, tell Stripe who you are and where your bank account is. What you earn before that waits here for you.</p>
-    <div class="row"><button class="button primary" type="button" onClick=${() => setUp().catch(refuse)}>Set up at Stripe<${Icon} name="external-link" /></button></div></section>`;
+  if (user.payout_setup === "waiting") {
+    return html`<section class="card stack" aria-labelledby="payouts"><div class="row spread"><h2 id="payouts">Payouts</h2>
+      <${Badge} of=${{ word: "Being checked", icon: "hourglass", tone: "wait" }} /></div>
+      <p>Stripe has all it asked for, and checks it. That takes some minutes, at times some days. You hear of it.</p>
+      <div class="row"><button class="button small" type="button" onClick=${() => readState().catch(refuse)}><${Icon} name="refresh-cw" />Look again</button></div></section>`;
+  }
+  const begun = user.payout_setup === "started";
+  return html`<section class="card stack act" aria-labelledby="payouts"><h2 id="payouts">${begun ? "Finish setting up payouts" : "Set up payouts"}</h2>
+    ${begun ? html`<${Wanted} codes=${user.payout_requirements ?? []} />`
+      : html`<p>To be paid, tell Stripe who you are and where your bank account is. What you earn before that waits here for you.</p>`}
+    <div class="row"><button class="button primary" type="button" onClick=${() => (begun ? onboard() : setUp()).catch(refuse)}>${begun ? "Go on at Stripe" : "Set up at Stripe"}<${Icon} name="external-link" /></button></div></section>`;
 }
 
 /** @param {string | null} [country] */
@@ -144,12 +142,17 @@ async function setUp() {
   if (country) await onboard(country);
 }
 
+/** Read from Stripe how far payouts are set up. */
+async function readState() {
+  putMe(await server.account.payout_state({}));
+}
+
 /** Back from Stripe's pages. @param {{how: string}} props */
 export function Onboarding({ how }) {
   useEffect(() => {
     if (how === "done") say("Thank you. Payouts are ready as soon as Stripe says so.", { tone: "good" });
     else say("That link was used up: ask for a new one.", { tone: "bad" });
-    server.account.me({}).then(putMe, () => {});
+    readState().catch(() => {}); // it is pushed, too
     go("/wallet", { replace: true });
   }, []);
   return html`<${View} title="Wallet"><${Skeleton} lines=${4} /></${View}>`;
