@@ -52,7 +52,8 @@ function useAlerts(list) {
 export function AlertsPanel({ most = 5 }) {
   useAlerts(opened);
   const items = opened.items.value;
-  if (!items?.length) return null;
+  if (!items) return html`<${Skeleton} lines=${1} />`;
+  if (!items.length) return null;
   return html`<section class="card warn stack alerts-panel" aria-labelledby="alerts"><div class="row spread"><h2 id="alerts">Alerts</h2>
     <a class="small" href="/admin/alerts">${items.length > most ? `All ${items.length}${opened.cursor.value ? "+" : ""}` : "All"}</a></div>
     <${Lines} items=${items.slice(0, most)} /></section>`;

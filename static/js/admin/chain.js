@@ -2,7 +2,7 @@
 
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { Ago, Badge, Skeleton } from "../shared/pieces.js";
+import { Ago, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { Facts, step, useReading } from "./work.js";
 
@@ -13,7 +13,7 @@ const LATE_MS = 300_000; // rows are chained within seconds
 export function ChainState() {
   const { found, problem, load } = useReading(() => server.admin.audit_chain({}), [], (again) => [server.admin.on("trail.checked", again)]);
   if (problem) return html`<p class="note bad" role="alert"><${Icon} name="circle-alert" />The state of the chain could not be read: ${problem.message}</p>`;
-  if (!found) return html`<${Skeleton} lines=${2} />`;
+  if (!found) return html`<${Waiting} />`;
   const { head_seq, head_mac, waiting, oldest_waiting_at, last_check } = found;
   const verify = () => step({
     title: "Check the whole trail?", yes: "Check", reason: null, done: "The check has begun; its result comes by itself.",
@@ -30,6 +30,13 @@ export function ChainState() {
     ${last_check && last_check.finding_count > 0 && html`<div class="note bad" role="alert"><${Icon} name="shield-alert" /><div><p class="strong">The trail is not what was written, in ${last_check.finding_count} ${last_check.finding_count === 1 ? "place" : "places"}.</p>
       <ul>${last_check.findings.map(({ what, subject }) => html`<li key=${subject + what}><code class="small">${subject}</code> ${what}</li>`)}</ul></div></div>`}
   </section>`;
+}
+
+/** As high as what comes. */
+function Waiting() {
+  return html`<section class="card stack chain" aria-label="State of the chain" aria-busy="true">
+    <div class="row spread"><${Badge} of=${{ word: "Being read", icon: "loader-circle", tone: "" }} /><button type="button" class="button small" disabled><${Icon} name="shield-check" />Check now…</button></div>
+    <${Facts} facts=${[["Last row in the chain", "…"], ["Its seal", html`<code class="small break" style=${{ visibility: "hidden" }}>${"0".repeat(64)}</code>`], ["Rows that wait", "…"], ["Last check", "…"]]} /></section>`;
 }
 
 /** @param {State} state @returns {import("../shared/words.js").Status} */

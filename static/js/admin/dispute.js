@@ -155,9 +155,9 @@ function Work({ found: { dispute, offer, job } }) {
   return html`<div class="stack">
     <section class="card stack" aria-labelledby="job"><h2 id="job">${job.title}</h2><p class="prose">${job.description}</p></section>
     <section class="card stack" aria-labelledby="agreed"><h2 id="agreed">What was agreed</h2><p class="prose">${offer.description}</p>
-      <ul class="rows">${offer.milestones.map((milestone, at) => html`<li class="line" key=${at}><span class="grow"><span class="strong">${milestone.title}</span>
+      <ul class="rows">${offer.milestones.map((milestone, at) => html`<li class="line tall" key=${at}><span class="grow"><span class="strong">${milestone.title}</span>
         ${dispute.milestones.includes(at + 1) && html` <span class="badge bad"><${Icon} name="scale" />In dispute</span>`}</span>
-        <${Badge} of=${statusOf("milestone", milestone.status)} /><span class="amount">${display(milestone.amount, offer.currency)}</span></li>`)}</ul></section>
+        <span class="side"><span class="amount">${display(milestone.amount, offer.currency)}</span><${Badge} of=${statusOf("milestone", milestone.status)} /></span></li>`)}</ul></section>
     <section class="card stack" aria-labelledby="delivered"><h2 id="delivered">What was delivered</h2>
       ${!job.delivered_at && !offer.milestones.some(({ note, files }) => note || files.length) && html`<p>Nothing was delivered.</p>`}
       ${job.delivered_at && html`<p class="soft small"><${Ago} at=${job.delivered_at} /></p><p class="prose"><${Linked} text=${job.delivery_note} /></p><${Attachments} files=${job.delivery_files} />`}

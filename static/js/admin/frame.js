@@ -18,6 +18,9 @@ const GROUPS = [
     section("/payments", "Payments", "credit-card", false), section("/holds", "Holds that expire", "hourglass"), section("/escrow", "Escrow", "lock"),
     section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and debts", "wallet"), section("/transfers", "Transfers", "arrow-right"),
     section("/withdrawals", "Withdrawals", "landmark"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
+    section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"),
+    section("/payments", "Payments", "credit-card", false), section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and escrow", "wallet"),
+    section("/transfers", "Transfers", "arrow-right"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
     section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"), section("/ownerless", "Without owner", "hand-coins"),
   ] },
   { title: "System", sections: [section("/webhook-events", "Stripe events", "webhook"), section("/dead-letters", "Dead letters", "inbox"), section("/audit", "Audit trail", "history")] },
@@ -25,6 +28,7 @@ const GROUPS = [
 
 /** @type {import("../shared/palette.js").Entry[]} */
 const MORE = [
+  { path: "/admin/differences?status=open", label: "Differences", icon: "scale", more: "Money" },
   { path: "/admin/users?role=admin", label: "Administrators", icon: "shield", more: "People" },
   { path: "/admin/settings", label: "Settings", icon: "settings" }, { path: "/admin/settings/security", label: "Security", icon: "key-round", more: "Settings" },
   { path: "/admin/settings/devices", label: "Devices", icon: "smartphone", more: "Settings" },
@@ -50,7 +54,7 @@ async function find(q) {
 export function Frame({ children }) {
   const user = me.value ?? { id: "", name: "" };
   const avatar = html`<${Avatar} id=${user.id} name=${user.name ?? "?"} />`;
-  return html`<${Shell} home="/admin" groups=${GROUPS} more=${MORE} find=${find} bar=${html`<a href="/admin/settings/security" aria-label="Settings">${avatar}</a>`}
+  return html`<${Shell} home="/admin" groups=${GROUPS} more=${MORE} find=${find} bar=${html`<a href="/admin/settings/security">${avatar}<span class="visually-hidden">Settings</span></a>`}
     menu=${html`<a class="me-button nav-link" href="/admin/settings/security">${avatar}<span class="about truncate">${user.name ?? ""}<br />
       <small class="soft">Settings</small></span><${Icon} name="settings" /></a>`}>${children}</${Shell}>`;
 }

@@ -45,6 +45,7 @@ export function Id({ id, titled = false, children }) {
 /** @param {{id: string, titled: boolean}} props */
 function Name({ id, titled }) {
   const line = lineOf(id);
+  if (line === undefined) return html`<code class="small" aria-busy="true">${id}</code>`;
   const kind = KINDS[id.split("_")[0]];
   if (titled && line?.title) return line.title;
   if (line && kind && line.amount !== null && line.currency) return html`${kind} ${display(line.amount, line.currency)}`;

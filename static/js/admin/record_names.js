@@ -5,20 +5,22 @@ import { server } from "../shared/server.js";
 
 /** @typedef {import("../../client/jobsphere.js").RecordLine} RecordLine */
 
+const AGAIN_MS = 10_000;
 const MOST = 100; // in one question
 const NAMED = new Set(["usr", "job", "ofr", "pay", "dsp", "cbk", "trf", "wdr", "txn", "rep", "evt"]);
 
-/** @type {Map<string, import("@preact/signals").Signal<RecordLine | null>>} */
+/** @type {Map<string, import("@preact/signals").Signal<RecordLine | null | undefined>>} */
 const known = new Map();
 /** @type {Set<string>} */
 let wanted = new Set();
 
-/** The line of a record; null until it is known, and for what has none. @param {string} id */
+/** The line of a record; undefined until it is known, null for what has none. @param {string} id */
 export function lineOf(id) {
   let line = known.get(id);
   if (!line) {
-    known.set(id, (line = signal(/** @type {RecordLine | null} */ (null))));
-    if (NAMED.has(id.split("_")[0])) want(id);
+    const named = NAMED.has(id.split("_")[0]);
+    known.set(id, (line = signal(/** @type {RecordLine | null | undefined} */ (named ? undefined : null))));
+    if (named) want(id);
   }
   return line.value;
 }
@@ -35,11 +37,18 @@ async function ask() {
   for (let at = 0; at < ids.length; at += MOST) {
     try {
       const { items } = await server.admin.names({ ids: ids.slice(at, at + MOST) });
-      for (const item of items) /** @type {any} */ (known.get(item.id)).value = item;
+      for (const item of items) put(item.id, item);
     } catch {
-      for (const id of ids.slice(at, at + MOST)) known.delete(id); // its id is shown
+      for (const id of ids.slice(at, at + MOST)) setTimeout(() => known.delete(id), AGAIN_MS);
     }
+    for (const id of ids.slice(at, at + MOST)) put(id, known.get(id)?.peek() ?? null); // its id is shown
   }
+}
+
+/** @param {string} id @param {RecordLine | null} line */
+function put(id, line) {
+  const place = known.get(id);
+  if (place) place.value = line;
 }
 
 server.on("end", () => known.clear());

@@ -19,7 +19,7 @@ import { me, server, write } from "../shared/server.js";
 import { refuse, say } from "../shared/toasts.js";
 import { useList, useRecord } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
-import { capital, nameOf, useOther } from "./names.js";
+import { capital, isNamed, nameOf, useOther } from "./names.js";
 import { guarded, readAgain, REASONS } from "./offer_steps.js";
 import { disputes, offers } from "./world.js";
 
@@ -55,7 +55,7 @@ export function DisputeView({ id }) {
   const other = useOther(dispute);
   const back = { href: "/disputes", label: "Disputes" };
   const trouble = problem ?? offerProblem;
-  if (!dispute || !offer) return html`<${View} title="Dispute" back=${back}>${trouble ? html`<${Problem} problem=${trouble} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
+  if (!dispute || !offer || !isNamed(dispute)) return html`<${View} title="Dispute" back=${back}>${trouble ? html`<${Problem} problem=${trouble} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
   const open = dispute.status !== "resolved";
   return html`<${View} title=${`Dispute: ${dispute.job_title}`} back=${back} actions=${html`
       <a class="button" href=${`/offers/${dispute.offer_id}`}><${Icon} name="handshake" />The offer</a>`}>

@@ -25,7 +25,7 @@ export function Door({ title, children }) {
     document.title = `${title} · JobSphere`;
   }, [title]);
   return html`<div class="door">
-    <a class="brand" href="/"><img src=${LOGO} alt="" />JobSphere</a>
+    <header><a class="brand" href="/"><img src=${LOGO} alt="" />JobSphere</a></header>
     <main class="card" id="main" tabindex="-1"><h1 tabindex="-1">${title}</h1>${children}</main>
     <${Toasts} /></div>`;
 }

@@ -8,6 +8,7 @@ import { Problem } from "../shared/listing.js";
 import { display } from "../shared/money.js";
 import { Avatar, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
 import { me, server } from "../shared/server.js";
+import { Loading } from "../shared/shell.js";
 import { left } from "../shared/times.js";
 import { onReturn, useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
@@ -112,6 +113,7 @@ export function Home() {
   }, []);
   const name = me.value?.name?.split(" ")[0];
   const ready = home && [known, own].every((list) => list.state.value === "ready" || list.problem.value);
+  if (name === undefined) return html`<${Loading} />`; // the heading is of another width without it
   return html`<${View} title="Home" heading=${name ? `Hello, ${name}` : "Home"}
     actions=${role === "customer"
       ? html`<a class="button primary" href="/jobs/new"><${Icon} name="plus" />Post a job</a>`

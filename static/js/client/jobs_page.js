@@ -59,8 +59,10 @@ function useWatched(id) {
 export function JobPage({ id }) {
   const job = /** @type {Job | null} */ (jobs.of(id).value);
   const { viewers, gone } = useWatched(id);
+  const list = useOffers(id);
+  const applied = useSignal(false);
   useEffect(() => {
-    loadOwnApplications();
+    loadOwnApplications().then(() => (applied.value = true));
     if (matched.peek().has(id)) matched.value = new Map([...matched.peek()].filter(([each]) => each !== id));
   }, [id]);
   const user = me.value;
@@ -71,7 +73,8 @@ export function JobPage({ id }) {
       <p>It was given to somebody, or its customer has cancelled it.</p>
       <a class="button primary" href="/jobs">${customer ? "My jobs" : "Find other work"}</a></${Empty}></${View}>`;
   }
-  if (!job) return html`<${View} title="Job" back=${back}><${Skeleton} lines=${8} /></${View}>`;
+  const settled = applied.value && (list.state.value === "ready" || list.problem.value);
+  if (!job || !settled) return html`<${View} title="Job" back=${back}><${Skeleton} lines=${8} /></${View}>`;
   const owner = job.customer_id === user?.id;
   return html`<${View} title=${job.title} back=${back} actions=${owner && html`<${OwnerActions} job=${job} />`}>
     <div class="stack">
@@ -84,7 +87,7 @@ export function JobPage({ id }) {
         <aside class="stack">
           <${Next} job=${job} owner=${owner} />
           ${!owner && user?.role === "contractor" && html`<${Applying} job=${job} />`}
-          ${(owner || user?.id === job.contractor_id || user?.role === "contractor") && html`<${Offers} id=${id} />`}
+          ${(owner || user?.id === job.contractor_id || user?.role === "contractor") && html`<${Offers} list=${list} />`}
           ${job.status !== "open" && (owner || user?.id === job.contractor_id) && html`<${Progress} job=${job} />`}
         </aside>
       </div>
@@ -164,12 +167,14 @@ function Progress({ job }) {
       ${cancelled && html`<li class="done"><span>Cancelled</span>${job.cancelled_at && html`<span class="soft"><${Ago} at=${job.cancelled_at} /></span>`}</li>`}</ol></section>`;
 }
 
-/** The offers on this job that the person may see. @param {{id: string}} props */
-function Offers({ id }) {
-  const list = useList(offers, {
-    read: (cursor) => server.bidding.list({ job_id: id, limit: 20, ...(cursor && { cursor }) }),
-    fits: (offer) => offer.job_id === id,
-  }, [id]);
+/** The offers on this job that the person may see. @param {string} id */
+const useOffers = (id) => useList(offers, {
+  read: (cursor) => server.bidding.list({ job_id: id, limit: 20, ...(cursor && { cursor }) }),
+  fits: (offer) => offer.job_id === id,
+}, [id]);
+
+/** @param {{list: import("../shared/records.js").RecordList}} props */
+function Offers({ list }) {
   const all = list.ids.value;
   if (!all.length && !list.problem.value) return null;
   return html`<section class="card flush" aria-label="Offers"><header class="job-inset"><h2>Offers</h2></header>

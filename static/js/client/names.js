@@ -9,8 +9,12 @@ import { conversations, jobs } from "./world.js";
 const known = signal(new Map());
 const asked = new Set();
 
+/** Those whose names could not be read. @type {import("@preact/signals").Signal<Set<string>>} */
+const nameless = signal(new Set());
+
 server.on("end", () => {
   known.value = new Map();
+  nameless.value = new Set();
   asked.clear();
 });
 
@@ -26,6 +30,9 @@ export function nameOf(id) {
 /** The other side of something. @param {Sides} sides */
 export const otherOf = ({ customer_id, contractor_id }) =>
   (customer_id === me.value?.id ? contractor_id : customer_id);
+
+/** Whether the name of the other side is known, or cannot be. @param {Sides} sides */
+export const isNamed = (sides) => nameOf(otherOf(sides)) !== null || nameless.value.has(otherOf(sides));
 
 /** The conversation about it, if there is one. @param {Sides} sides */
 export function chatOf(sides) {
@@ -50,7 +57,11 @@ export function useOther(sides) {
     asked.add(id);
     find(sides, customer).then((found) => {
       if (found) known.value = new Map([...known.peek(), [id, found]]);
-    }, () => asked.delete(id));
+      else nameless.value = new Set([...nameless.peek(), id]);
+    }, () => {
+      asked.delete(id);
+      nameless.value = new Set([...nameless.peek(), id]);
+    });
   }, [id, Boolean(name)]);
   return name ?? (customer ? "the contractor" : "the customer");
 }

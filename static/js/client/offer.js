@@ -14,7 +14,7 @@ import { dayOf, timeOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { useList, useRecord } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
-import { capital, chatOf, otherOf, useOther } from "./names.js";
+import { capital, chatOf, isNamed, otherOf, useOther } from "./names.js";
 import * as steps from "./offer_steps.js";
 import { jobs, offers } from "./world.js";
 
@@ -32,15 +32,16 @@ const run = (step) => () => {
 export function OfferView({ id }) {
   const { record: offer, problem } = useRecord(offers, id, (offer_id) => server.bidding.get({ offer_id }));
   const other = useOther(offer);
-  const { record: job } = useRecord(jobs, offer?.job_id, (job_id) => server.job.get({ job_id }));
+  const { record: job, problem: noJob } = useRecord(jobs, offer?.job_id, (job_id) => server.job.get({ job_id }));
   const customer = me.value?.role === "customer";
-  const back = customer && offer
+  const settled = offer && isNamed(offer) && (job || noJob); // nothing moves when they come
+  const back = customer && settled
     ? { href: `/jobs/${offer.job_id}`, label: offer.job_title } : { href: customer ? "/jobs" : "/work", label: customer ? "My jobs" : "My work" };
-  if (!offer) return html`<${View} title="Offer" back=${back}>${problem ? html`<${Problem} problem=${problem} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
+  if (!settled) return html`<${View} title="Offer" back=${back}>${problem ? html`<${Problem} problem=${problem} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
   const talk = chatOf(offer);
   const title = customer ? `Offer to ${other}` : `Offer: ${offer.job_title}`;
   return html`<${View} title=${title} back=${back} actions=${html`
-      ${talk && html`<a class="button" href=${`/chat/${talk.id}`}><${Icon} name="message-circle" />Chat</a>`}
+      <a class="button" href=${talk ? `/chat/${talk.id}` : `/chat?job=${offer.job_id}&user=${otherOf(offer)}`}><${Icon} name="message-circle" />Chat</a>
       ${!customer && html`<a class="button" href=${`/jobs/${offer.job_id}`}><${Icon} name="briefcase" />The job</a>`}`}>
     <div class="columns">
       <div class="stack" style=${{ "--gap": "var(--space-5)" }}>

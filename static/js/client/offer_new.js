@@ -44,19 +44,20 @@ export function OfferNew() {
   const { record: job, problem } = useRecord(jobs, job_id, (id) => server.job.get({ job_id: id }));
   const application = useApplication(job_id, contractor_id);
   const { record: before, problem: noBefore } = useRecord(offers, from, (offer_id) => server.bidding.get({ offer_id }));
-  const back = job ? { href: `/jobs/${job_id}`, label: job.title } : { href: "/jobs", label: "My jobs" };
   const meta = useMeta();
+  const back = job && application && meta ? { href: `/jobs/${job_id}`, label: job.title } : { href: "/jobs", label: "My jobs" };
+  const settled = job && application && meta && (!from || before || noBefore);
   const content = () => {
     if (problem) return html`<${Problem} problem=${problem} />`;
     if (!job_id || !contractor_id || application === null) {
       return html`<${Empty} icon="user" title="Choose who should get the offer">
         <p>Offers go to people who have applied to a job.</p><a class="button" href=${back.href}>${back.label}</a></${Empty}>`;
     }
-    if (!job || !application || !meta || (from && !before && !noBefore)) return html`<${Skeleton} lines=${8} />`;
+    if (!settled) return html`<${Skeleton} lines=${8} />`;
     if (job.status !== "open") return html`<${Empty} icon="lock" title="This job is not open any more" />`;
     return html`<${Composer} job=${job} application=${application} before=${before} meta=${meta} />`;
   };
-  return html`<${View} title=${application ? `Offer to ${application.contractor_name}` : "Make an offer"} back=${back}>${content()}</${View}>`;
+  return html`<${View} title=${settled ? `Offer to ${application.contractor_name}` : "Make an offer"} back=${back}>${content()}</${View}>`;
 }
 
 /** The contractor's application: undefined while it is read, null if there is none. @param {string | null} job_id @param {string | null} contractor_id */

@@ -17,7 +17,7 @@ import { useList, useRecord } from "../shared/use.js";
 import { statusOf, STATUSES } from "../shared/words.js";
 import { failureOf } from "./failures.js";
 import { stripeKey } from "./methods.js";
-import { capital, useOther } from "./names.js";
+import { capital, isNamed, useOther } from "./names.js";
 import { StripeForm } from "./stripe.js";
 import { chargebacks, offers, payments } from "./world.js";
 
@@ -77,10 +77,10 @@ function Chargebacks() {
 /** @param {{id: string}} props */
 export function PaymentView({ id }) {
   const { record: payment, problem } = useRecord(payments, id, (payment_id) => server.payment.get({ payment_id }));
-  const { record: offer } = useRecord(offers, payment?.offer_id, (offer_id) => server.bidding.get({ offer_id }));
+  const { record: offer, problem: noOffer } = useRecord(offers, payment?.offer_id, (offer_id) => server.bidding.get({ offer_id }));
   const other = useOther(payment);
   const back = { href: "/payments", label: "Payments" };
-  if (!payment) return html`<${View} title="Payment" back=${back}>${problem ? html`<${Problem} problem=${problem} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
+  if (!payment || !isNamed(payment) || !(offer || noOffer)) return html`<${View} title="Payment" back=${back}>${problem ? html`<${Problem} problem=${problem} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
   const customer = me.value?.role === "customer";
   const { currency, status } = payment;
   return html`<${View} title=${`Payment: ${payment.job_title}`} back=${back} actions=${html`

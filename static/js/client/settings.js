@@ -1,6 +1,6 @@
 // One's own account: profile, privacy, signing in, devices, one's data.
 
-import { signal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { confirm } from "../shared/dialog.js";
 import { Field, Submit, useForm } from "../shared/form.js";
@@ -117,11 +117,11 @@ export function Devices() {
   const all = sessions.value;
   return html`<${Frame} tab="/devices"><${Card} title="Where you are signed in">
     ${!all ? html`<${Skeleton} />` : html`<ul class="rows">${all.map(({ id, device, address, last_used_at, current }) => html`
-      <li class="line" key=${id}><${Icon} name="monitor" />
+      <li class="line tall" key=${id}><${Icon} name="monitor" />
         <span class="grow"><span class="strong">${device || "Unknown device"}</span><br /><span class="soft small">${address} · used <${Ago} at=${last_used_at} /></span></span>
-        ${current ? html`<span class="badge good"><${Icon} name="check" />This one</span>`
+        <span class="side">${current ? html`<span class="badge good"><${Icon} name="check" />This one</span>`
           : html`<button class="button small" type="button" onClick=${() => end(() => server.account.revoke({ session_id: id }))}>
-            Sign out<span class="visually-hidden"> ${device || "unknown device"}</span></button>`}
+            Sign out<span class="visually-hidden"> ${device || "unknown device"}</span></button>`}</span>
       </li>`)}</ul>
       ${all.length > 1 && html`<div><button class="button danger" type="button" onClick=${() => end(() => server.account.sessions_end_others())}>Sign out all others</button></div>`}`}
   </${Card}></${Frame}>`;
@@ -151,10 +151,12 @@ async function added(answer) {
 }
 
 export function Security() {
+  const settled = useSignal(passkeys.peek() !== null);
   useEffect(() => {
-    readFactors().catch(refuse);
+    readFactors().catch(refuse).finally(() => (settled.value = true));
   }, []);
   const user = me.value ?? {};
+  if (!settled.value) return html`<${Frame} tab="/security"><${Skeleton} lines=${8} /></${Frame}>`;
   return html`<${Frame} tab="/security">
     ${settingUp() && html`<p class="note wait"><${Icon} name="shield-alert" />Administrators sign in with a passkey, or with a code beside the
       password. Set one of them up here to go on.</p>`}
@@ -227,7 +229,7 @@ function Passkeys() {
   };
   const all = passkeys.value;
   return html`<${Card} title="Passkeys">
-    ${!all ? html`<${Skeleton} lines=${2} />` : !all.length ? html`<p class="soft">None yet. A passkey signs in without a password.</p>`
+    ${!all ? html`<${Skeleton} lines=${1} />` : !all.length ? html`<p class="soft">None yet. A passkey signs in without a password.</p>`
       : html`<ul class="rows">${all.map((passkey) => html`<li class="line" key=${passkey.id}><${Icon} name="fingerprint" />
         <span class="grow"><span class="strong">${passkey.name}</span><br /><span class="soft small">Added <${Ago} at=${passkey.created_at} />
           ${passkey.suspect_at && " · locked, as it may have been copied: remove it"}</span></span>

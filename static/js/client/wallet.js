@@ -50,14 +50,16 @@ export function Wallet() {
     else load();
     return server.on("reload", load);
   }, []);
+  const history = useList(transactions, { read: readHistory }, []);
   const own = currencies.value.map((currency) => wallets.of(currency).value).filter(Boolean);
+  const settled = own.length > 0 && (history.state.value === "ready" || history.problem.value);
   const content = () => {
     if (problem.value) return html`<${Problem} problem=${problem.value} again=${load} />`;
-    if (!own.length) return html`<${Skeleton} lines=${8} />`;
+    if (!settled) return html`<${Skeleton} lines=${8} />`;
     return html`<div class="columns">
       <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
         ${own.map((wallet) => html`<${Purse} key=${wallet.currency} wallet=${wallet} several=${own.length > 1} />`)}
-        <${History} />
+        <${History} list=${history} />
       </div>
       <aside class="stack"><${Payouts} /><${Withdrawals} /><${Statements} /></aside>
     </div>`;
@@ -224,26 +226,25 @@ const titleOf = ({ offer_id }) => (offer_id ? offers.of(offer_id).value?.job_tit
 /** The offers whose titles were asked for. */
 const asked = new Set();
 
-/** Read the offers whose titles the list shows, once. @param {Transaction[]} found */
-function useTitles(found) {
-  const missing = [...new Set(found.flatMap(({ offer_id }) => (offer_id && !offers.of(offer_id).value && !asked.has(offer_id) ? [offer_id] : [])))];
-  useEffect(() => {
-    for (const offer_id of missing) {
-      asked.add(offer_id);
-      server.bidding.get({ offer_id }).then((offer) => offers.put(offer), () => {});
-    }
-  }, [missing.join()]);
+/** A page of the history, with the offers whose titles it shows. @param {string | undefined} cursor */
+async function readHistory(cursor) {
+  const page = await server.wallet.history({ cursor, limit: 30 });
+  const missing = new Set(page.items.map(({ offer_id }) => offer_id).filter((id) => id && !offers.peek(id) && !asked.has(id)));
+  await Promise.all([...missing].map((offer_id) => {
+    asked.add(offer_id);
+    return server.bidding.get({ offer_id: /** @type {string} */ (offer_id) }).then((offer) => offers.put(offer), () => {});
+  }));
+  return page;
 }
 
-function History() {
-  const list = useList(transactions, { read: (cursor) => server.wallet.history({ cursor, limit: 30 }) }, []);
+/** @param {{list: import("../shared/records.js").RecordList}} props */
+function History({ list }) {
   const byJob = place.value.query.get("history") === "jobs";
   const version = currencies.value.map((currency) => wallets.of(currency).value?.version ?? 0).join();
   useEffect(() => {
     if (list.state.peek() === "ready") list.load(); // the balance has changed
   }, [version]);
   const found = list.ids.value.map((id) => transactions.of(id).value).filter(Boolean);
-  useTitles(found);
   return html`<section class="stack" aria-labelledby="history">
     <div class="row spread"><h2 id="history">History</h2>
       <nav class="segments" aria-label="History"><a href="/wallet" aria-current=${byJob ? undefined : "true"}>By time</a>

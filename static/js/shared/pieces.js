@@ -1,10 +1,11 @@
 // Small pieces that all views share.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
 import { ago, fullTime } from "./times.js";
 
+const LATEST_MS = 3_000;
 const TONES = 8; // avatar colours in pieces.css
 
 /** The same colour for the same person everywhere. @param {string} id */
@@ -62,7 +63,7 @@ export function View({ title, heading = title, back, actions, kind = "", childre
       <h1 ref=${element} tabindex="-1">${heading}</h1>
       ${actions && html`<div class="row">${actions}</div>`}
     </header>
-    ${children}
+    ${kind === "wide" ? html`<${Together}>${children}</${Together}>` : children}
   </div>`;
 }
 
@@ -75,4 +76,24 @@ export function Empty({ icon, title, children }) {
 export function Skeleton({ lines = 3 }) {
   return html`<div class="stack" aria-hidden="true">${Array.from({ length: lines }, (_, at) =>
     html`<div class="skeleton" style=${{ width: `${100 - 17 * (at % 3)}%`, height: "1.25rem" }} />`)}</div>`;
+}
+
+/** Parts that come one after the other: they are shown when all have come, so that none moves. @param {{children: any}} props */
+export function Together({ children }) {
+  const [shown, show] = useState(false);
+  const box = useRef(/** @type {HTMLDivElement | null} */ (null));
+  useEffect(() => {
+    const element = box.current;
+    if (shown || !element) return undefined;
+    const look = () => element.querySelector(".skeleton, [aria-busy=true]") || show(true);
+    const watch = new MutationObserver(look);
+    watch.observe(element, { childList: true, subtree: true, attributes: true });
+    const timer = setTimeout(show, LATEST_MS, true);
+    look();
+    return () => {
+      watch.disconnect();
+      clearTimeout(timer);
+    };
+  }, [shown]);
+  return html`${!shown && html`<${Skeleton} lines=${8} />`}<div class=${`together ${shown ? "" : "coming"}`} ref=${box}>${children}</div>`;
 }

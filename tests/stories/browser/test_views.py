@@ -1,0 +1,55 @@
+"""Every view with hostile texts: accessible, whole at every width, still as it loads, harmless."""
+
+import re
+
+import pytest
+
+from server.dev.stores import ROOT
+from tests.stories.browser.hostile_world import HostileWorld
+from tests.stories.browser.tabs import Tabs, in_the_browser
+from tests.stories.browser.view_checks import LEAVING, ViewChecks
+from tests.support.installations import Server
+from tests.support.market import Market
+
+pytestmark = [in_the_browser, pytest.mark.timeout(900)]
+
+PAGES = ROOT / "static" / "js"
+ROUTE = re.compile(r'^  "(/[^"]*)": (\w+)', re.MULTILINE)
+
+
+def routes(module: str, *, open: bool) -> list[str]:
+    """The addresses of a page's views."""
+    found = ROUTE.findall((PAGES / module).read_text())
+    return [
+        path for path, kind in found if (kind == "openView") is open and not LEAVING.search(path)
+    ]
+
+
+async def checked(checks: ViewChecks, addresses: list[str], least: float = 0.5) -> None:
+    """Check all views. At least such a part of them shows what others have written."""
+    for number, address in enumerate(addresses):
+        await checks.check(number, address)
+    print(*checks.wrong, sep="\n")  # what pytest shows of a long list is cut
+    assert checks.wrong == []
+    assert len(checks.with_text) > len(addresses) * least
+    assert checks.hosts == set()
+    assert checks.tab.errors == []
+
+
+async def test_views_of_nobody(tabs: Tabs, market: Market) -> None:
+    """Guard: entry.js, mailed.js, and the landing page."""
+    tab = await tabs.open()
+    checks = ViewChecks(tab)
+    await checks.watch()
+    await checked(checks, ["/", *routes("client/app.js", open=True)], least=-1)
+
+
+@pytest.mark.parametrize("role", ["customer", "contractor"])
+async def test_views_of_the_client(tabs: Tabs, market: Market, server: Server, role: str) -> None:
+    """Guard: the views of static/js/client; each has its `h1`, and texts are never markup."""
+    world = await HostileWorld(market, server).build()
+    tab = await tabs.open()
+    checks = ViewChecks(tab)
+    await checks.watch()
+    await tab.sign_in(getattr(world, role), "javascript:hit()")
+    await checked(checks, world.addresses(role, routes("client/app.js", open=False)))

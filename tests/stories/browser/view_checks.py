@@ -1,0 +1,135 @@
+"""What is asked of every view: that it is accessible, whole at every width, still, and harmless."""
+
+import re
+from typing import Any
+
+from playwright.async_api import expect
+
+from server.dev.stores import ROOT
+from tests.stories.browser.hostile_world import TAG, TEXT
+from tests.stories.browser.tabs import TIMEOUT_MS, Tab
+from tests.support.property_sizes import SEED
+
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+# Without `preload`, with which axe would write <style> elements, which the CSP forbids.
+RULES = """axe.run({resultTypes: ["violations"], preload: false}).then(({violations}) => violations
+    .filter(({impact}) => impact !== "minor")
+    .map(({id, nodes}) => `${id}: ${nodes[0].html.slice(0, 200)}`))"""
+WIDTHS = (320, 375, 768, 1280)
+SCHEMES: Any = ("light", "dark")
+MOST_SHIFT = 0.02
+LEAVING = re.compile(r"/return$|/onboarding/")  # these lead on to another view at once
+
+WATCH = """
+    window.hit = () => (window.attacked = true);
+    window.violations = [];
+    addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
+        violations.push(`${violatedDirective} ${blockedURI} ${sample}`));
+    window.shifts = [];
+    const named = ({ node, previousRect: { y: from }, currentRect: { y: to } }) =>
+        `${(node?.outerHTML ?? node?.data ?? "").slice(0, 90)} from ${from | 0} to ${to | 0}`;
+    new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput, sources } of list.getEntries())
+            if (!hadRecentInput) shifts.push({ value, what: sources.map(named) });
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+READY = """() => document.querySelector("main h1") && document.fonts.status === "loaded"
+    && !document.querySelector(".skeleton, main [aria-busy=true]")"""
+# Elements beyond the edges of the window, which no container of theirs scrolls or shortens.
+CUT = """() => {
+    const kept = (element) => {
+        for (let up = element; up && up !== document.body; up = up.parentElement) {
+            const { overflowX, position } = getComputedStyle(up);
+            const hidden = position === "absolute" && up.offsetWidth <= 1;
+            if (hidden || overflowX !== "visible") return true;
+        }
+        return false;
+    };
+    const beyond = [...document.body.querySelectorAll("*")].filter((element) => {
+        const { left, right, width, height } = element.getBoundingClientRect();
+        return width && height && (right > innerWidth + 1 || left < -1)
+            && element.checkVisibility() && !kept(element);
+    });
+    const wide = document.documentElement.scrollWidth - innerWidth;
+    return wide > 0 || beyond.length
+        ? [`${wide} px`, ...beyond.slice(-2).map(({ outerHTML }) => outerHTML.slice(0, 160))] : [];
+}"""
+FILL = """(text) => {
+    for (const field of document.querySelectorAll("main :is(input, textarea)")) {
+        const textual = field.matches("textarea, [type=text], [type=search], :not([type])");
+        if (!textual || field.readOnly || !field.checkVisibility()) continue;
+        const { set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value");
+        set.call(field, text);
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+        field.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+    return new Promise((done) => setTimeout(done, 60));
+}"""
+HARM = """() => [...(window.attacked ? ["a script has run"] : []), ...violations,
+    ...[...document.querySelectorAll("img[src=x], main svg[onload], a[href^='javascript:']")]
+        .map(({ outerHTML }) => outerHTML)]"""
+
+
+class ViewChecks:
+    """Opens views in a tab and collects what is wrong with them, by their addresses."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab = tab
+        self.page = tab.page
+        self.wrong: list[str] = []
+        self.with_text: list[str] = []
+        self.hosts: set[str] = set()
+
+    async def watch(self) -> None:
+        """Call it before the first view is opened."""
+        await self.page.context.add_init_script(WATCH)
+        self.page.context.on("request", self._asked)
+        self.page.on("dialog", lambda dialog: self.wrong.append(f"dialog: {dialog.message}"))
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.tab.origin, "data:", "blob:", "about:")):
+            self.hosts.add(request.url)
+
+    async def check(self, number: int, address: str) -> None:
+        """Check a view at all widths; it is loaded at one of them, with `SEED` at each."""
+        for width in WIDTHS if SEED else (WIDTHS[number % 4],):
+            await self._load(address, width, SCHEMES[number // 4 % 2])
+            self._note(address, width, "it shifts", await self._shift())
+        for scheme in SCHEMES if SEED else ():
+            await self.page.emulate_media(color_scheme=scheme)
+            for width in (375, 1280):
+                await self._resize(width)
+                self._note(address, width, scheme, await self._violations())
+        if not SEED:
+            self._note(address, width, "axe", await self._violations())
+        for width in WIDTHS:
+            await self._resize(width)
+            self._note(address, width, "it is cut", await self.page.evaluate(CUT))
+        text = await self.page.locator("main").first.inner_text()
+        if TAG in text:
+            self.with_text.append(address)
+        await self.page.evaluate(FILL, TEXT)
+        self._note(address, 0, "harm", await self.page.evaluate(HARM))
+
+    async def _load(self, address: str, width: int, scheme: Any) -> None:
+        await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        await self._resize(width)
+        await self.page.goto(self.tab.origin + address)
+        await self.page.wait_for_function(READY, timeout=2 * TIMEOUT_MS)
+        await expect(self.page.locator("main h1").first).to_be_visible()
+
+    async def _resize(self, width: int) -> None:
+        await self.page.set_viewport_size({"width": width, "height": 800})
+
+    async def _shift(self) -> list[Any]:
+        found = await self.page.evaluate("() => shifts")
+        return found if sum(each["value"] for each in found) > MOST_SHIFT else []
+
+    async def _violations(self) -> list[str]:
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE)  # not as a script of the page, which its CSP forbids
+        found: list[str] = await self.page.evaluate(RULES)
+        return found
+
+    def _note(self, address: str, width: int, what: str, found: list[Any]) -> None:
+        self.wrong.extend(f"!! {address} at {width}: {what}: {each}" for each in found)
