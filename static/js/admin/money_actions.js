@@ -52,13 +52,17 @@ export async function adjust({ id, name, payout_currencies }, currency) {
   const currencies = [...new Set([currency, ...payout_currencies, ...meta.money.currencies.map((/** @type {any} */ each) => each.code)])].filter((code) => code in Object.fromEntries(meta.money.currencies.map((/** @type {any} */ each) => [each.code, 1])));
   const Amounts = (/** @type {{form: any}} */ { form }) => {
     const chosen = useSignal(currencies[0]);
-    return html`<${Field} form=${form} name="way" label="What to do" as="select" required>
-        <option value="add">Add to the wallet of ${name}</option><option value="take">Take from the wallet of ${name}</option></${Field}>
+    const way = useSignal("add");
+    const amount = useSignal(0);
+    return html`<${Field} form=${form} name="way" label="What to do" as="select" required onInput=${(/** @type {any} */ { target }) => (way.value = target.value)}>
+        <option value="add">Add to the wallet</option><option value="take">Take from the wallet</option></${Field}>
       <${Field} form=${form} name="currency" label="Currency" as="select" required onInput=${(/** @type {any} */ { target }) => (chosen.value = target.value)}>
         ${currencies.map((code) => html`<option key=${code} value=${code}>${code}</option>`)}</${Field}>
-      <${MoneyField} form=${form} name="amount" label="Amount" currency=${chosen.value} required />
+      <${MoneyField} form=${form} name="amount" label="Amount" currency=${chosen.value} required
+        onInput=${(/** @type {any} */ { target }) => (amount.value = amountOrNull(target.value, chosen.value) ?? 0)} />
       <${Field} form=${form} name="account" label="On account of" as="select" required hint="Where the money comes from, or goes to.">
-        <option value="platform">The platform’s earnings</option><option value="losses">The platform’s losses</option></${Field}>`;
+        <option value="platform">The platform’s earnings</option><option value="losses">The platform’s losses</option></${Field}>
+      <${Sums} currency=${chosen.value} rows=${[]} total=${[way.value === "add" ? `From the platform to ${name}` : `From ${name} to the platform`, amount.value]} />`;
   };
   return step({
     title: `Correct the wallet of ${name}?`, yes: "Correct", danger: true, done: `The wallet of ${name} is corrected.`,

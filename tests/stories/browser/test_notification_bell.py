@@ -64,7 +64,7 @@ async def test_an_alert_reaches_administrators_wherever_they_are(tabs, market, s
     """Guard: the listener of `notification` in admin/main.js, and of `alert` in monitor.js."""
     tab = await tabs.open()
     await tab.sign_in(await market.admin(connect=False), "/admin")
-    await tab.sees("Nothing has happened since you opened this")
+    await tab.sees("Nothing has happened in the last seven days")
     await server.store.transact(lambda uow: alert(uow, "refund_failed", "pay_1", "Look at it."))
     await tab.sees("Look at it.")
     await tab.sees_notice("Alert: A refund failed.")
