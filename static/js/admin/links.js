@@ -49,7 +49,7 @@ function Name({ id, titled }) {
   const kind = KINDS[id.split("_")[0]];
   if (titled && line?.title) return line.title;
   if (line && kind && line.amount !== null && line.currency) return html`${kind} ${display(line.amount, line.currency)}`;
-  if (line?.title) return line.title;
+  if (line?.title) return id.startsWith("rep_") ? `Report of ${line.title}` : line.title;
   return kind ?? html`<code class="small">${id}</code>`;
 }
 

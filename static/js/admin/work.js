@@ -108,9 +108,9 @@ export async function readAssignments(subjects) {
 export function Assignee({ id, what }) {
   const { assignee_id = null, assignee_name = "" } = assignments.value[id] ?? {};
   const mine = assignee_id === me.value?.id;
-  const label = assignee_id ? (mine ? "You look after it" : assignee_name) : "Nobody yet";
+  const label = assignee_id ? (mine ? "You look after it" : assignee_name) : "Assign…";
   return html`<button type="button" class="button small quiet assignee" onClick=${() => assign(id, what).catch(refuse)}>
-    <${Icon} name=${assignee_id ? "user-check" : "user-plus"} /><span class="visually-hidden">Looked after by: </span>${label}</button>`;
+    <${Icon} name=${assignee_id ? "user-check" : "user-plus"} />${assignee_id && html`<span class="visually-hidden">Looked after by: </span>`}${label}</button>`;
 }
 
 /** @param {string} id @param {string} what */

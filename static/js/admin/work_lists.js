@@ -76,7 +76,7 @@ export const WORK_LISTS = {
     filters: [{ name: "lane", label: "Queue", choices: ["stripe", "push", "notice", "mail", "search", "export"] }],
     columns: [["Work", ({ kind, lane }) => words(kind || lane)], ["Queue", ({ lane }) => lane], ["About", id("subject")], ["Attempts", ({ attempts }) => attempts],
       ["Why", ({ last_error }) => html`<span class="small">${last_error ?? "its process ended each time"}</span>`], ["Queued", when],
-      ["Steps", (row, load) => html`<div class="steps">${button("Retry…", "rotate-ccw", () => retry(row), load)}${button("Discard…", "trash-2", () => discard(row), load, "danger")}${assignee("this dead letter")(row)}</div>`]],
+      ["Steps", (row, load) => html`<div class="steps">${button("Retry…", "rotate-ccw", () => retry(row), load)}${button("Discard…", "trash-2", () => discard(row), load)}${assignee("this dead letter")(row)}</div>`]],
   },
   "webhook-events": {
     title: "Stripe events",
@@ -123,9 +123,10 @@ export const WORK_LISTS = {
     read: (fields) => server.admin.approvals(fields),
     follow: (load) => [server.admin.on("approval.updated", load)],
     filters: [{ name: "status", label: "State", choices: ["pending", "executed", "declined", "expired"] }],
-    columns: [["Step", ({ operation }) => words(operation.replace("admin.", ""))], ["About", id("subject")], ["Amount", money], ["State", state("approval")],
-      ["Why", ({ fields, reason }) => html`<span class="small">${fields.reason ?? ""}${reason && html`<br />Declined: ${reason}`}</span>`], ["Asked by", id("requested_by")], ["Asked", when],
-      ["Until", ({ status, expires_at }) => status === "pending" && html`<${Countdown} until=${expires_at} />`], ["Decided by", (row) => row.decided_by && html`<${Id} id=${row.decided_by} />`],
+    columns: [["Step", ({ operation }) => words(operation.replace("admin.", ""))], ["About", id("subject")], ["Amount", money],
+      ["State", (row) => html`<${Badge} of=${statusOf("approval", row.status)} />${row.status === "pending" ? html`<br /><span class="small soft">for <${Countdown} until=${row.expires_at} /></span>`
+        : row.decided_by && html`<br /><span class="small">by <${Id} id=${row.decided_by} /></span>`}`],
+      ["Why", ({ fields, reason }) => html`<span class="small">${fields.reason ?? ""}${reason && html`<br />Declined: ${reason}`}</span>`], ["Asked", (row) => html`<${Id} id=${row.requested_by} /><br /><span class="small"><${Ago} at=${row.created_at} /></span>`],
       ["Steps", (row, load) => row.status === "pending" && (row.requested_by === me.value?.id ? html`<span class="small soft">another one has to approve</span>`
         : html`<div class="steps">${button("Approve…", "check", () => approve(row), load)}${button("Decline…", "x", () => decline(row), load)}</div>`)]],
   },
@@ -144,5 +145,5 @@ export const WORK_LISTS = {
 const written = (value) => html`<code class="small">${value === null ? "nothing" : typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`;
 
 function OwnerlessNote() {
-  return html`<p class="note"><${Icon} name="info" /><span>Looked for once an hour. Nothing moves by itself: each kind says what can be done. What is settled leaves this list.</span></p>`;
+  return html`<p class="note chain"><${Icon} name="info" /><span>Looked for once an hour. Nothing moves by itself: each kind says what can be done. What is settled leaves this list.</span></p>`;
 }
