@@ -18,9 +18,6 @@ const GROUPS = [
     section("/payments", "Payments", "credit-card", false), section("/holds", "Holds that expire", "hourglass"), section("/escrow", "Escrow", "lock"),
     section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and debts", "wallet"), section("/transfers", "Transfers", "arrow-right"),
     section("/withdrawals", "Withdrawals", "landmark"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
-    section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"),
-    section("/payments", "Payments", "credit-card", false), section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and escrow", "wallet"),
-    section("/transfers", "Transfers", "arrow-right"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
     section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"), section("/ownerless", "Without owner", "hand-coins"),
   ] },
   { title: "System", sections: [section("/webhook-events", "Stripe events", "webhook"), section("/dead-letters", "Dead letters", "inbox"), section("/audit", "Audit trail", "history")] },
@@ -28,7 +25,6 @@ const GROUPS = [
 
 /** @type {import("../shared/palette.js").Entry[]} */
 const MORE = [
-  { path: "/admin/differences?status=open", label: "Differences", icon: "scale", more: "Money" },
   { path: "/admin/users?role=admin", label: "Administrators", icon: "shield", more: "People" },
   { path: "/admin/settings", label: "Settings", icon: "settings" }, { path: "/admin/settings/security", label: "Security", icon: "key-round", more: "Settings" },
   { path: "/admin/settings/devices", label: "Devices", icon: "smartphone", more: "Settings" },
