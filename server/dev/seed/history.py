@@ -20,6 +20,7 @@ FEWEST_CONTRACTORS = 6
 GROWTH = 0.8  # below 1: more is posted towards the end
 LEAST_WITHDRAWN = 20  # whole units
 WEEK = 7 * 24
+ALERTS_WAIT = timedelta(hours=20)
 
 
 class History:
@@ -55,6 +56,7 @@ class History:
         for _ in range(3):
             await self.world.join(Role.CUSTOMER)
         self._post_jobs()
+        self.world.timeline.tell("tends", self._tends())
         self._at(self._moment(), self._adjusts)
         self._at(self._moment(), self._bans)
         self._at(self.world.timeline.end - timedelta(hours=40), self._freezes)
@@ -144,6 +146,17 @@ class History:
             await self.world.pause(20)
             seen = (await person.call("account.sync", since=seen, limit=1))["head"]
             await person.call("account.seen", seq=seen)
+
+    async def _tends(self) -> None:
+        """Administrators look after alerts within a day. Raises Over."""
+        while True:
+            await self.world.pause(12)
+            admin = self.luck.choice(self.world.admins)
+            listed = await admin.call("admin.alerts", open=True, limit=100)
+            for alert in listed["items"]:
+                if self.world.now - datetime.fromisoformat(alert["created_at"]) > ALERTS_WAIT:
+                    reason = self.luck.choice(TEXTS.closed)
+                    await admin.call("admin.alert_close", alert_id=alert["id"], reason=reason)
 
     async def _adjusts(self) -> None:
         contractor = self.luck.choice(self.world.contractors)

@@ -255,7 +255,7 @@ class JobStory(Deal):
             await self.say(self.contractor, TEXTS.shows, "after")
             shown = await self.say(self.customer, TEXTS.looks)
             await self.react(self.contractor, shown, "❤")
-            await self.say(self.contractor, TEXTS.answers)
+            await self.say(self.contractor, TEXTS.welcome)
 
     async def _approve(self, number: int) -> None:
         await self.world.pause(min(90, self.plan.hours) * self.customer.pace)

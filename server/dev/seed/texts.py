@@ -59,6 +59,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complaints: dict[str, str]
     defences: Lines
     decisions: Lines
+    closed: Lines  # alerts
     headlines: Lines
     bios: Lines
 
