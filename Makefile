@@ -20,7 +20,7 @@ VENDOR := static/vendor/.ready
 ASYNCAPI := tests/handlers/documents/asyncapi
 TYPES := tests/clients/javascript/types
 
-.PHONY: run test test-quick test-deep check bench soak lock clean
+.PHONY: run test test-quick test-deep check bench soak screenshots lock clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
@@ -52,6 +52,10 @@ bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 soak: .venv/.test-ready node_modules/.ready
 	$(BIN)/python -m tests.soak --seconds 300 --clients 200
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 2 -m property $(ARGS)
+
+# The pictures of README, of a history that is made for them.
+screenshots: .venv/.test-ready $(VENDOR)
+	$(BIN)/python -m tests.screenshots
 
 # After a change of dependencies in pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
 UPGRADE ?=
