@@ -104,7 +104,7 @@ const capital = (/** @type {string} */ text) => text[0].toUpperCase() + text.sli
 /** @param {Alert} alert */
 async function close(alert) {
   await step({
-    title: "Close this alert?", yes: "Close", done: "The alert is closed.", reason: "What was done about it",
+    title: "Close this alert?", yes: "Close it", done: "The alert is closed.", reason: "What was done about it",
     what: html`<p>${alert.message}</p><p>It leaves the open alerts of all administrators. It changes nothing else: if the problem occurs again, there is a new one.</p>`,
     run: ({ reason }) => server.admin.alert_close({ alert_id: alert.id, reason }),
   });
