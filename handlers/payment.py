@@ -4,7 +4,7 @@ from domain.deals.payment import PAYMENT_UPDATED
 from domain.disputes import chargeback, chargebacks, dispute
 from domain.disputes import operations as disputes
 from domain.payments import operations as payments
-from domain.payments import payment_methods
+from domain.payments import payment_methods, receipts
 from handlers.expose import Namespace
 
 payment = Namespace("/payment")
@@ -26,6 +26,7 @@ payment.expose(disputes.dispute_propose, http="POST /api/payment/disputes/{dispu
 payment.expose(disputes.dispute_agree, http="POST /api/payment/disputes/{dispute_id}/agree")
 payment.expose(disputes.dispute_escalate, http="POST /api/payment/disputes/{dispute_id}/escalate")
 payment.expose(payments.get, http="GET /api/payment/{payment_id}")
+payment.expose(receipts.receipt, http="GET /api/payment/{payment_id}/receipt")
 payment.expose(payments.confirm, http="POST /api/payment/{payment_id}/confirm")
 
 payment.pushes = (PAYMENT_UPDATED, dispute.UPDATED, chargeback.UPDATED)

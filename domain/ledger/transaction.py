@@ -27,6 +27,7 @@ class Transaction(Record, frozen=True):
     INDEXES = (
         Index((("fact", 1),), unique=True),
         Index((("users", 1), ("_id", -1))),
+        Index((("users", 1), ("offer_id", 1), ("_id", -1))),
         Index((("accounts", 1), ("created_at", 1))),
         Index((("accounts", 1), ("_id", -1))),
         Index((("users", 1), ("created_at", 1), ("_id", 1))),

@@ -6,14 +6,14 @@ import msgspec
 
 from domain import ledger
 from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.documents import given
 from domain.kernel.fields import Currency, about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import WalletBalances
 from domain.ledger.transaction import Transaction
-from domain.operations.command import NoFields, Style
+from domain.operations.command import Command, Cursor, Id, NoFields, PageSize, Style
 from domain.operations.operation import operation
-from domain.wallet.withdrawals import History
 
 
 class WalletSummary(msgspec.Struct, frozen=True):
@@ -55,8 +55,15 @@ async def balance(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> WalletSummary
     )
 
 
+class History(Command, frozen=True):
+    offer_id: Annotated[Id | None, about("Only movements of this offer.")] = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
 @operation("wallet.history", roles=EVERYONE, style=Style.READ)
 async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page[Transaction]:
     """The transactions of the actor's wallet, newest first; for an admin the platform's."""
     where = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
+    where |= given(offer_id=cmd.offer_id)
     return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -24,7 +24,7 @@ from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import payout_failure
-from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
+from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
@@ -159,6 +159,16 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
 async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page[Withdrawal]:
     """The actor's withdrawals, newest first."""
     return await uow.page(Withdrawal, {"user_id": actor.id}, cursor=cmd.cursor, limit=cmd.limit)
+
+
+class ById(Command, frozen=True):
+    withdrawal_id: Annotated[Id, about("The id of the withdrawal.")]
+
+
+@operation("wallet.withdrawal", roles={Role.CONTRACTOR}, style=Style.READ, errors=(NotFound,))
+async def withdrawal(cmd: ById, actor: Actor, uow: UnitOfWork) -> Withdrawal:
+    """One of the actor's withdrawals. Raises NotFound."""
+    return await uow.get(Withdrawal, cmd.withdrawal_id, user_id=actor.id)
 
 
 class SendPayout(Task, frozen=True, tag="send_payout"):

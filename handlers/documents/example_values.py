@@ -133,6 +133,7 @@ VALUES: dict[str, Any] = {
     "user_ids": [CUSTOMER],
     "version": 1,
     "viewers": 3,
+    "withdrawal_id": "wdr_665f31510427e9bacbf56771",
 }
 
 # Where a name means something else: by the schema, or by the command with `Fields`.
@@ -290,6 +291,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "max_connections_per_user": 20,
         "max_rooms_per_connection": 500,
     },
+    "Receipt": {"number": "665F206F406C9DCEDF8BACB5", "paid_amount": 100_000, "refunds": []},
     "ReceivedEvent": {"received": True, "fresh": True},
     "Reconciliation": {"id": "rec_665f2c0cbfd2f46576a0121c", "compared": {"charge": 310}},
     "Refund": {"id": "rfd_665f2d1dc0e3a57687b1232d"},

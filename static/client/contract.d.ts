@@ -2400,6 +2400,26 @@ export interface JobStartFields {
 /** `open`: contractors may apply. `assigned`: an offer is accepted, work has not begun. */
 export type JobStatus = "assigned" | "cancelled" | "completed" | "in_progress" | "open";
 
+/** What one job moved in and out of the caller's money. */
+export interface JobTotals {
+  /** The id of the offer. */
+  offer_id: string;
+  /** The id of the job. */
+  job_id: string;
+  /** The title of the job. */
+  job_title: string;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** What came in, in minor units. */
+  in_amount: number;
+  /** What went out, in minor units. */
+  out_amount: number;
+  /** How many movements there were. */
+  count: number;
+  /** When the last of them was. */
+  last_at: string;
+}
+
 export interface JobUnwatchFields {
   /** The id of the job. */
   job_id: string;
@@ -2438,6 +2458,12 @@ export interface JobViewers {
 export interface JobWatchFields {
   /** The id of the job. */
   job_id: string;
+}
+
+/** The jobs whose money moved last. */
+export interface JobsTotals {
+  /** Up to 200 jobs, the last that moved first. */
+  items: JobTotals[];
 }
 
 /** The transactions of one kind; `moved_amount` moved between the owner's accounts. */
@@ -3149,6 +3175,11 @@ export interface PaymentPage {
   next_cursor: string | null;
 }
 
+export interface PaymentReceiptFields {
+  /** The id of the payment. */
+  payment_id: string;
+}
+
 /** An operation without fields. */
 export type PaymentSetupFields = Record<string, never>;
 
@@ -3394,6 +3425,46 @@ export interface ReadReceipt {
   user_id: string;
   /** The number of the last message that they have read. */
   seq: number;
+}
+
+/** What was paid for a job, what of it went back, and who has the rest. */
+export interface Receipt {
+  /** Its number, the same for both sides. */
+  number: string;
+  /** The id of the payment. */
+  payment_id: string;
+  /** The id of the offer. */
+  offer_id: string;
+  /** The id of the job. */
+  job_id: string;
+  /** The title of the job. */
+  job_title: string;
+  /** The customer's name today. */
+  customer_name: string;
+  /** The contractor's name today. */
+  contractor_name: string;
+  /** The state of the payment. */
+  status: PaymentStatus;
+  /** When it was taken; null if that is not known. */
+  paid_at: string | null;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** What was taken from the customer, in minor units. */
+  paid_amount: number;
+  /** What went back to the customer, in minor units. */
+  refunded_amount: number;
+  /** What was lost in chargebacks, in minor units. */
+  charged_back_amount: number;
+  /** The contractor's part so far, in minor units. */
+  contractor_amount: number;
+  /** The platform's fees so far, in minor units. */
+  platform_amount: number;
+  /** What is kept for work that is not approved yet, in minor units. */
+  escrow_amount: number;
+  /** The parts of the work. */
+  milestones: Milestone[];
+  /** All refunds, oldest first. */
+  refunds: Refund[];
 }
 
 /** The report of a run: the number of lines compared by type, and the first differences. */
@@ -4619,7 +4690,12 @@ export interface WalletBalances {
   version: number;
 }
 
+/** An operation without fields. */
+export type WalletByJobFields = Record<string, never>;
+
 export interface WalletHistoryFields {
+  /** Only movements of this offer. */
+  offer_id?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */
@@ -4664,6 +4740,11 @@ export interface WalletWithdrawFields {
   amount: number;
   /** A code of three letters; by default the main currency. */
   currency?: string | null;
+}
+
+export interface WalletWithdrawalFields {
+  /** The id of the withdrawal. */
+  withdrawal_id: string;
 }
 
 export interface WalletWithdrawalsFields {
@@ -5590,6 +5671,12 @@ export interface PaymentCommands {
    */
   get(fields: PaymentGetFields, options?: CallOptions): Promise<Payment>;
   /**
+   * The receipt of a payment that was taken
+   *
+   * For contractor, customer. Refusals of its own: forbidden, not_found.
+   */
+  receipt(fields: PaymentReceiptFields, options?: CallOptions): Promise<Receipt>;
+  /**
    * Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
@@ -5630,6 +5717,12 @@ export interface WalletCommands {
    */
   history(fields?: WalletHistoryFields, options?: CallOptions): Promise<TransactionPage>;
   /**
+   * What each job moved in and out of the caller's money, the last that moved first
+   *
+   * For contractor, customer. Refusals of its own: forbidden.
+   */
+  by_job(fields?: WalletByJobFields, options?: CallOptions): Promise<JobsTotals>;
+  /**
    * What the money waits for that is pending, held, or on its way to the bank
    *
    * For contractor. Refusals of its own: forbidden, not_found.
@@ -5654,6 +5747,12 @@ export interface WalletCommands {
    * For contractor. Refusals of its own: forbidden.
    */
   withdrawals(fields?: WalletWithdrawalsFields, options?: CallOptions): Promise<WithdrawalPage>;
+  /**
+   * One of the actor's withdrawals
+   *
+   * For contractor. Refusals of its own: forbidden, not_found.
+   */
+  withdrawal(fields: WalletWithdrawalFields, options?: CallOptions): Promise<Withdrawal>;
   /**
    * The columns: at, kind, job, offer_id, withdrawal_id, currency, amount, moved, balance,
    * amount_minor, moved_minor, balance_minor.

@@ -102,6 +102,7 @@ CONTRACT = {
     "/payment": [
         ("list", "GET /api/payment", USER),
         ("get", "GET /api/payment/{payment_id}", USER),
+        ("receipt", "GET /api/payment/{payment_id}/receipt", SIDES),
         ("confirm", "POST /api/payment/{payment_id}/confirm", USER),
         ("setup", "POST /api/payment/setup", "customer"),
         ("methods", "GET /api/payment/methods", "customer"),
@@ -125,6 +126,8 @@ CONTRACT = {
         ("withdraw", "POST /api/wallet/withdrawals", "contractor"),
         ("withdrawals", "GET /api/wallet/withdrawals", "contractor"),
         ("waiting", "GET /api/wallet/waiting", "contractor"),
+        ("by_job", "GET /api/wallet/jobs", SIDES),
+        ("withdrawal", "GET /api/wallet/withdrawals/{withdrawal_id}", "contractor"),
     ],
     "/files": [
         (None, "POST /api/files", USER),

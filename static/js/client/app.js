@@ -15,6 +15,7 @@ const settings = () => import("./settings.js");
 const paying = () => import("./payments.js");
 const disputing = () => import("./disputes.js");
 const wallet = () => import("./wallet.js");
+const receipts = () => import("./receipt.js");
 const mailed = () => import("./mailed.js");
 const posting = () => import("./jobs_form.js");
 const chat = view(() => import("./chat.js"), "Chat");
@@ -35,7 +36,9 @@ const ROUTES = {
   "/payments/methods": view(() => import("./payment_methods.js"), "PaymentMethods"),
   "/payments/:id": view(paying, "PaymentView"),
   "/payments/:id/return": view(paying, "PaymentReturn"),
+  "/payments/:id/receipt": view(receipts, "PaymentReceipt"),
   "/wallet": view(wallet, "Wallet"),
+  "/wallet/withdrawals/:id": view(receipts, "WithdrawalReceipt"),
   "/wallet/onboarding/:how": view(wallet, "Onboarding"),
   "/disputes": view(disputing, "Disputes"),
   "/disputes/:id": view(disputing, "DisputeView"),

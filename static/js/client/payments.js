@@ -84,6 +84,7 @@ export function PaymentView({ id }) {
   const customer = me.value?.role === "customer";
   const { currency, status } = payment;
   return html`<${View} title=${`Payment: ${payment.job_title}`} back=${back} actions=${html`
+      ${payment.captured_amount > 0 && html`<a class="button" href=${`/payments/${id}/receipt`}><${Icon} name="receipt" />Receipt</a>`}
       <a class="button" href=${`/offers/${payment.offer_id}`}><${Icon} name="handshake" />The offer</a>`}>
     <div class="columns">
       <div class="stack">

@@ -16,10 +16,10 @@ import { me, putMe, server, write } from "../shared/server.js";
 import { withStepUp } from "../shared/steps.js";
 import { refuse, say } from "../shared/toasts.js";
 import { Records } from "../shared/records.js";
-import { useList } from "../shared/use.js";
+import { useList, useReady } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { failureOf } from "./failures.js";
-import { WaitingFor, Wanted, useWaiting } from "./wallet_waiting.js";
+import { WaitingFor, Wanted, useWaiting, waitingKnown } from "./wallet_waiting.js";
 import { mainCurrency, offers, putWallet, wallets, withdrawals } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Transaction} Transaction */
@@ -50,16 +50,17 @@ export function Wallet() {
     else load();
     return server.on("reload", load);
   }, []);
-  const history = useList(transactions, { read: readHistory }, []);
+  const offer_id = place.value.query.get("offer");
+  const history = useReady(useList(transactions, { read: (cursor) => readHistory(cursor, offer_id) }, [offer_id]));
   const own = currencies.value.map((currency) => wallets.of(currency).value).filter(Boolean);
-  const settled = own.length > 0 && (history.state.value === "ready" || history.problem.value);
+  const settled = own.length > 0 && waitingKnown() && (history.state.value === "ready" || history.problem.value);
   const content = () => {
     if (problem.value) return html`<${Problem} problem=${problem.value} again=${load} />`;
     if (!settled) return html`<${Skeleton} lines=${8} />`;
     return html`<div class="columns">
       <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
         ${own.map((wallet) => html`<${Purse} key=${wallet.currency} wallet=${wallet} several=${own.length > 1} />`)}
-        <${History} list=${history} />
+        <${History} list=${history} offer_id=${offer_id} />
       </div>
       <aside class="stack"><${Payouts} /><${Withdrawals} /><${Statements} /></aside>
     </div>`;
@@ -193,9 +194,9 @@ function Withdrawals() {
   const list = useList(withdrawals, { read: (cursor) => server.wallet.withdrawals({ cursor, limit: 10 }), fits: () => true }, []);
   if (list.state.value === "ready" && !list.ids.value.length) return null;
   return html`<section class="card flush" aria-labelledby="withdrawals"><h2 id="withdrawals" class="in-card">Withdrawals</h2>
-    <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<div class="line tall wraps">
+    <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<a class="line tall wraps" href=${`/wallet/withdrawals/${each.id}`}>
       <span class="grow"><span class="amount">${display(each.amount, each.currency)}</span><br /><span class="soft small"><${Ago} at=${each.created_at} />
-        ${each.failure && `: ${failureOf(each.failure)}`}</span></span><${Badge} of=${statusOf("withdrawal", each.status)} /></div>`} /></div></section>`;
+        ${each.failure && `: ${failureOf(each.failure)}`}</span></span><${Badge} of=${statusOf("withdrawal", each.status)} /></a>`} /></div></section>`;
 }
 
 // -- how it came about -------------------------------------------------------------------------
@@ -226,9 +227,14 @@ const titleOf = ({ offer_id }) => (offer_id ? offers.of(offer_id).value?.job_tit
 /** The offers whose titles were asked for. */
 const asked = new Set();
 
-/** A page of the history, with the offers whose titles it shows. @param {string | undefined} cursor */
-async function readHistory(cursor) {
-  const page = await server.wallet.history({ cursor, limit: 30 });
+/**
+ * A page of the history, of one offer if it is given, with the offers whose titles it shows.
+ *
+ * @param {string | undefined} cursor
+ * @param {string | null} only
+ */
+async function readHistory(cursor, only) {
+  const page = await server.wallet.history({ cursor, limit: 30, ...(only && { offer_id: only }) });
   const missing = new Set(page.items.map(({ offer_id }) => offer_id).filter((id) => id && !offers.peek(id) && !asked.has(id)));
   await Promise.all([...missing].map((offer_id) => {
     asked.add(offer_id);
@@ -237,19 +243,21 @@ async function readHistory(cursor) {
   return page;
 }
 
-/** @param {{list: import("../shared/records.js").RecordList}} props */
-function History({ list }) {
+/** @param {{list: import("../shared/records.js").RecordList, offer_id: string | null}} props */
+function History({ list, offer_id }) {
   const byJob = place.value.query.get("history") === "jobs";
   const version = currencies.value.map((currency) => wallets.of(currency).value?.version ?? 0).join();
   useEffect(() => {
     if (list.state.peek() === "ready") list.load(); // the balance has changed
   }, [version]);
-  const found = list.ids.value.map((id) => transactions.of(id).value).filter(Boolean);
   return html`<section class="stack" aria-labelledby="history">
     <div class="row spread"><h2 id="history">History</h2>
       <nav class="segments" aria-label="History"><a href="/wallet" aria-current=${byJob ? undefined : "true"}>By time</a>
         <a href="/wallet?history=jobs" aria-current=${byJob ? "true" : undefined}>By job</a></nav></div>
-    ${byJob && list.state.value === "ready" ? html`<${ByJob} found=${found} list=${list} />`
+    ${offer_id && html`<div class="row tight"><a class="chip" href="/wallet?history=jobs"><${Icon} name="briefcase" />
+      <span>${offers.of(offer_id).value?.job_title ?? "One job"}</span><${Icon} name="x" /><span class="visually-hidden">Show all</span></a>
+      <a class="button small" href=${`/offers/${offer_id}`}>The offer</a></div>`}
+    ${byJob ? html`<${ByJob} version=${version} />`
       : html`<${Listing} list=${list} label="History" row=${(/** @type {Transaction} */ each) => html`<${TransactionLine} transaction=${each} />`}
         empty=${html`<${Empty} icon="wallet" title="Nothing has moved yet"><p>When work is approved, your part arrives here.</p></${Empty}>`} />`}
   </section>`;
@@ -266,22 +274,26 @@ function TransactionLine({ transaction }) {
   return offer_id ? html`<a class="line tall" href=${`/offers/${offer_id}`}>${content}</a>` : html`<div class="line tall">${content}</div>`;
 }
 
-/** @param {{found: Transaction[], list: import("../shared/records.js").RecordList}} props */
-function ByJob({ found, list }) {
-  /** @type {Map<string, {offer_id: string, currency: string, sum: number, title: string}>} */
-  const sums = new Map();
-  for (const each of found) {
-    const { sum } = effectOf(each);
-    if (!each.offer_id) continue;
-    const known = sums.get(each.offer_id) ?? { offer_id: each.offer_id, currency: each.currency, sum: 0, title: titleOf(each) ?? "A job" };
-    sums.set(each.offer_id, { ...known, sum: known.sum + sum });
-  }
-  return html`${sums.size ? html`<ul class="rows card flush" aria-label="History by job">${[...sums.values()].map(({ offer_id, currency, sum, title }) => html`<li key=${offer_id}>
-      <a class="line tall" href=${`/offers/${offer_id}`}><span class="grow strong">${title}</span>
-        <span class=${`amount ${sum > 0 ? "plus" : ""}`}>${sum > 0 ? "+" : ""}${display(sum, currency)}</span></a></li>`)}</ul>`
-    : html`<${Empty} icon="wallet" title="Nothing has moved yet" />`}
-    ${list.more.value && html`<p class="row more"><span class="soft small">Of the newest ${found.length} movements.</span>
-      <button class="button" type="button" onClick=${() => list.loadMore()}>Show more</button></p>`}`;
+/** What each job moved, read again when the balance has changed. @param {{version: string}} props */
+function ByJob({ version }) {
+  const all = useSignal(/** @type {import("../../client/jobsphere.js").JobTotals[] | null} */ (null));
+  const problem = useSignal(/** @type {any} */ (null));
+  const read = () => server.wallet.by_job({}).then(({ items }) => {
+    all.value = items;
+    problem.value = null;
+  }, (refused) => (problem.value = refused));
+  useEffect(() => {
+    read();
+  }, [version]);
+  if (problem.value) return html`<${Problem} problem=${problem.value} again=${read} />`;
+  if (!all.value) return html`<${Skeleton} lines=${4} />`;
+  if (!all.value.length) return html`<${Empty} icon="wallet" title="Nothing has moved yet" />`;
+  return html`<ul class="rows card flush" aria-label="History by job">${all.value.map(({ offer_id, job_title, currency, in_amount, out_amount, count, last_at }) => {
+    const sum = in_amount - out_amount;
+    return html`<li key=${`${offer_id}.${currency}`}><a class="line tall" href=${`/wallet?offer=${offer_id}`}>
+      <span class="grow"><span class="strong">${job_title}</span><br /><span class="soft small"><${Ago} at=${last_at} /> · ${count} ${count === 1 ? "movement" : "movements"}</span></span>
+      <span class=${`amount ${sum > 0 ? "plus" : ""}`}>${sum > 0 ? "+" : ""}${display(sum, currency)}</span></a></li>`;
+  })}</ul>`;
 }
 
 // -- statements --------------------------------------------------------------------------------

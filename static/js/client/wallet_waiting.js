@@ -17,6 +17,9 @@ const all = signal(null);
 
 server.on("end", () => (all.value = null));
 
+/** Whether it was read. */
+export const waitingKnown = () => all.value !== null;
+
 async function read() {
   try {
     all.value = (await server.wallet.waiting({})).items;

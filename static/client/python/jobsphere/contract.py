@@ -2586,6 +2586,27 @@ JobStatus: TypeAlias = Literal[
 ]
 
 
+class JobTotals(TypedDict):
+    """What one job moved in and out of the caller's money."""
+
+    # The id of the offer.
+    offer_id: str
+    # The id of the job.
+    job_id: str
+    # The title of the job.
+    job_title: str
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # What came in, in minor units.
+    in_amount: int
+    # What went out, in minor units.
+    out_amount: int
+    # How many movements there were.
+    count: int
+    # When the last of them was.
+    last_at: str
+
+
 class JobUnwatchFields(TypedDict):
     # The id of the job.
     job_id: str
@@ -2626,6 +2647,13 @@ class JobViewers(TypedDict):
 class JobWatchFields(TypedDict):
     # The id of the job.
     job_id: str
+
+
+class JobsTotals(TypedDict):
+    """The jobs whose money moved last."""
+
+    # Up to 200 jobs, the last that moved first.
+    items: list[JobTotals]
 
 
 class KindTotals(TypedDict):
@@ -3406,6 +3434,11 @@ class PaymentPage(TypedDict):
     next_cursor: str | None
 
 
+class PaymentReceiptFields(TypedDict):
+    # The id of the payment.
+    payment_id: str
+
+
 class PaymentSheet(TypedDict):
     """What the customer's client needs to pay: the secret for Stripe.js, or a URL to open."""
 
@@ -3682,6 +3715,47 @@ class ReadReceipt(TypedDict):
     user_id: str
     # The number of the last message that they have read.
     seq: int
+
+
+class Receipt(TypedDict):
+    """What was paid for a job, what of it went back, and who has the rest."""
+
+    # Its number, the same for both sides.
+    number: str
+    # The id of the payment.
+    payment_id: str
+    # The id of the offer.
+    offer_id: str
+    # The id of the job.
+    job_id: str
+    # The title of the job.
+    job_title: str
+    # The customer's name today.
+    customer_name: str
+    # The contractor's name today.
+    contractor_name: str
+    # The state of the payment.
+    status: PaymentStatus
+    # When it was taken; null if that is not known.
+    paid_at: str | None
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # What was taken from the customer, in minor units.
+    paid_amount: int
+    # What went back to the customer, in minor units.
+    refunded_amount: int
+    # What was lost in chargebacks, in minor units.
+    charged_back_amount: int
+    # The contractor's part so far, in minor units.
+    contractor_amount: int
+    # The platform's fees so far, in minor units.
+    platform_amount: int
+    # What is kept for work that is not approved yet, in minor units.
+    escrow_amount: int
+    # The parts of the work.
+    milestones: list[Milestone]
+    # All refunds, oldest first.
+    refunds: list[Refund]
 
 
 class Reconciliation(TypedDict):
@@ -5088,6 +5162,8 @@ class WalletBalances(TypedDict):
 
 
 class WalletHistoryFields(TypedDict):
+    # Only movements of this offer.
+    offer_id: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
@@ -5131,6 +5207,11 @@ class WalletWithdrawFields(TypedDict):
     amount: int
     # A code of three letters; by default the main currency.
     currency: NotRequired[str | None]
+
+
+class WalletWithdrawalFields(TypedDict):
+    # The id of the withdrawal.
+    withdrawal_id: str
 
 
 class WalletWithdrawalsFields(TypedDict):
@@ -6503,6 +6584,16 @@ class PaymentCommands(Namespace):
         )
         return answer
 
+    async def receipt(self, **fields: Unpack[PaymentReceiptFields]) -> Receipt:
+        """The receipt of a payment that was taken
+
+        For contractor, customer. Refusals: not_found.
+        """
+        answer: Receipt = await self._command(
+            "receipt", "GET /api/payment/{payment_id}/receipt", fields, "safe"
+        )
+        return answer
+
     async def confirm(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentConfirmFields]
     ) -> PaymentSheet:
@@ -6556,6 +6647,14 @@ class WalletCommands(Namespace):
         )
         return answer
 
+    async def by_job(self) -> JobsTotals:
+        """What each job moved in and out of the caller's money, the last that moved first
+
+        For contractor, customer.
+        """
+        answer: JobsTotals = await self._command("by_job", "GET /api/wallet/jobs", {}, "safe")
+        return answer
+
     async def waiting(self) -> AllWaitingMoney:
         """What the money waits for that is pending, held, or on its way to the bank
 
@@ -6596,6 +6695,16 @@ class WalletCommands(Namespace):
         """
         answer: WithdrawalPage = await self._command(
             "withdrawals", "GET /api/wallet/withdrawals", fields, "safe"
+        )
+        return answer
+
+    async def withdrawal(self, **fields: Unpack[WalletWithdrawalFields]) -> Withdrawal:
+        """One of the actor's withdrawals
+
+        For contractor. Refusals: not_found.
+        """
+        answer: Withdrawal = await self._command(
+            "withdrawal", "GET /api/wallet/withdrawals/{withdrawal_id}", fields, "safe"
         )
         return answer
 
