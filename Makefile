@@ -20,7 +20,7 @@ VENDOR := static/vendor/.ready
 ASYNCAPI := tests/handlers/documents/asyncapi
 TYPES := tests/clients/javascript/types
 
-.PHONY: run test test-quick test-deep check bench soak screenshots lock clean
+.PHONY: run test test-quick test-deep check views bench soak screenshots lock clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
@@ -42,6 +42,11 @@ check: .venv/.test-ready node_modules/.dev-ready $(VENDOR) $(TYPES)/node_modules
 	node_modules/.bin/biome lint --error-on-warnings
 	node_modules/.bin/tsc -p static/jsconfig.json
 	$(PYTEST) -n 4 $(ARGS)
+
+# Every view at every width, in light and dark; `make test` has each at one width.
+views: .venv/.test-ready node_modules/.dev-ready $(VENDOR)
+	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 2 tests/stories/browser/test_views.py \
+		tests/stories/browser/test_admin_views.py $(ARGS)
 
 bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 	$(BIN)/python -m pytest -q --timeout 900 -o faulthandler_timeout=1800 tests/bench/bench_*.py

@@ -45,8 +45,8 @@ export function OfferNew() {
   const application = useApplication(job_id, contractor_id);
   const { record: before, problem: noBefore } = useRecord(offers, from, (offer_id) => server.bidding.get({ offer_id }));
   const meta = useMeta();
-  const back = job && application && meta ? { href: `/jobs/${job_id}`, label: job.title } : { href: "/jobs", label: "My jobs" };
   const settled = job && application && meta && (!from || before || noBefore);
+  const back = settled ? { href: `/jobs/${job_id}`, label: job.title } : { href: "/jobs", label: "My jobs" };
   const content = () => {
     if (problem) return html`<${Problem} problem=${problem} />`;
     if (!job_id || !contractor_id || application === null) {

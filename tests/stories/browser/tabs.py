@@ -17,6 +17,7 @@ DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
 TOUCH = {"viewport": PHONE, "is_mobile": True, "has_touch": True}
 TIMEOUT_MS = 10_000
+expect.set_options(timeout=TIMEOUT_MS)
 # The event loop of the browser, which the tests share.
 in_the_browser = pytest.mark.asyncio(loop_scope="session")
 # Calls a function with a module of the page, whose address has a version in it.

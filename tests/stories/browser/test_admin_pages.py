@@ -72,7 +72,8 @@ async def test_an_admin_finds_and_bans_a_user(tabs, market):
 async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, completed_work):
     """Guard: the columns of admin/money_lists.js and `Payment` of admin/payment.js; `typing` in
     admin/list.js: the stats that are pushed each second must not take what one types.
-    Guard: `statement_csv` in wallet.js: a URL without the token would be refused."""
+    Guard: `statement_csv` in wallet.js and `commissions_csv` in commissions.js: a URL without
+    the token would be refused."""
     tab = await tabs.open()
     await tab.sign_in(await market.admin(connect=False), "/admin")
     await tab.go("Payments")
@@ -103,6 +104,13 @@ async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, compl
     await expect(record).to_have_count(1)
     await expect(record).to_contain_text("stripe → escrow of Paint the fence")
     await tab.screenshot("transactions")
+    assert await fits(tab)
+    await tab.go("Commissions")
+    await expect(tab.page.locator("tbody tr").first).to_contain_text("270.00")
+    name, rows = await saved(tab, "CSV")
+    assert name.startswith("commissions-") and name.endswith(".csv")
+    assert [(row["platform_fees"], row["net"]) for row in rows] == [("100.00", "270.00")]
+    await tab.screenshot("commissions")
     assert await fits(tab)
     await tab.page.context.close()
 

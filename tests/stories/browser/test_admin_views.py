@@ -9,7 +9,7 @@ from tests.stories.browser.view_checks import ViewChecks
 from tests.support.installations import Server
 from tests.support.market import Market
 
-pytestmark = [in_the_browser, pytest.mark.timeout(900)]
+pytestmark = [in_the_browser, pytest.mark.timeout(1800)]
 
 
 async def test_views_of_administrators(tabs: Tabs, market: Market, server: Server) -> None:

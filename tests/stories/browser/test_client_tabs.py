@@ -11,7 +11,7 @@ from tests.support.installations import Server
 from tests.support.market import Market
 from tests.support.parties import PASSWORD
 
-EMPTY = "/static/css/tokens.css"  # a page of the server that runs nothing by itself
+EMPTY = "<!doctype html><link rel=icon href=data:,>"
 START = """async (login) => {
   const { JobSphere } = await import("/static/client/jobsphere.js");
   window.client = new JobSphere({ storage: localStorage });
@@ -41,11 +41,12 @@ async def test_two_tabs_share_a_session(
     Signing out in one tab ends the session in both."""
     party = await market.customer(connect=False)
     asked: list[str] = []
+    await context.route("**/nothing", lambda route: route.fulfill(body=EMPTY))
     context.on("request", lambda request: asked.append(request.url))
 
     async def tab(login: Any = None) -> tuple[Page, str]:
         page = await context.new_page()
-        await page.goto(server.web.settings.public_url + EMPTY)
+        await page.goto(f"{server.web.settings.public_url}/nothing")
         return page, await page.evaluate(START, login)
 
     first, token = await tab({"email": party.email, "password": PASSWORD})

@@ -11,7 +11,7 @@ from tests.stories.browser.view_checks import LEAVING, ViewChecks
 from tests.support.installations import Server
 from tests.support.market import Market
 
-pytestmark = [in_the_browser, pytest.mark.timeout(900)]
+pytestmark = [in_the_browser, pytest.mark.timeout(1800)]
 
 PAGES = ROOT / "static" / "js"
 ROUTE = re.compile(r'^  "(/[^"]*)": (\w+)', re.MULTILINE)
