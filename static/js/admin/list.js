@@ -77,7 +77,10 @@ let typing = 0;
 /** @param {import("./lists.js").Filter & {value: string}} props */
 function FilterField({ name, label, choices, type, value }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const shown = useRef(value);
   useEffect(() => {
+    if (shown.current === value) return;
+    shown.current = value;
     // A link to the same list changes it; what one types stays.
     if (input.current && document.activeElement !== input.current) input.current.value = value;
   }, [value]);

@@ -97,6 +97,7 @@ async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, compl
     await tab.go("Escrow")
     await tab.heads("Money in escrow")
     await tab.go("Journal")
+    await tab.heads("Journal")
     kind = tab.page.get_by_label("Kind")
     await kind.press_sequentially("captured", delay=200)
     await expect(kind).to_have_value("captured")
