@@ -22,7 +22,7 @@ from domain.deals.offer import (
     move_offer,
 )
 from domain.deals.payment import Payment, PaymentStatus, move_payment
-from domain.jobs.applications import active_application
+from domain.jobs.applications import Application, active_application
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.documents import given
@@ -168,7 +168,8 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     _check_milestones(cmd, uow.rates.currencies)
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     _require_open(job)
-    if await active_application(uow, job.id, cmd.contractor_id) is None:
+    application = await active_application(uow, job.id, cmd.contractor_id)
+    if application is None:
         raise NotAnApplicant
     await _require_accepted_currency(uow, cmd.contractor_id, cmd.currency)
     between = {"job_id": job.id, "contractor_id": cmd.contractor_id}
@@ -177,7 +178,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
         raise OfferExists
     for user_id in (actor.id, cmd.contractor_id):
         await engage(uow, user_id)
-    offer, payment = _new_offer(cmd, job, uow, previous)
+    offer, payment = _new_offer(cmd, job, application, uow, previous)
     try:
         await uow.add(offer)
     except Duplicate as taken:
@@ -199,7 +200,7 @@ def _check_milestones(cmd: Create, currencies: tuple[str, ...]) -> None:
 
 
 def _new_offer(
-    cmd: Create, job: Job, uow: UnitOfWork, previous: Offer | None
+    cmd: Create, job: Job, application: Application, uow: UnitOfWork, previous: Offer | None
 ) -> tuple[Offer, Payment]:
     now, id = uow.now, new_id(Offer.PREFIX)
     parts = cmd.milestones or (MilestoneTerms(job.title, cmd.amount),)
@@ -208,6 +209,8 @@ def _new_offer(
         "job_title": job.title,
         "customer_id": job.customer_id,
         "contractor_id": cmd.contractor_id,
+        "customer_name": job.customer_name,
+        "contractor_name": application.contractor_name,
         "amount": cmd.amount,
         "currency": cmd.currency,
     }

@@ -12,8 +12,10 @@ from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict
 from domain.kernel.fields import (
     ContractorId,
+    ContractorName,
     Currency,
     CustomerId,
+    CustomerName,
     JobId,
     JobTitle,
     PaymentId,
@@ -194,6 +196,7 @@ class Offer(Record, frozen=True):
         Index((("refunds.status", 1), ("updated_at", 1))),
     )
     PRIVATE = frozenset({"visible", "live", "reminded_at", "announce_at"})
+    PERSONAL = frozenset({"customer_name", "contractor_name"})
     CONTRACTOR_SEES = {"visible": True}
 
     job_id: JobId
@@ -207,6 +210,8 @@ class Offer(Record, frozen=True):
     timeline_days: Annotated[int, about("How many days the work takes.")]
     schedule: Annotated[Schedule, about("The fees.")]
     expires_at: Annotated[datetime, about("When it expires if the contractor does not answer.")]
+    customer_name: CustomerName = ""
+    contractor_name: ContractorName = ""
     status: Annotated[OfferStatus, about("Its state.")] = OfferStatus.AWAITING_PAYMENT
     captured_amount: Annotated[int, about("What was taken from the customer, in minor units.")] = 0
     refunded_amount: Annotated[int, about("What went back to the customer, in minor units.")] = 0

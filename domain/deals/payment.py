@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from domain.kernel.fields import (
     ContractorId,
+    ContractorName,
     Currency,
     CustomerId,
+    CustomerName,
     JobId,
     JobTitle,
     MinorUnits,
@@ -90,6 +92,7 @@ class Payment(Record, frozen=True):
     )
     UNLOGGED = frozenset({"client_secret", "redirect_url"})
     ENCRYPTED = frozenset({"client_secret", "redirect_url"})
+    PERSONAL = frozenset({"customer_name", "contractor_name"})
     CONTRACTOR_SEES = {"visible": True}
 
     offer_id: OfferId
@@ -99,6 +102,8 @@ class Payment(Record, frozen=True):
     contractor_id: ContractorId
     amount: MinorUnits
     currency: Currency
+    customer_name: CustomerName = ""
+    contractor_name: ContractorName = ""
     status: Annotated[PaymentStatus, about("Its state, as Stripe last reported it.")] = (
         PaymentStatus.REQUIRES_PAYMENT
     )

@@ -14,8 +14,10 @@ from domain.kernel.bounds import Bounded
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.fields import (
     ContractorId,
+    ContractorName,
     Currency,
     CustomerId,
+    CustomerName,
     JobId,
     JobTitle,
     OfferId,
@@ -86,6 +88,7 @@ class Dispute(Record, frozen=True):
         Index((("waits_for", 1), ("answer_by", 1)), where={"waits_for": {"$gt": ""}}),
     )
     PRIVATE = frozenset({"warned_at", "called_at", "customer_written", "contractor_written"})
+    PERSONAL = frozenset({"customer_name", "contractor_name"})
     ENCRYPTED_MESSAGES = frozenset({"timeline"})
 
     job_id: JobId
@@ -106,6 +109,8 @@ class Dispute(Record, frozen=True):
     answer_by: Annotated[
         datetime, about("When it goes to an administrator, unless the awaited side answers before.")
     ]
+    customer_name: CustomerName = ""
+    contractor_name: ContractorName = ""
     waits_for: Annotated[
         str | None,
         about("The id of the user who has to answer; null if an administrator decides or has."),

@@ -65,6 +65,8 @@ def new_dispute(
         payment_id=offer.payment_id,
         customer_id=offer.customer_id,
         contractor_id=offer.contractor_id,
+        customer_name=offer.customer_name,
+        contractor_name=offer.contractor_name,
         milestones=numbers,
         amount=offer.open_amount(numbers),
         currency=offer.currency,

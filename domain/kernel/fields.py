@@ -24,6 +24,8 @@ def expected(text: str, **limits: Any) -> Meta:
 UserId = Annotated[str, about("The id of the user.")]
 CustomerId = Annotated[str, about("The id of the customer.")]
 ContractorId = Annotated[str, about("The id of the contractor.")]
+CustomerName = Annotated[str, about("The customer's name; empty if it is not known.")]
+ContractorName = Annotated[str, about("The contractor's name; empty if it is not known.")]
 JobId = Annotated[str, about("The id of the job.")]
 JobTitle = Annotated[str, about("The title of the job.")]
 OfferId = Annotated[str, about("The id of the offer.")]

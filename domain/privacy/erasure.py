@@ -15,6 +15,9 @@ from typing import Any
 from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.disputes.dispute import Dispute
 from domain.files.file import File
 from domain.fulfillment.work import Cancel, cancel
 from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
@@ -111,6 +114,10 @@ async def _erase_names(uow: UnitOfWork, user: User) -> None:
         Job, {"customer_id": user.id}, customer_name=DELETED_NAME, location=None, point=None
     )
     await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=DELETED_NAME)
+    side = "customer" if user.role is Role.CUSTOMER else "contractor"
+    for kind in (Offer, Payment, Dispute):
+        erased: dict[str, Any] = {f"{side}_name": DELETED_NAME}
+        await uow.change_all(kind, {f"{side}_id": user.id}, **erased)
     names: dict[str, Any] = {f"names.{user.id}": DELETED_NAME}
     await uow.change_all(Conversation, {"members": user.id}, **names)
 

@@ -1782,6 +1782,10 @@ export interface Dispute {
   reason: string;
   /** When it goes to an administrator, unless the awaited side answers before. */
   answer_by: string;
+  /** The customer's name; empty if it is not known. */
+  customer_name: string;
+  /** The contractor's name; empty if it is not known. */
+  contractor_name: string;
   /** The id of the user who has to answer; null if an administrator decides or has. */
   waits_for: string | null;
   /** Its state. */
@@ -2717,6 +2721,10 @@ export interface Offer {
   schedule: Schedule;
   /** When it expires if the contractor does not answer. */
   expires_at: string;
+  /** The customer's name; empty if it is not known. */
+  customer_name: string;
+  /** The contractor's name; empty if it is not known. */
+  contractor_name: string;
   /** Its state. */
   status: OfferStatus;
   /** What was taken from the customer, in minor units. */
@@ -2923,6 +2931,10 @@ export interface Payment {
   amount: number;
   /** The currency, ISO 4217 in upper case, such as USD. */
   currency: string;
+  /** The customer's name; empty if it is not known. */
+  customer_name: string;
+  /** The contractor's name; empty if it is not known. */
+  contractor_name: string;
   /** Its state, as Stripe last reported it. */
   status: PaymentStatus;
   /** What was taken from the customer, in minor units. */
@@ -3850,6 +3862,10 @@ export interface SeenOffer {
   schedule: Schedule;
   /** When it expires if the contractor does not answer. */
   expires_at: string;
+  /** The customer's name; empty if it is not known. */
+  customer_name: string;
+  /** The contractor's name; empty if it is not known. */
+  contractor_name: string;
   /** Its state. */
   status: OfferStatus;
   /** What was taken from the customer, in minor units. */

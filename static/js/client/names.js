@@ -1,4 +1,4 @@
-// Who the other side is: records of offers and disputes have only ids.
+// Who the other side is: records of offers and disputes have its name; older ones have only ids.
 
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -18,7 +18,7 @@ server.on("end", () => {
   asked.clear();
 });
 
-/** @typedef {{job_id: string, customer_id: string, contractor_id: string}} Sides */
+/** @typedef {{job_id: string, customer_id: string, contractor_id: string, customer_name?: string, contractor_name?: string}} Sides */
 
 /** A name, or null while it is not known. @param {string} id @returns {string | null} */
 export function nameOf(id) {
@@ -50,8 +50,8 @@ export function chatOf(sides) {
  */
 export function useOther(sides) {
   const id = sides && otherOf(sides);
-  const name = id && nameOf(id);
   const customer = sides?.customer_id === me.value?.id;
+  const name = id && ((customer ? sides.contractor_name : sides.customer_name) || nameOf(id));
   useEffect(() => {
     if (!sides || !id || name || asked.has(id)) return;
     asked.add(id);

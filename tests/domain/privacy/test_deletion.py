@@ -7,6 +7,7 @@ import pytest
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer
+from domain.deals.payment import Payment
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.ledger.transaction import Transaction
@@ -147,6 +148,9 @@ async def test_deletion_removes_all_personal_data(market, server):
     assert {each.contractor_name for each in await market.rows(Application)} == {
         deletion.DELETED_NAME
     }
+    for kind in (Offer, Payment):
+        [deal] = await market.rows(kind)
+        assert {deal.customer_name, deal.contractor_name} == {deletion.DELETED_NAME}
     [conversation] = await market.rows(Conversation, _id=chat["id"])
     assert set(conversation.names.values()) == {deletion.DELETED_NAME}
     assert len(await market.rows(Transaction)) == rows

@@ -1864,6 +1864,10 @@ class Dispute(TypedDict):
     reason: str
     # When it goes to an administrator, unless the awaited side answers before.
     answer_by: str
+    # The customer's name; empty if it is not known.
+    customer_name: str
+    # The contractor's name; empty if it is not known.
+    contractor_name: str
     # The id of the user who has to answer; null if an administrator decides or has.
     waits_for: str | None
     # Its state.
@@ -2947,6 +2951,10 @@ class Offer(TypedDict):
     schedule: Schedule
     # When it expires if the contractor does not answer.
     expires_at: str
+    # The customer's name; empty if it is not known.
+    customer_name: str
+    # The contractor's name; empty if it is not known.
+    contractor_name: str
     # Its state.
     status: OfferStatus
     # What was taken from the customer, in minor units.
@@ -3180,6 +3188,10 @@ class Payment(TypedDict):
     amount: int
     # The currency, ISO 4217 in upper case, such as USD.
     currency: str
+    # The customer's name; empty if it is not known.
+    customer_name: str
+    # The contractor's name; empty if it is not known.
+    contractor_name: str
     # Its state, as Stripe last reported it.
     status: PaymentStatus
     # What was taken from the customer, in minor units.
@@ -4215,6 +4227,10 @@ class SeenOffer(TypedDict):
     schedule: Schedule
     # When it expires if the contractor does not answer.
     expires_at: str
+    # The customer's name; empty if it is not known.
+    customer_name: str
+    # The contractor's name; empty if it is not known.
+    contractor_name: str
     # Its state.
     status: OfferStatus
     # What was taken from the customer, in minor units.
