@@ -43,7 +43,7 @@ class Overview(msgspec.Struct, frozen=True):
     sockets: Annotated[int, about("How many connections all processes have.")]
     counted_at: Annotated[
         datetime,
-        about("When all but `sockets` was counted: some seconds ago, longer in a large market."),
+        about("When all but `sockets` and `today` was counted: about half a minute ago."),
     ]
     waiting: Annotated[
         dict[str, int],
@@ -68,7 +68,7 @@ STATS = Event(
 
 
 async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:
-    """Reads two documents by their keys, unless it is time to count again."""
+    """Reads two documents by their keys."""
     counts = await tally.current(uow)
     return Overview(
         users=counts.users,

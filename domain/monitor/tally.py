@@ -1,27 +1,30 @@
 """Counts of all records by state, kept in one document, so that to look costs one read.
 
 Decision: counters changed together with their records were rejected, because all commands would
-conflict on them. To count reads an index on all records of a kind, so it is done by one process at
-a time, only while somebody looks, and at most for 1 % of the time.
+conflict on them. To count reads an index on all records of a kind, so it is done in the background
+by one process, only while somebody looks, and at most for 1 % of the time.
 """
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Any
 
 from domain import ledger
 from domain.accounts.user import User
 from domain.admin.approval import Approval, ApprovalStatus
-from domain.deals.offer import Offer
-from domain.deals.payment import Payment
+from domain.deals.offer import Offer, OfferStatus
+from domain.deals.payment import Payment, PaymentStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
-from domain.jobs.job import Job
+from domain.jobs.job import Job, JobStatus
+from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.documents import Where
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Record
-from domain.kernel.store import Duplicate, UnitOfWork
+from domain.kernel.store import DatabaseError, Duplicate, UnitOfWork
 from domain.notifications.alerts import AlertRecord
 from domain.stripe_events.inbox import EventStatus, WebhookEvent
 
@@ -30,8 +33,15 @@ MAX_STATES = 50
 LEAST_AGE = timedelta(seconds=5)  # before it is counted again
 SHARE = 100  # a count that took a second is good for so many
 CLAIMED = timedelta(seconds=30)  # a process that counts for longer has died
+WANTED = timedelta(minutes=2)  # after somebody looked
 MAX_WAITING = 1000
 
+STATES: Sequence[tuple[str, type[Record], str, type[StrEnum]]] = (
+    ("users", User, "role", Role),
+    ("jobs", Job, "status", JobStatus),
+    ("offers", Offer, "status", OfferStatus),
+    ("payments", Payment, "status", PaymentStatus),
+)
 WAITING: Sequence[tuple[str, type[Record], Where]] = (
     ("alerts", AlertRecord, {"open": True}),
     ("approvals", Approval, {"status": ApprovalStatus.PENDING.value}),
@@ -44,7 +54,7 @@ Counts = Annotated[dict[str, int], Bounded(MAX_STATES)]
 
 
 class Tally(Record, frozen=True):
-    """The counts at `counted_at`. Who wants newer ones counts again, from `due_at` on."""
+    """The counts at `counted_at`, to be renewed from `due_at` on while somebody wants them."""
 
     COLLECTION = "leases"
     PREFIX = "lease"
@@ -52,6 +62,7 @@ class Tally(Record, frozen=True):
 
     counted_at: datetime
     due_at: datetime
+    wanted_until: datetime
     users: Counts = {}
     jobs: Counts = {}
     offers: Counts = {}
@@ -62,49 +73,52 @@ class Tally(Record, frozen=True):
 
 
 async def current(uow: UnitOfWork) -> Tally:
-    """The kept counts; counted again if they are old and no other process counts."""
+    """The kept counts, which are renewed while somebody asks for them; counted the first time."""
     kept = await uow.find(Tally, {"_id": ID})
     if kept is None:
-        kept = uow.new(Tally, id=ID, counted_at=uow.now, due_at=uow.now)
-        try:
-            await uow.add(kept)
-        except Duplicate:
-            return await current(uow)
-    if kept.due_at > uow.now and kept.version > 1:
-        return kept
-    claimed = await uow.change(
-        Tally, ID, only_if={"version": kept.version}, due_at=uow.now + CLAIMED
-    )
-    return await _count(uow) if claimed else kept
+        first = {"counted_at": uow.now, "due_at": uow.now, "wanted_until": uow.now + WANTED}
+        with suppress(Duplicate):
+            await uow.add(uow.new(Tally, id=ID, **first))
+        await renew(uow)
+        return await uow.find(Tally, {"_id": ID}) or uow.new(Tally, id=ID, **first)
+    if kept.wanted_until < uow.now + WANTED / 2:
+        await uow.change(Tally, ID, wanted_until=uow.now + WANTED)
+    return kept
 
 
-async def _count(uow: UnitOfWork) -> Tally:
+async def renew(uow: UnitOfWork) -> None:
+    """Count again, if somebody has asked lately and it is due."""
+    kept = await uow.find(Tally, {"_id": ID})
+    if kept is None or kept.due_at > uow.now or kept.wanted_until < uow.now:
+        return
+    claim = {"due_at": kept.due_at}
+    if await uow.change(Tally, ID, only_if=claim, due_at=uow.now + CLAIMED):
+        await _count(uow)
+
+
+async def _count(uow: UnitOfWork) -> None:
+    """What cannot be counted in time keeps its earlier count."""
     began = time.monotonic()
-    counts = {
-        "users": await _by(uow, User, "role"),
-        "jobs": await _by(uow, Job, "status"),
-        "offers": await _by(uow, Offer, "status"),
-        "payments": await _by(uow, Payment, "status"),
-        "commission": await ledger.balance_of(uow, ledger.PLATFORM),
-        "escrow": await ledger.total_of(uow, "escrow"),
-        "waiting": await _waiting(uow),
-    }
+    counts = {name: await _by(uow, kind, field, states) for name, kind, field, states in STATES}
+    counts["commission"] = await ledger.balance_of(uow, ledger.PLATFORM)
+    counts["escrow"] = await ledger.total_of(uow, "escrow")
+    counts["waiting"] = await _waiting(uow)
+    known: dict[str, Any] = {name: found for name, found in counts.items() if found is not None}
     took = timedelta(seconds=time.monotonic() - began)
     due_at = uow.now + max(LEAST_AGE, SHARE * took)
-    counted = await uow.change(Tally, ID, counted_at=uow.now, due_at=due_at, **counts)
-    assert counted is not None, "it is never removed"
-    return counted
+    await uow.change(Tally, ID, counted_at=uow.now, due_at=due_at, **known)
 
 
-async def _by(uow: UnitOfWork, kind: type[Record], field: str) -> dict[str, int]:
-    """The number of records by value of `field`.
-
-    The sort lets MongoDB read the index on `field` only.
-    """
-    rows = await uow.aggregate(
-        kind, [{"$sort": {field: 1}}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
-    )
-    return {row["_id"]: row["count"] for row in rows}
+async def _by(
+    uow: UnitOfWork, kind: type[Record], field: str, states: type[StrEnum]
+) -> dict[str, int] | None:
+    """The number of records in each state, one state at a time: each is a range of an index. None
+    if one takes too long."""
+    try:
+        counts = {state.value: await uow.count(kind, {field: state.value}) for state in states}
+    except DatabaseError:
+        return None
+    return {state: count for state, count in counts.items() if count}
 
 
 async def _waiting(uow: UnitOfWork) -> dict[str, int]:

@@ -14,7 +14,7 @@ from domain.kernel.process_registry import ProcessHeartbeat, known_processes
 from domain.kernel.rooms import LIVE_MONITOR
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction
-from domain.monitor import bucket, gauges
+from domain.monitor import bucket, gauges, tally
 from domain.monitor.bucket import KEPT, LENGTH, SeriesPosition, Step, floor
 from domain.monitor.catalog import Combine, Source, series_of
 from domain.monitor.facts import FactsByMinute, Minutes
@@ -55,6 +55,7 @@ async def write_series(ports: Ports) -> None:
     last = sorted((at, values) for at, values in minutes.items() if at > present - TOLD)
     update = SeriesUpdate(60, [SeriesMinute(at, dict(values)) for at, values in last])
     ports.live.push(SERIES, update, room=LIVE_MONITOR)
+    await tally.renew(uow)
 
 
 async def _fill_in(minutes: Minutes, past: PastBalances, start: datetime, end: datetime) -> None:

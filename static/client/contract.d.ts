@@ -2819,7 +2819,7 @@ export interface Overview {
   dead_letters: number;
   /** How many connections all processes have. */
   sockets: number;
-  /** When all but `sockets` was counted: some seconds ago, longer in a large market. */
+  /** When all but `sockets` and `today` was counted: about half a minute ago. */
   counted_at: string;
   /**
    * How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe wait for an

@@ -3064,7 +3064,7 @@ class Overview(TypedDict):
     dead_letters: int
     # How many connections all processes have.
     sockets: int
-    # When all but `sockets` was counted: some seconds ago, longer in a large market.
+    # When all but `sockets` and `today` was counted: about half a minute ago.
     counted_at: str
     # How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe wait for an
     # administrator, each up to 1,000.
