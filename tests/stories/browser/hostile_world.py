@@ -1,6 +1,15 @@
 """A market in which everybody writes markup, script addresses and endless words."""
 
+from datetime import timedelta
+
+from domain.deals.payment import Payment
+from domain.kernel.outbox import Lane, OutboxRow
 from domain.notifications.alerts import alert
+from domain.reconciliation.book_difference import keep_differences
+from domain.reconciliation.difference import Difference
+from domain.reconciliation.ownerless_money import OwnerlessKind, OwnerlessMoney
+from domain.reconciliation.runs import Reconciliation, ReconciliationStatus
+from domain.reconciliation.stripe_lines import Comparison
 from tests.support.file_samples import picture, upload
 from tests.support.installations import Server
 from tests.support.market import Market
@@ -42,6 +51,7 @@ class HostileWorld:
         await self._open_job()
         await self._work()
         await self._accounts()
+        await self._queues()
         await market.settled()
         return self
 
@@ -154,6 +164,50 @@ class HostileWorld:
         self._show("admin", f"/admin/users/{banned.id}", f"/admin/transactions?fact={TAG}")
         for tab in ("talk", "work"):
             self._show("admin", f"/admin/disputes/{self.ids['disputes']}?tab={tab}")
+
+    async def _queues(self) -> None:
+        """A chargeback with evidence, Stripe's events, and a record for each work queue."""
+        market, uow = self.market, self.server.store.single()
+        payment = await uow.get(Payment, self.ids["payments"])
+        await self.server.sandbox.control("POST", "disputes", {"charge": payment.charge_id})
+        charged = await self.customer.push("/payment", "chargeback.updated", seconds=30)
+        self.ids |= {"chargebacks": charged["id"]}
+        evidence = {"chargeback_id": charged["id"], "submit": False, "uncategorized_text": TEXT}
+        await self.admin.call("/admin", "evidence", evidence)
+        [event, *_] = (await self.admin.call("/admin", "webhook_events"))["items"]
+        self.ids |= {"webhook-events": event["id"]}
+        await market.settled()
+        dead = {"owner": "", "lease_until": uow.now, "attempts": 12, "dead": True}
+        await uow.add(
+            uow.new(
+                OutboxRow, lane=Lane.MAIL, body={"type": "x", "id": SHORT}, last_error=TEXT, **dead
+            )
+        )
+        span = {"start": uow.now - timedelta(days=2), "end": uow.now}
+        differ = Difference(TITLE[:80], SHORT, TEXT, None)
+        run = uow.new(
+            Reconciliation,
+            **span,
+            by=self.admin.id,
+            status=ReconciliationStatus.DIFFERENT,
+            differences=(differ,),
+            difference_count=1,
+            failure=TEXT,
+            finished_at=uow.now,
+        )
+        await uow.add(run)
+        self.ids |= {"reconciliations": run.id}
+        result = Comparison({}, [differ], count=1)
+        await keep_differences(uow, run.id, run.start, run.end, result)
+        found = {"amount": 1, "currency": "USD", "found_at": uow.now, "last_seen_at": uow.now}
+        await uow.add_all(
+            [
+                uow.new(
+                    OwnerlessMoney, id=f"own_{kind}", kind=kind, subject=self.contractor.id, **found
+                )
+                for kind in OwnerlessKind
+            ]
+        )
 
     def _show(self, role: str, *addresses: str) -> None:
         self.more[role].extend(addresses)
