@@ -38,6 +38,8 @@ export function Payments() {
     read: (cursor) => server.payment.list({ cursor, limit: 30, status }),
     fits: (payment) => !status || payment.status === status,
   }, [status]);
+  const disputed = useList(chargebacks, { read: (cursor) => server.payment.chargebacks({ cursor, limit: 20 }), fits: () => true }, []);
+  const ready = disputed.state.value === "ready" || disputed.problem.value; // they are shown above the list
   return html`<${View} title="Payments" actions=${customer && html`<a class="button" href="/payments/methods"><${Icon} name="credit-card" />Saved cards</a>`}>
     <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
       <div class="field filter"><label for="status">Show</label>
@@ -45,10 +47,10 @@ export function Payments() {
           <option value="">All</option>
           ${Object.entries(STATUSES.payment).map(([name, { word }]) => html`<option key=${name} value=${name}>${word}</option>`)}
         </select></div>
-      <${Chargebacks} />
-      <${Listing} list=${list} label="Payments" row=${(/** @type {Payment} */ payment) => html`<${PaymentLine} payment=${payment} />`}
+      ${ready && html`<${Chargebacks} list=${disputed} />`}
+      ${!ready ? html`<div aria-busy="true"><${Skeleton} lines=${4} /></div>` : html`<${Listing} list=${list} label="Payments" row=${(/** @type {Payment} */ payment) => html`<${PaymentLine} payment=${payment} />`}
         empty=${html`<${Empty} icon="credit-card" title=${status ? "None like that" : "No payments yet"}>
-          <p>${status ? "Choose another state." : customer ? "A payment begins with an offer to somebody who has applied." : "When an offer to you is paid, it is here."}</p></${Empty}>`} />
+          <p>${status ? "Choose another state." : customer ? "A payment begins with an offer to somebody who has applied." : "When an offer to you is paid, it is here."}</p></${Empty}>`} />`}
     </div>
   </${View}>`;
 }
@@ -62,8 +64,8 @@ function PaymentLine({ payment }) {
     <span class="side"><span class="amount">${display(payment.amount, currency)}</span><${Badge} of=${statusOf("payment", payment.status)} /></span></a>`;
 }
 
-function Chargebacks() {
-  const list = useList(chargebacks, { read: (cursor) => server.payment.chargebacks({ cursor, limit: 20 }), fits: () => true }, []);
+/** @param {{list: import("../shared/records.js").RecordList}} props */
+function Chargebacks({ list }) {
   const found = list.ids.value.map((id) => chargebacks.of(id).value).filter(Boolean);
   if (!found.length) return null;
   return html`<section aria-labelledby="bank"><h2 id="bank" class="list-title">Disputed at the bank</h2>

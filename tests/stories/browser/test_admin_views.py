@@ -14,7 +14,7 @@ pytestmark = [in_the_browser, pytest.mark.timeout(1800)]
 
 async def test_views_of_administrators(tabs: Tabs, market: Market, server: Server) -> None:
     """Guard: the views of static/js/admin; each has its `h1`, and texts are never markup."""
-    world = await HostileWorld(market, server).build()
+    world = await HostileWorld(market, server).build(queues=True)
     tab = await tabs.open()
     checks = ViewChecks(tab)
     await checks.watch()
