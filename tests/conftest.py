@@ -54,6 +54,9 @@ both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
 LONGEST = {
     "test_machine.py",
     "test_pages.py",
+    "test_views.py",
+    "test_story.py",
+    "test_admin_views.py",
     "test_failing_stores.py",
     "test_cli.py",
     "test_wallets.py",
