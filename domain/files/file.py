@@ -44,7 +44,7 @@ STORING_SECONDS = 300.0
 STORED_WITHIN, ATTACHED_WITHIN = timedelta(minutes=15), timedelta(hours=24)
 CHUNK = 100  # files removed in one batch
 
-MAX_ATTACHED = 10  # files of one message, delivery or entry
+MAX_ATTACHED = 10  # files of one job, message, delivery or entry
 FileIds = Annotated[tuple[Id, ...], Limits(max_length=MAX_ATTACHED)]
 
 
@@ -219,6 +219,22 @@ async def attach(
     if taken or await uow.change_all(File, free, attached_to=to, readers=readers) < len(ids):
         raise Conflict("file_ids: a file belongs to one thing: upload it again.", file_ids=taken)
     return tuple(files[id].seen() for id in ids)
+
+
+async def detach(uow: UnitOfWork, file_ids: Sequence[str], owner_id: str, to: str) -> None:
+    """Take files of `owner_id` from the object `to`: only the owner reads them until `sweep`."""
+    where = {"_id": tuple(file_ids), "owner_id": owner_id, "attached_to": to}
+    if file_ids:
+        await uow.change_all(File, where, attached_to=None, readers=())
+
+
+async def change_readers(
+    uow: UnitOfWork, file_ids: Sequence[str], owner_id: str, to: str, readers: Sequence[str]
+) -> None:
+    """Let `readers` and no others read these files of the object `to`, beside their owner."""
+    where = {"_id": tuple(file_ids), "owner_id": owner_id, "attached_to": to}
+    if file_ids:
+        await uow.change_all(File, where, readers=readers)
 
 
 async def store_generated(ports: Ports, file: File, content: AsyncIterator[bytes]) -> bool:

@@ -16,6 +16,7 @@ from domain.deals.offer import (
 )
 from domain.files.file import FileIds, attach
 from domain.jobs.job import JOB_STEPS, Job, JobStatus
+from domain.jobs.job_files import restrict_files
 from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
@@ -323,6 +324,7 @@ async def cancel(cmd: Cancel, actor: Actor, uow: UnitOfWork) -> Job:
             await request_refund(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
     else:
         check_expected(cmd.expected_amount, 0, job.currency)
+    await restrict_files(uow, job)
     uow.later(BlockRivalOffers(job.id))
     publish_job(uow, job, market=before.status is JobStatus.OPEN)
     return job

@@ -120,6 +120,14 @@ class Job(Record, frozen=True):
         ),
     ]
     status: Annotated[JobStatus, about("Its state.")] = JobStatus.OPEN
+    files: Annotated[
+        tuple[Attachment, ...],
+        Bounded(MAX_ATTACHED),
+        about(
+            "What the customer added to it. Contractors can read them while it is open, then only "
+            "the two sides; to others they are none."
+        ),
+    ] = ()
     contractor_id: Annotated[
         str | None,
         about("The id of the assigned contractor; null before, and for others than the sides."),

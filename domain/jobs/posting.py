@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.accounts.email_verification import verified_user
+from domain.files.file import FileIds
 from domain.jobs.job import (
     Amount,
     Category,
@@ -16,6 +17,7 @@ from domain.jobs.job import (
     Skills,
     Title,
 )
+from domain.jobs.job_files import set_files
 from domain.jobs.saved_searches import MatchSavedSearches
 from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel import text_search
@@ -65,10 +67,13 @@ class Create(Command, frozen=True):
     location: Annotated[
         Location | None, about("Where; others than the two sides see it rounded to about 1 km.")
     ] = None
+    file_ids: Annotated[
+        FileIds, about("Own files, of `files.upload`; contractors can read them.")
+    ] = ()
 
 
 class Update(Command, frozen=True):
-    """The fields to change; `location: null` removes the location."""
+    """The fields to change; `location: null` removes the location, `file_ids: []` the files."""
 
     PERSONAL = frozenset({"location"})
 
@@ -88,6 +93,9 @@ class Update(Command, frozen=True):
     ] = UNSET
     skills: Annotated[Skills | UnsetType, about("What the contractor should be good at.")] = UNSET
     location: Annotated[Location | UnsetType | None, about("Where; null removes it.")] = UNSET
+    file_ids: Annotated[
+        FileIds | UnsetType, about("All files that it has then; those left out are removed.")
+    ] = UNSET
 
 
 @operation(
@@ -97,16 +105,14 @@ class Update(Command, frozen=True):
     errors=(CurrencyNotSupported, EmailUnverified, NotFound),
 )
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
-    """Post a job. Raises CurrencyNotSupported, EmailUnverified, and Invalid for a minimum above
-    the maximum."""
+    """Post a job. Raises CurrencyNotSupported, EmailUnverified, Invalid for a minimum above the
+    maximum, NotFound for files of others, Conflict for files used elsewhere."""
     customer = await verified_user(uow, actor.id)
-    job = uow.new(
-        Job,
-        customer_id=customer.id,
-        customer_name=customer.name,
-        **msgspec.structs.asdict(cmd),
-    )
-    job = msgspec.structs.replace(job, **_check_and_derive(job))
+    fields = msgspec.structs.asdict(cmd)
+    file_ids = fields.pop("file_ids")
+    job = uow.new(Job, customer_id=customer.id, customer_name=customer.name, **fields)
+    files = await set_files(uow, job, file_ids)
+    job = msgspec.structs.replace(job, files=files, **_check_and_derive(job))
     await uow.add(job)
     publish_job(uow, job, market=True)
     uow.later(MatchSavedSearches(job.id))
@@ -120,10 +126,13 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     errors=(CurrencyNotSupported, JobNotOpen, JobTaken, NotFound),
 )
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
-    """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
+    """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid,
+    Conflict for files used elsewhere."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     values = msgspec.structs.asdict(cmd).items()
     fields = {name: value for name, value in values if value is not UNSET and name != "job_id"}
+    if "file_ids" in fields:
+        fields["files"] = await set_files(uow, job, fields.pop("file_ids"))
     derived = _check_and_derive(msgspec.structs.replace(job, **fields))
     changed = await uow.change(
         Job,

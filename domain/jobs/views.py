@@ -1,7 +1,8 @@
 """What of a job each reader sees. Every answer and push with a job takes its view from here.
 
 Its parties (the customer and the assigned contractor) and administrators see the whole job. All
-others see its public part: what the customer advertises, with a rounded place. Fields that are not
+others see its public part: what the customer advertises, with a rounded place, and its files while
+it is open. Fields that are not
 in PUBLIC have their default value there, so that a new field is hidden until it is listed.
 """
 
@@ -40,6 +41,7 @@ PUBLIC = frozenset(
         "currency",
         "location",
         "status",
+        "files",
     }
 )
 
@@ -71,7 +73,8 @@ def page_seen_by(actor: Actor, page: Page[Job]) -> Page[Job]:
 def public_part(job: Job) -> Job:
     place = job.location
     rounded = Location(*place.rounded) if place else None
-    return msgspec.structs.replace(job, **_HIDDEN, location=rounded)
+    files = job.files if job.status is JobStatus.OPEN else ()
+    return msgspec.structs.replace(job, **_HIDDEN, location=rounded, files=files)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -17,6 +17,7 @@ from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_p
 from domain.jobs.applications import UPDATED as APPLICATION_UPDATED
 from domain.jobs.applications import Application, ApplicationStatus, active_application
 from domain.jobs.job import Job, JobStatus
+from domain.jobs.job_files import restrict_files
 from domain.jobs.views import publish_job
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
@@ -387,6 +388,7 @@ async def _assign_job(uow: UnitOfWork, offer: Offer) -> None:
         accepting_offer_id=None,
     )
     if job:
+        await restrict_files(uow, job)
         publish_job(uow, job, market=True)
 
 

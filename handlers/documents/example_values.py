@@ -229,7 +229,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "attached_within_seconds": 86_400,
         "ticket_seconds": 60,
     },
-    "Job": {"delivery_files": []},
+    "Job": {"delivery_files": [], "files": []},
     "JobFacets": {"skills": [{"value": "painting", "count": 3}], "counted": 3, "complete": True},
     "JobFacts": {
         "auto_complete_days": 7,

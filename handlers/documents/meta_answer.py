@@ -70,7 +70,7 @@ class FileFacts(msgspec.Struct, frozen=True):
         dict[str, list[str]], about("The accepted types, each with the endings of names.")
     ]
     max_bytes: Annotated[int, about("The size of a file.")]
-    max_attached: Annotated[int, about("The most files of one message, delivery or entry.")]
+    max_attached: Annotated[int, about("The most files of one job, message, delivery or entry.")]
     quota_bytes: Annotated[int, about("The size of all files of a user.")]
     quota_files: Annotated[int, about("The number of all files of a user.")]
     attached_within_seconds: Annotated[

@@ -2111,6 +2111,11 @@ export interface Job {
   location: Location | null;
   /** Its state. */
   status: JobStatus;
+  /**
+   * What the customer added to it. Contractors can read them while it is open, then only the two
+   * sides; to others they are none.
+   */
+  files: Attachment[];
   /** The id of the assigned contractor; null before, and for others than the sides. */
   contractor_id: string | null;
   /** The id of the accepted offer; null before, and for others than the sides. */
@@ -2178,6 +2183,8 @@ export interface JobCreateFields {
   skills?: string[];
   /** Where; others than the two sides see it rounded to about 1 km. */
   location?: LocationInput | null;
+  /** Own files, of `files.upload`; contractors can read them. */
+  file_ids?: string[];
 }
 
 /** `milestone` is counted from 1; without it all open milestones are delivered. */
@@ -2429,7 +2436,7 @@ export interface JobUnwatchFields {
   job_id: string;
 }
 
-/** The fields to change; `location: null` removes the location. */
+/** The fields to change; `location: null` removes the location, `file_ids: []` the files. */
 export interface JobUpdateFields {
   /** The id of the job. */
   job_id: string;
@@ -2449,6 +2456,8 @@ export interface JobUpdateFields {
   skills?: string[];
   /** Where; null removes it. */
   location?: LocationInput | null;
+  /** All files that it has then; those left out are removed. */
+  file_ids?: string[];
 }
 
 /** The number of users who watch a job; several devices of one user count once. */

@@ -40,6 +40,7 @@ MISSING = {
     "dispute_id": "dsp_none",
     "file_id": "fil_none",
     "transfer_id": "trf_none",
+    "withdrawal_id": "wdr_none",
     "chargeback_id": "cbk_none",
     "start": "2026-01-01T00:00:00Z",
     "end": "2027-01-01T00:00:00Z",

@@ -57,7 +57,8 @@ CASES = {
     "account.sync": Case("since limit", OWN),
     "account.seen": Case("seq", OWN),
     "job.create": Case(
-        "title description category budget_min_amount budget_max_amount currency skills location",
+        "title description category budget_min_amount budget_max_amount currency skills location "
+        "file_ids",
         OWN,
     ),
     "job.list": Case("q category skills near radius_km budget status sort cursor limit", NOTHING),
@@ -68,7 +69,7 @@ CASES = {
     "job.get": Case("job_id", NOT_FOUND),
     "job.update": Case(
         "job_id title description category budget_min_amount budget_max_amount currency skills "
-        "location",
+        "location file_ids",
         NOT_FOUND,
     ),
     "job.start": Case("job_id", NOT_FOUND),

@@ -2284,6 +2284,9 @@ class Job(TypedDict):
     location: Location | None
     # Its state.
     status: JobStatus
+    # What the customer added to it. Contractors can read them while it is open, then only the two
+    # sides; to others they are none.
+    files: list[Attachment]
     # The id of the assigned contractor; null before, and for others than the sides.
     contractor_id: str | None
     # The id of the accepted offer; null before, and for others than the sides.
@@ -2349,6 +2352,8 @@ class JobCreateFields(TypedDict):
     skills: NotRequired[list[str]]
     # Where; others than the two sides see it rounded to about 1 km.
     location: NotRequired[LocationInput | None]
+    # Own files, of `files.upload`; contractors can read them.
+    file_ids: NotRequired[list[str]]
 
 
 class JobDeliverFields(TypedDict):
@@ -2617,7 +2622,7 @@ class JobUnwatchFields(TypedDict):
 
 
 class JobUpdateFields(TypedDict):
-    """The fields to change; `location: null` removes the location."""
+    """The fields to change; `location: null` removes the location, `file_ids: []` the files."""
 
     # The id of the job.
     job_id: str
@@ -2637,6 +2642,8 @@ class JobUpdateFields(TypedDict):
     skills: NotRequired[list[str]]
     # Where; null removes it.
     location: NotRequired[LocationInput | None]
+    # All files that it has then; those left out are removed.
+    file_ids: NotRequired[list[str]]
 
 
 class JobViewers(TypedDict):
