@@ -153,7 +153,7 @@ function Said({ message, dispute, person }) {
 /** @param {{found: Found}} props */
 function Work({ found: { dispute, offer, job } }) {
   return html`<div class="stack">
-    <section class="card stack" aria-labelledby="job"><h2 id="job">${job.title}</h2><p class="prose">${job.description}</p></section>
+    <section class="card stack" aria-labelledby="job"><h2 id="job">${job.title}</h2><p class="prose">${job.description}</p><${Attachments} files=${job.files} /></section>
     <section class="card stack" aria-labelledby="agreed"><h2 id="agreed">What was agreed</h2><p class="prose">${offer.description}</p>
       <ul class="rows">${offer.milestones.map((milestone, at) => html`<li class="line tall" key=${at}><span class="grow"><span class="strong">${milestone.title}</span>
         ${dispute.milestones.includes(at + 1) && html` <span class="badge bad"><${Icon} name="scale" />In dispute</span>`}</span>
@@ -189,6 +189,7 @@ function Decide({ dispute, offer, person, load }) {
       what: html`<p>The money is divided like this at once, and it cannot be undone:</p><${Division} dispute=${dispute} offer=${offer} refund=${refund_amount} person=${person} />
         <p>Both sides read your reason:</p><p class="note">${fields.reason}</p>`,
       run: () => server.admin.resolve({ dispute_id: dispute.id, refund_amount, reason: fields.reason, expected_amount: whole }),
+      again: load,
     });
     if (!done) return;
     element.reset();

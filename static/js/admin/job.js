@@ -1,6 +1,7 @@
 // One job: what it is, and its offers, payments and disputes. An offer is shown with its payment.
 
 import { useEffect } from "preact/hooks";
+import { Attachments } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Linked } from "../shared/links.js";
 import { Problem } from "../shared/listing.js";
@@ -30,7 +31,7 @@ export function JobRecord({ id }) {
   if (!found) return html`<${View} title="Job" back=${back}>${problem ? html`<${Problem} problem=${problem} again=${load} />` : html`<${Skeleton} lines=${8} />`}</${View}>`;
   const { job, offers, payments, disputes } = found;
   return html`<${View} title=${job.title} kind="wide" back=${back}><div class="columns facts-first"><div class="stack" style=${{ "--gap": "var(--space-5)" }}>
-      <section class="card"><p class="prose"><${Linked} text=${job.description} /></p></section>
+      <section class="card stack"><p class="prose"><${Linked} text=${job.description} /></p><${Attachments} files=${job.files} /></section>
       <${Rows} title="Offers" kind="offer" page=${offers} more=${`/admin/offers?job_id=${id}`} name=${(/** @type {any} */ row) => html`To <${Id} id=${row.contractor_id}>${row.contractor_name || undefined}</${Id}>`} />
       <${Rows} title="Payments" kind="payment" page=${payments} more=${`/admin/payments?job_id=${id}`} name=${(/** @type {any} */ row) => html`<a href=${`/admin/payments/${row.id}`}>Payment</a> for <${Id} id=${row.contractor_id} />`} />
       <${Rows} title="Disputes" kind="dispute" page=${disputes} more=${`/admin/disputes?job_id=${id}`} name=${(/** @type {any} */ row) => html`<a href=${`/admin/disputes/${row.id}`}>${words(row.reason)}</a>`} />

@@ -13,8 +13,8 @@ import { step } from "./work.js";
 /** @typedef {import("../../client/jobsphere.js").Transfer} Transfer */
 /** @typedef {import("../../client/jobsphere.js").SeenUser} SeenUser */
 
-/** Refund the customer, in whole or in part. @param {Details} details */
-export async function refund({ payment, offer, customer_name, contractor_name }) {
+/** Refund the customer, in whole or in part. @param {Details} details @param {() => void} again reads them after a conflict */
+export async function refund({ payment, offer, customer_name, contractor_name }, again) {
   const { currency } = payment;
   const most = offer.refundable_amount;
   const { step: smallest } = limitsOf(await readMeta(), currency);
@@ -33,16 +33,19 @@ export async function refund({ payment, offer, customer_name, contractor_name })
     fields: (form) => html`<${Amounts} form=${form} />`,
     run: (given) => {
       const amount = amountIn(given, "amount", currency, { maximum: most, step: smallest });
-      return server.admin.refund({ payment_id: payment.id, amount, reason: given.reason });
+      const all = amount === most; // that is what the server has by then, and it must be what the dialog names
+      return server.admin.refund({ payment_id: payment.id, reason: given.reason, expected_amount: amount, ...(!all && { amount }) });
     },
+    again,
   });
 }
 
-/** Send a parked transfer, or a waiting one at once. @param {Transfer} transfer */
-export const release = ({ id, amount, currency, status }) => step({
+/** Send a parked transfer, or a waiting one at once. @param {Transfer} transfer @param {() => void} again reads it after a conflict */
+export const release = ({ id, amount, currency, status }, again) => step({
   title: "Release this transfer?", yes: "Release", done: "The transfer is on its way.",
   what: html`<p><span class="amount">${display(amount, currency)}</span> go to the contractor’s account at Stripe${status === "parked" ? ", although it was set aside to be looked at" : " at once, if it can take them"}.</p>`,
   run: ({ reason }) => server.admin.release({ transfer_id: id, reason, expected_amount: amount }),
+  again,
 });
 
 /** Correct a contractor's wallet. @param {SeenUser} user @param {string} currency the one that is offered first */

@@ -121,7 +121,7 @@ export const MONEY_LISTS = {
     read: (fields) => server.admin.transfers(fields),
     filters: [{ name: "status", label: "State", choices: ["waiting", "sending", "made", "available", "parked", "reversed", "cancelled"] }, { name: "user_id", label: "Contractor id" }, { name: "transfer_id", label: "Id" }],
     columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("transfer")], ["For", (row) => row.offer_id && html`<${Id} id=${row.offer_id} titled />`], ["At Stripe", ({ stripe_id }) => html`<${AtStripeLink} id=${stripe_id} />`], ["Queued", when],
-      ["Steps", (row, load) => (row.status === "parked" || row.status === "waiting") && html`<button type="button" class="button small" onClick=${async () => (await release(row)) && load()}><${Icon} name="arrow-right" />Release…</button>`]],
+      ["Steps", (row, load) => (row.status === "parked" || row.status === "waiting") && html`<button type="button" class="button small" onClick=${async () => (await release(row, load)) && load()}><${Icon} name="arrow-right" />Release…</button>`]],
   },
   withdrawals: {
     title: "Withdrawals",

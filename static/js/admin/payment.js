@@ -30,7 +30,7 @@ export function Payment({ id }) {
   const follow = () => [0, ...FOLLOWED_MS].forEach((pause) => setTimeout(load, pause));
   const tab = place.value.query.get("tab") ?? "timeline";
   const Shown = { money: Money, journal: Journal, stripe: AtStripe, audit: Trail }[tab] ?? Story;
-  const actions = html`${offer.refundable_amount > 0 && offer.accepted_at && html`<button class="button danger" type="button" onClick=${async () => (await refund(found)) && follow()}><${Icon} name="undo-2" />Refund…</button>`}
+  const actions = html`${offer.refundable_amount > 0 && offer.accepted_at && html`<button class="button danger" type="button" onClick=${async () => (await refund(found, load)) && follow()}><${Icon} name="undo-2" />Refund…</button>`}
     <button class="button" type="button" onClick=${load}><${Icon} name="refresh-cw" />Read again</button>`;
   return html`<${View} title=${job_title} kind="wide" back=${back} actions=${actions}>
     <div class="columns facts-first"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
@@ -89,7 +89,7 @@ function Money({ details, load }) {
       <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.asked_at} />`} /></${Part}>
     <${Part} title="Transfers to the contractor"><${Lines} rows=${transfers} none="Nothing was transferred yet." line=${(/** @type {any} */ row) => html`
       <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}</span>
-      ${(row.status === "parked" || row.status === "waiting") && html`<button class="button small" type="button" onClick=${async () => (await release(row)) && load()}>Release…</button>`}
+      ${(row.status === "parked" || row.status === "waiting") && html`<button class="button small" type="button" onClick=${async () => (await release(row, load)) && load()}>Release…</button>`}
       <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>
     ${reversals.length > 0 && html`<${Part} title="Taken back of transfers"><${Lines} rows=${reversals} none="" line=${(/** @type {any} */ row) => html`
       <span class="grow">${amount(row)} of <${Id} id=${row.transfer_id}>the transfer</${Id}>${!row.done && html` <span class="small soft">under way</span>`}</span><${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}

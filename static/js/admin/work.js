@@ -45,11 +45,13 @@ export function useReading(read, inputs, follow = () => []) {
  * the answer, or undefined. A step that another administrator has to approve is said to wait.
  *
  * @param {{title: string, what: any, yes: string, done: string, danger?: boolean, reason?: string | null,
- *   fields?: (form: any) => any, kind?: string, run: (fields: Record<string, any>) => Promise<any>}} step
- *   `fields` draws more fields; without a `reason` none is asked for
+ *   fields?: (form: any) => any, kind?: string, run: (fields: Record<string, any>) => Promise<any>, again?: () => void}} step
+ *   `fields` draws more fields; without a `reason` none is asked for. `again` reads the view after a conflict
  */
-export async function step({ title, what, yes, done, danger, reason = "Why, for the audit trail", fields, kind, run }) {
+export async function step({ title, what, yes, done, danger, reason = "Why, for the audit trail", fields, kind, run, again }) {
   let waits = false;
+  /** @type {any} */
+  let changed = null;
   const Body = (/** @type {any} */ { form }) => html`${typeof what === "string" ? html`<p>${what}</p>` : what}
     ${fields?.(form)}
     ${reason && html`<${Field} form=${form} name="reason" label=${reason} as="textarea" required minlength="3" maxlength="1000" />`}`;
@@ -59,12 +61,18 @@ export async function step({ title, what, yes, done, danger, reason = "Why, for 
       try {
         return await write(() => withStepUp(() => run(given)));
       } catch (/** @type {any} */ refused) {
+        if (refused.code === "conflict" && again) return (changed = refused);
         if (refused.code !== "approval_required") throw refused;
         waits = true;
         return refused.details;
       }
     },
   });
+  if (changed) {
+    again?.();
+    say(`${changed.message} Nothing was done, and this view shows it as it is now.`, { tone: "bad" });
+    return undefined;
+  }
   if (answer) say(waits ? "Another administrator has to approve this. It waits in Approvals." : done, { tone: "good" });
   return waits ? undefined : answer;
 }

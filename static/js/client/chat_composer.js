@@ -1,12 +1,11 @@
 // Where one writes: something new, an answer, or a message otherwise; with files.
 
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { sizeOf } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { me, server } from "../shared/server.js";
-import { refuse, say } from "../shared/toasts.js";
-import { Upload } from "../shared/uploads.js";
+import { refuse } from "../shared/toasts.js";
+import { addFiles, sizeOf } from "../shared/uploads.js";
 import { editable } from "./chat_menu.js";
 import { askToBlock } from "./chat_unwanted.js";
 import { conversations, other, saying } from "./conversations.js";
@@ -19,21 +18,8 @@ const IDLE_MS = 5_000;
 const GROWS = CSS.supports("field-sizing", "content");
 const onGlass = matchMedia("(pointer: coarse) and (hover: none)"); // Enter breaks the line: there is no Shift
 
-/** @type {Promise<{max_attached: number, max_bytes: number, types: Record<string, any>}>} */
-let limits;
-
 /** Attach files; they are sent at once. @param {Talk} talk @param {Iterable<File>} chosen */
-export async function attach(talk, chosen) {
-  const files = [...chosen];
-  limits ??= server.meta().then((meta) => meta.files);
-  const { max_attached, max_bytes } = await limits.catch(() => ({ max_attached: 10, max_bytes: Infinity }));
-  const large = files.filter(({ size }) => size > max_bytes);
-  for (const { name } of large) say(`${name} is too large: a file may have ${sizeOf(max_bytes)}.`, { tone: "bad" });
-  const room = max_attached - talk.uploads.peek().length;
-  const fitting = files.filter(({ size }) => size <= max_bytes && size > 0);
-  if (fitting.length > room) say(`A message can have ${max_attached} files.`, { tone: "bad" });
-  talk.uploads.value = [...talk.uploads.peek(), ...fitting.slice(0, Math.max(0, room)).map((file) => new Upload(file))];
-}
+export const attach = (talk, chosen) => addFiles(talk.uploads, chosen, "A message");
 
 /** @param {{talk: Talk}} props */
 export function Composer({ talk }) {
@@ -145,7 +131,7 @@ async function change(talk, { entry, text }) {
   }
 }
 
-/** A file that is attached: its preview and how much of it is sent. @param {{talk: Talk, upload: Upload}} props */
+/** A file that is attached: its preview and how much of it is sent. @param {{talk: Talk, upload: import("../shared/uploads.js").Upload}} props */
 function Attached({ talk, upload }) {
   const { name, size } = upload.file;
   const state = upload.state.value;

@@ -2,7 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { Attachments, sizeOf } from "../shared/attachments.js";
+import { Attachments } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Linked } from "../shared/links.js";
@@ -11,6 +11,7 @@ import { me, server } from "../shared/server.js";
 import { dayOf, fullTime, timeOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
 import { statusOf } from "../shared/words.js";
+import { sizeOf } from "../shared/uploads.js";
 import { openMenu } from "./chat_menu.js";
 import { conversations, saying } from "./conversations.js";
 import { offers } from "./world.js";

@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useDrop } from "../shared/file_picker.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Avatar, Empty, Skeleton } from "../shared/pieces.js";
@@ -29,7 +30,7 @@ const MANY = 30; // unread messages: one begins at the first of them
 /** @param {{id: string}} props */
 export function Room({ id }) {
   const talk = talkOf(id);
-  const over = useSignal(false);
+  const { over, dropping } = useDrop((files) => attach(talk, files));
   useLayoutEffect(() => { // before the timeline looks at what has been read
     shown.value = id;
     open(talk);
@@ -39,23 +40,7 @@ export function Room({ id }) {
     };
   }, [id]);
   const finding = place.value.query.has("find");
-  const isFile = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
-  const hover = (/** @type {DragEvent} */ event) => {
-    if (!isFile(event)) return;
-    event.preventDefault();
-    over.value = true;
-  };
-  const leave = (/** @type {DragEvent} */ { currentTarget, relatedTarget }) => {
-    if (!(/** @type {Element} */ (currentTarget)).contains(/** @type {Node | null} */ (relatedTarget))) over.value = false;
-  };
-  const drop = (/** @type {DragEvent} */ event) => {
-    if (!isFile(event)) return;
-    event.preventDefault();
-    over.value = false;
-    attach(talk, event.dataTransfer?.files ?? []);
-  };
-  return html`<section class="room" aria-label="Conversation" onDragEnter=${hover} onDragOver=${hover} onDragLeave=${leave} onDrop=${drop}
-    onKeyDown=${typeAnywhere}>
+  return html`<section class="room" aria-label="Conversation" ...${dropping} onKeyDown=${typeAnywhere}>
     <${Header} id=${id} />
     ${finding && html`<${Find} talk=${talk} />`}
     <${Timeline} talk=${talk} />

@@ -1,16 +1,19 @@
 // Posting a job and changing it: a page of its own, whose draft is kept in this browser.
 
-import { useSignal } from "@preact/signals";
+import { effect, untracked, useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
+import { Attachments } from "../shared/attachments.js";
 import { dropDraft, keepDraft, readDraft } from "../shared/drafts.js";
+import { FilePicker, storedIds, useUploads } from "../shared/file_picker.js";
 import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { CURRENCIES, major, minor } from "../shared/money.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { go } from "../shared/router.js";
-import { me, server, write } from "../shared/server.js";
+import { Refusal, me, server, write } from "../shared/server.js";
 import { say } from "../shared/toasts.js";
+import { Upload } from "../shared/uploads.js";
 import { MAX_SKILLS } from "./jobs_filters.js";
 import { Skills, budgetOf } from "./jobs_pieces.js";
 import { PlaceField } from "./place_field.js";
@@ -18,6 +21,7 @@ import { loadCities, nameOf } from "./places.js";
 import { jobs, mainCurrency } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Job} Job */
+/** @typedef {import("../../client/jobsphere.js").Attachment} Attachment */
 /** @typedef {import("./places.js").Point} Point */
 
 /**
@@ -33,6 +37,7 @@ import { jobs, mainCurrency } from "./world.js";
  * @property {Point | null} point
  * @property {string} place what was chosen for the point
  * @property {string} label
+ * @property {Attachment[]} files that are stored
  * @property {number} [version] of the job that is changed
  */
 
@@ -41,14 +46,14 @@ const MAX = { title: 120, description: 8_000, category: 60, skill: 40, label: 12
 /** @type {Draft} */
 const BLANK = {
   title: "", description: "", category: "", skills: [], low: "", high: "", currency: CURRENCIES[0],
-  placed: false, point: null, place: "", label: "",
+  placed: false, point: null, place: "", label: "", files: [],
 };
 
 /** @param {Job} job @returns {Draft} */
 const draftOf = (job) => ({
   title: job.title, description: job.description, category: job.category, skills: job.skills,
   low: major(job.budget_min_amount, job.currency), high: major(job.budget_max_amount, job.currency),
-  currency: job.currency, placed: job.location !== null, version: job.version,
+  currency: job.currency, placed: job.location !== null, version: job.version, files: [...job.files],
   point: job.location && { lon: job.location.lon, lat: job.location.lat },
   ...placeOf(job.location),
 });
@@ -111,6 +116,7 @@ function JobForm({ name, blank, yes, send }) {
   });
   const [resumed, resume] = useState(kept !== null);
   const draft = useSignal(/** @type {Draft} */ ({ ...blank, ...kept }));
+  const uploads = useUploads(draft.peek().files);
   const values = draft.value;
   const change = (/** @type {Partial<Draft>} */ changes) => {
     draft.value = { ...draft.value, ...changes };
@@ -119,11 +125,18 @@ function JobForm({ name, blank, yes, send }) {
   const form = useForm(async (_fields, element) => {
     const problems = problemsOf(draft.value);
     const [first] = Object.keys(problems);
-    if (!first) return send(fieldsOf(draft.value));
+    if (!first) return sendWithFiles();
     form.problems.value = problems;
     const field = element.elements.namedItem(first);
     if (field instanceof HTMLElement) field.focus();
   });
+  const sendWithFiles = async () => {
+    const file_ids = await storedIds(uploads);
+    await send({ ...fieldsOf(draft.value), file_ids }).catch((refused) => {
+      throw withoutGone(uploads, refused);
+    });
+  };
+  useEffect(() => effect(() => keepFiles(uploads, draft, change)), []);
   const clear = (/** @type {string} */ field) => {
     const { [field]: _, ...others } = form.problems.peek();
     form.problems.value = others;
@@ -141,6 +154,7 @@ function JobForm({ name, blank, yes, send }) {
   const afresh = () => {
     dropDraft(name);
     draft.value = blank;
+    uploads.value = blank.files.map(Upload.of);
     form.problems.value = {};
     resume(false);
   };
@@ -169,6 +183,8 @@ function JobForm({ name, blank, yes, send }) {
         <p class="soft small">Nothing is charged for a job. You pay for an offer, when a contractor accepts it.</p>
       </fieldset>
       <${Location} form=${form} values=${values} change=${change} label=${bound("label")} clear=${clear} />
+      <fieldset class="stack"><legend class="job-legend">Pictures and files (optional)</legend>
+        <${FilePicker} uploads=${uploads} what="A job" hint="Choose them or drop them here. Contractors see them while the job is open; later only you and the one who gets it." /></fieldset>
       <div class="row end"><a class="button" href=${values.version === undefined ? "/jobs" : `/jobs/${name.slice("job.".length)}`}>Cancel</a>
         <${Submit} form=${form}>${yes}</${Submit}></div>
     </form>
@@ -234,7 +250,7 @@ function Location({ form, values, change, label, clear }) {
 
 /** @param {{values: Draft}} props */
 function Preview({ values }) {
-  const { title, description, category, skills, placed, place } = values;
+  const { title, description, category, skills, placed, place, files } = values;
   let budget = "Your budget";
   try {
     const amounts = { budget_min_amount: minor(values.low, values.currency), budget_max_amount: minor(values.high, values.currency) };
@@ -249,7 +265,32 @@ function Preview({ values }) {
       <span class="job-fact"><${Icon} name="map-pin" />${placed ? place || "At a place" : "Anywhere"}</span></p>
     ${description && html`<p class="prose job-clamp">${description}</p>`}
     <${Skills} skills=${skills} />
+    <${Attachments} files=${files} />
   </aside>`;
+}
+
+/**
+ * What is stored joins the draft. What is on its way is lost with the page.
+ *
+ * @param {import("@preact/signals").Signal<Upload[]>} uploads
+ * @param {import("@preact/signals").Signal<Draft>} draft
+ * @param {(changes: Partial<Draft>) => void} change
+ */
+function keepFiles(uploads, draft, change) {
+  const files = uploads.value.flatMap(({ state, attachment }) => (state.value === "done" && attachment ? [attachment] : []));
+  const ids = (/** @type {Attachment[]} */ all) => all.map(({ id }) => id).join();
+  untracked(() => ids(files) !== ids(draft.value.files) && change({ files }));
+}
+
+/** The server keeps a file for a day until it is used: what it has no more leaves the form. @param {import("@preact/signals").Signal<Upload[]>} uploads @param {any} refused */
+function withoutGone(uploads, refused) {
+  /** @type {string[]} */
+  const gone = refused.code === "not_found" ? refused.details?.file_ids ?? [] : [];
+  const lost = uploads.value.filter(({ attachment }) => attachment && gone.includes(attachment.id));
+  if (!lost.length) return refused;
+  uploads.value = uploads.value.filter((each) => !lost.includes(each));
+  const names = lost.map(({ file }) => file.name).join(", ");
+  return new Refusal({ code: "not_found", message: `${names} ${lost.length > 1 ? "were" : "was"} not kept for so long. Add what you need again, then send.` });
 }
 
 /** What is wrong, by the names of the fields in their order. @param {Draft} values */

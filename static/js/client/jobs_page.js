@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { Attachments } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { ListEnd } from "../shared/listing.js";
@@ -83,6 +84,7 @@ export function JobPage({ id }) {
           <${Facts} job=${job} viewers=${viewers.value} />
           <p class="prose">${job.description}</p>
           <${Skills} skills=${job.skills} />
+          <${Files} job=${job} />
         </article>
         <aside class="stack">
           <${Next} job=${job} owner=${owner} />
@@ -119,6 +121,15 @@ function Facts({ job, viewers }) {
       ${job.customer_id !== me.value?.id && html`<div><dt>Customer</dt><dd class="row tight">
         <${Avatar} id=${job.customer_id} name=${job.customer_name} size="small" />${job.customer_name}</dd></div>`}
     </dl>`;
+}
+
+/** Other customers learn only that there are some. @param {{job: Job}} props */
+function Files({ job: { files, customer_id } }) {
+  if (!files.length) return null;
+  if (me.value?.role === "customer" && me.value.id !== customer_id) {
+    return html`<p class="soft small"><${Icon} name="paperclip" /> ${files.length === 1 ? "A file" : `${files.length} files`} for contractors</p>`;
+  }
+  return html`<section class="stack" aria-labelledby="files"><h2 id="files">Pictures and files</h2><${Attachments} files=${files} /></section>`;
 }
 
 /** What is to be done now, by whom. @param {{job: Job, owner: boolean}} props */

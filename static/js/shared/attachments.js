@@ -7,19 +7,12 @@ import { html } from "./html.js";
 import { Icon } from "./icon.js";
 import { server } from "./server.js";
 import { refuse } from "./toasts.js";
-import { previewOf } from "./uploads.js";
+import { previewOf, sizeOf } from "./uploads.js";
 
 /** @typedef {import("../../client/jobsphere.js").Attachment} Attachment */
 
 const WIDEST = 280;
 const HIGHEST = 220;
-
-/** @param {number} bytes */
-export function sizeOf(bytes) {
-  if (bytes < 1_000) return `${bytes} B`;
-  if (bytes < 1_000_000) return `${Math.round(bytes / 1_000)} kB`;
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
 
 /** Save a file under its own name. @param {Attachment} file */
 export async function save(file) {
