@@ -3,6 +3,7 @@
 from playwright.async_api import Locator, expect
 
 from tests.stories.browser.tabs import Tab
+from tests.support.file_samples import picture
 from tests.support.market import Market
 from tests.support.parties import Party
 
@@ -11,6 +12,7 @@ AGREED = "Two coats of white."
 
 
 async def post(customer: Tab) -> None:
+    """Write a job with a picture, load the page again, and send what is kept of it."""
     await customer.follow("Post a job")
     await customer.fill(
         Title=TITLE,
@@ -20,12 +22,18 @@ async def post(customer: Tab) -> None:
         From="500",
         To="2,000.00",
     )
+    await customer.choose("Add files", "gate.png", picture())
+    await expect(customer.page.locator(".job-preview .picture")).to_be_visible()
+    await customer.page.reload()
+    await customer.live()
+    await expect(customer.page.get_by_role("button", name="Leave out gate.png")).to_be_visible()
     await customer.press("Post the job")
     await customer.heads(TITLE)
 
 
 async def apply(contractor: Tab) -> None:
     await contractor.open_job(TITLE)
+    await contractor.sees_picture("gate.png")
     await contractor.fill(
         Why_you="I have painted a hundred fences.", Your_price="1000", Days_of_work="5"
     )
