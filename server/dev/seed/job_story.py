@@ -50,6 +50,8 @@ class JobStory(Deal):
         town = luck.choice(TEXTS.towns)
         least, most = idea.cost
         wished = luck.randint(least, most) // 10 * 10
+        shown = idea.on_site and luck.random() < 0.4
+        files = [await self.picture_of(self.customer, "before")] if shown else []
         self.job = await self.customer.call(
             "job.create",
             title=title[0].upper() + title[1:],
@@ -60,6 +62,7 @@ class JobStory(Deal):
             budget_max_amount=self.minor(wished * 12 // 10, town.currency),
             currency=town.currency,
             location=place_of(town, luck) if idea.on_site else None,
+            file_ids=files,
         )
         self.amount = self.minor(wished, town.currency)
 

@@ -1,4 +1,4 @@
-"""Pictures for chats, deliveries and disputes, drawn here."""
+"""Pictures for jobs, chats, deliveries and disputes, drawn here."""
 
 import io
 import random
