@@ -194,6 +194,8 @@ class Payments(Command, frozen=True):
     `min_amount` the largest payments first.
     """
 
+    PERSONAL = frozenset({"q"})
+
     status: Annotated[PaymentStatus | None, about("Only payments in this state.")] = None
     customer_id: Annotated[Id | None, about("Only payments of this customer.")] = None
     contractor_id: Annotated[Id | None, about("Only payments to this contractor.")] = None

@@ -51,6 +51,8 @@ class PublicJob(msgspec.Struct, frozen=True):
 
 
 class ListPublic(Command, frozen=True):
+    PERSONAL = frozenset({"q"})
+
     q: Annotated[
         Annotated[str, Limits(max_length=200)] | None, about("Words that all must occur.")
     ] = None

@@ -43,7 +43,10 @@ class Overview(msgspec.Struct, frozen=True):
     sockets: Annotated[int, about("How many connections all processes have.")]
     counted_at: Annotated[
         datetime,
-        about("When all but `sockets` and `today` was counted: about half a minute ago."),
+        about(
+            "When all but `sockets` and `today` was counted: now, or about half a minute ago if "
+            "there are many records."
+        ),
     ]
     waiting: Annotated[
         dict[str, int],
@@ -67,9 +70,9 @@ STATS = Event(
 )
 
 
-async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:
-    """Reads two documents by their keys."""
-    counts = await tally.current(uow)
+async def overview_of(uow: UnitOfWork, sockets: int, exact: bool = False) -> Overview:
+    """Reads two documents by their keys; few records are counted again."""
+    counts = await tally.current(uow, exact)
     return Overview(
         users=counts.users,
         jobs=counts.jobs,
@@ -98,7 +101,7 @@ def _of_today(values: Mapping[str, float]) -> dict[str, float]:
 @operation("admin.overview", roles=ADMINS, style=Style.DIRECT)
 async def overview(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Count users, jobs, offers and payments by status; sum commission and escrow."""
-    return await overview_of(ports.store.single(), await ports.gauges.sockets())
+    return await overview_of(ports.store.single(), await ports.gauges.sockets(), exact=True)
 
 
 @operation(
@@ -106,4 +109,4 @@ async def overview(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Ove
 )
 async def live(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Subscribe this connection to `stats`, every second, to `series`, and to `activity`."""
-    return await overview_of(ports.store.single(), await ports.gauges.sockets())
+    return await overview_of(ports.store.single(), await ports.gauges.sockets(), exact=True)

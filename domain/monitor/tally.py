@@ -1,8 +1,9 @@
 """Counts of all records by state, kept in one document, so that to look costs one read.
 
 Decision: counters changed together with their records were rejected, because all commands would
-conflict on them. To count reads an index on all records of a kind, so it is done in the background
-by one process, only while somebody looks, and at most for 1 % of the time.
+conflict on them. To count reads an index on all records of a kind. Of few records that costs next
+to nothing, and who asks gets exact counts. Of many it is done in the background by one process,
+only while somebody looks, and at most for 1 % of the time.
 """
 
 import time
@@ -30,7 +31,8 @@ from domain.stripe_events.inbox import EventStatus, WebhookEvent
 
 ID = "tally"
 MAX_STATES = 50
-LEAST_AGE = timedelta(seconds=5)  # before it is counted again
+LEAST_AGE = timedelta(seconds=1)  # before it is counted again
+FEW = 10_000  # records in all: some milliseconds on a server of its own
 SHARE = 100  # a count that took a second is good for so many
 CLAIMED = timedelta(seconds=30)  # a process that counts for longer has died
 WANTED = timedelta(minutes=2)  # after somebody looked
@@ -71,9 +73,17 @@ class Tally(Record, frozen=True):
     escrow: Counts = {}
     waiting: Counts = {}
 
+    @property
+    def size(self) -> int:
+        """How many records were counted."""
+        return sum(sum(getattr(self, name).values()) for name, *_ in STATES)
 
-async def current(uow: UnitOfWork) -> Tally:
-    """The kept counts, which are renewed while somebody asks for them; counted the first time."""
+
+async def current(uow: UnitOfWork, exact: bool = False) -> Tally:
+    """The kept counts, which are renewed while somebody asks for them; counted the first time.
+
+    Of few records they are also renewed here, when it is due or when they are to be `exact`.
+    """
     kept = await uow.find(Tally, {"_id": ID})
     if kept is None:
         first = {"counted_at": uow.now, "due_at": uow.now, "wanted_until": uow.now + WANTED}
@@ -83,7 +93,10 @@ async def current(uow: UnitOfWork) -> Tally:
         return await uow.find(Tally, {"_id": ID}) or uow.new(Tally, id=ID, **first)
     if kept.wanted_until < uow.now + WANTED / 2:
         await uow.change(Tally, ID, wanted_until=uow.now + WANTED)
-    return kept
+    if kept.size > FEW or not (exact or kept.due_at <= uow.now):
+        return kept
+    await (_count(uow) if exact else renew(uow))
+    return await uow.find(Tally, {"_id": ID}) or kept
 
 
 async def renew(uow: UnitOfWork) -> None:

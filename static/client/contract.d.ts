@@ -2828,7 +2828,10 @@ export interface Overview {
   dead_letters: number;
   /** How many connections all processes have. */
   sockets: number;
-  /** When all but `sockets` and `today` was counted: about half a minute ago. */
+  /**
+   * When all but `sockets` and `today` was counted: now, or about half a minute ago if there are
+   * many records.
+   */
   counted_at: string;
   /**
    * How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe wait for an

@@ -35,7 +35,7 @@ export const NAMESPACES = {
       email_change: { event: "email_change", http: "POST /api/account/email_change", repeat: "no", signedIn: true },
       email_confirm: { event: "email_confirm", http: "POST /api/account/email_confirm", repeat: "no" },
       onboard: { event: "onboard", http: "POST /api/account/onboard", repeat: "request_id", signedIn: true },
-      payout_state: { event: "payout_state", http: "GET /api/account/payout_state", repeat: "safe", signedIn: true },
+      payout_state: { event: "payout_state", http: "POST /api/account/payout_state", repeat: "no", signedIn: true },
       export: { event: "export", http: "POST /api/account/export", repeat: "no", signedIn: true },
       delete: { event: "delete", http: "POST /api/account/delete", repeat: "no", signedIn: true },
       home: { event: "home", http: "GET /api/account/home", repeat: "safe", signedIn: true },

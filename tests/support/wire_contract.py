@@ -34,7 +34,7 @@ CONTRACT = {
         ("email_change", "POST /api/account/email_change", USER),
         ("email_confirm", "POST /api/account/email_confirm", ""),
         ("onboard", "POST /api/account/onboard", "contractor"),
-        ("payout_state", "GET /api/account/payout_state", "contractor"),
+        ("payout_state", "POST /api/account/payout_state", "contractor"),
         ("export", "POST /api/account/export", USER),
         ("delete", "POST /api/account/delete", SIDES),
         ("home", "GET /api/account/home", SIDES),

@@ -78,6 +78,7 @@ async def test_counts_of_many_and_of_what_is_unread(market: Market, server: Any)
     work = await JobInProgress(market, server).start()
     members = {"job_id": work.job["id"], "user_id": work.contractor.id}
     chat = await work.customer.call("/chat", "open", members)
+    await market.settled()
     before = await work.contractor.call("/account", "home")
     for text in ("Hello", "Anybody here?"):
         await work.customer.call("/chat", "send", {"conversation_id": chat["id"], "text": text})

@@ -151,19 +151,23 @@ def test_figures_are_combined_by_their_kind():
     assert combined(parts) == {"captured:USD": 11, "wallets:USD": 4, "sockets": 3}
 
 
-async def test_open_monitors_get_the_series_and_cheap_counts(market, server, at):
-    """Guard: `live.push(SERIES, ...)` in `writer.write_series`; `wanted_until` in `tally.renew`:
-    to look counts nothing, but lets the next run of the writer count again."""
+async def test_open_monitors_get_the_series_and_cheap_counts(market, server, at, monkeypatch):
+    """Guard: `live.push(SERIES, ...)` in `writer.write_series`; FEW and `wanted_until` in `tally`:
+    of many records, to look counts nothing, but lets the next run of the writer count again."""
     admin = await market.admin()
     first = await admin.call("/admin", "live")
     assert first["users"] == {"admin": 1} and first["waiting"]["alerts"] == 0
+    await market.contractor(connect=False)
+    assert (await admin.call("/admin", "overview"))["users"] == {"admin": 1, "contractor": 1}
+    monkeypatch.setattr(tally, "FEW", 0)
     await market.customer()
-    assert (await admin.call("/admin", "overview"))["users"] == {"admin": 1}
+    counted = {"admin": 1, "contractor": 1}
+    assert (await admin.call("/admin", "overview"))["users"] == counted
     at(timedelta(hours=1))
     await writer.write_series(server.ports)
-    assert (await admin.call("/admin", "overview"))["users"] == {"admin": 1}  # nobody looked
+    assert (await admin.call("/admin", "overview"))["users"] == counted  # nobody looked
     await writer.write_series(server.ports)
-    assert (await admin.call("/admin", "overview"))["users"] == {"admin": 1, "customer": 1}
+    assert (await admin.call("/admin", "overview"))["users"] == counted | {"customer": 1}
     pushed = await admin.push("/admin", "series")
     assert pushed["step_seconds"] == 60 and "sockets" in pushed["buckets"][-1]["values"]
 
@@ -195,6 +199,7 @@ async def test_figures_are_read_from_indexes(market, server, monkeypatch):
         plan = str(explained["queryPlanner"]["winningPlan"])
         assert "COLLSCAN" not in plan, (kind, where)
     del asked[:]
+    monkeypatch.setattr(tally, "FEW", 0)
     await tally.current(server.store.single())
     await bucket.read(server.store.single(), Step.DAY, *_day(server))
     assert [kind for kind, _ in asked] == [tally.Tally, SeriesBucket]

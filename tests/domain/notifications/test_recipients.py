@@ -199,6 +199,7 @@ async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(negot
     answer = await negotiation.create_offer("pm_card_chargeDeclinedInsufficientFunds")
     alert = await admin.push("/admin", "alert", lambda a: True, TIMEOUT)
     assert alert == {
+        "id": alert["id"],
         "kind": "payment_failed",
         "subject": answer["offer"]["id"],
         "urgent": False,

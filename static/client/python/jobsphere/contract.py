@@ -3071,7 +3071,8 @@ class Overview(TypedDict):
     dead_letters: int
     # How many connections all processes have.
     sockets: int
-    # When all but `sockets` and `today` was counted: about half a minute ago.
+    # When all but `sockets` and `today` was counted: now, or about half a minute ago if there are
+    # many records.
     counted_at: str
     # How many `alerts`, `approvals`, `disputes`, `dead_letters` and `events` of Stripe wait for an
     # administrator, each up to 1,000.
@@ -5703,7 +5704,7 @@ class AccountCommands(Namespace):
         For contractor. Refusals: not_found.
         """
         answer: User = await self._command(
-            "payout_state", "GET /api/account/payout_state", {}, "safe"
+            "payout_state", "POST /api/account/payout_state", {}, "no"
         )
         return answer
 
