@@ -33,7 +33,7 @@ ID = "tally"
 MAX_STATES = 50
 LEAST_AGE = timedelta(seconds=1)  # before it is counted again
 FEW = 10_000  # records in all: some milliseconds on a server of its own
-SHARE = 100  # a count that took a second is good for so many
+SHARE = 100  # a count that took a second is good for so many; of FEW it is a tenth
 CLAIMED = timedelta(seconds=30)  # a process that counts for longer has died
 WANTED = timedelta(minutes=2)  # after somebody looked
 MAX_WAITING = 1000
@@ -118,7 +118,8 @@ async def _count(uow: UnitOfWork) -> None:
     counts["waiting"] = await _waiting(uow)
     known: dict[str, Any] = {name: found for name, found in counts.items() if found is not None}
     took = timedelta(seconds=time.monotonic() - began)
-    due_at = uow.now + max(LEAST_AGE, SHARE * took)
+    found = sum(sum(each.values()) for name, *_ in STATES if (each := counts[name]))
+    due_at = uow.now + max(LEAST_AGE, (SHARE if found > FEW else SHARE / 10) * took)
     await uow.change(Tally, ID, counted_at=uow.now, due_at=due_at, **known)
 
 

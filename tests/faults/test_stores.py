@@ -54,6 +54,7 @@ async def idle_work(prompt_reconnects, work):
     """A job that can be completed, while only the test's own command writes."""
     await work.server.web.scheduler.stop()
     await work.market.settled(TIMEOUT)
+    await work.server.web.activity_writer.stop(TIMEOUT)
     STATEMENTS.forget()
     return work
 
