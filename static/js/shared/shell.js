@@ -11,6 +11,7 @@ import { live, pending } from "./server.js";
 import { Toasts } from "./toasts.js";
 
 const OFFLINE_MS = 2_000; // a shorter break is no news
+const SLOW_MS = 8_000; // to connect at first may take so long
 
 /**
  * @typedef {object} Section
@@ -28,10 +29,13 @@ const offline = signal(false);
 function useOffline() {
   useEffect(() => {
     let timer = 0;
+    let patience = SLOW_MS;
     const stop = live.subscribe((now) => {
       clearTimeout(timer);
-      if (now) offline.value = false;
-      else timer = window.setTimeout(() => (offline.value = true), OFFLINE_MS);
+      if (now) {
+        offline.value = false;
+        patience = OFFLINE_MS;
+      } else timer = window.setTimeout(() => (offline.value = true), patience);
     });
     return () => {
       clearTimeout(timer);
