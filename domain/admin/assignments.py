@@ -45,7 +45,7 @@ class Assignment(Record, frozen=True):
 
     subject: Annotated[str, about("The id of what is looked after.")]
     assignee_id: Annotated[
-        str | None, about("The id of the administrator; null if nobody looks after it any more.")
+        str | None, about("The id of the administrator; null if it is no longer assigned.")
     ]
     assignee_name: Annotated[str, about("The name of the administrator; empty if there is none.")]
     by: Annotated[str, about("The id of the administrator who assigned it.")]
@@ -68,7 +68,7 @@ class Assign(Command, frozen=True):
             "The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter."
         ),
     ]
-    to: Annotated[Id | None, about("The id of the administrator; null for nobody.")]
+    to: Annotated[Id | None, about("The id of the administrator; null to unassign it.")]
 
 
 class List(Command, frozen=True):

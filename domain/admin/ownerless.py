@@ -1,4 +1,4 @@
-"""Money that waits for nobody, as administrators list it."""
+"""Money without an owner, as administrators list it."""
 
 from typing import Annotated
 
@@ -20,6 +20,6 @@ class List(Command, frozen=True):
 
 @operation("admin.ownerless", roles=ADMINS, style=Style.READ)
 async def ownerless(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[OwnerlessMoney]:
-    """List money that waits for nobody, as it was found within the last hour."""
+    """List money without an owner, as it was found within the last hour."""
     where = given(kind=cmd.kind)
     return await uow.page(OwnerlessMoney, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -5,7 +5,7 @@ default after 60 seconds (`transactionLifetimeLimitSeconds`). So each process st
 that it uses, and another process ends them when the heartbeat expires. A process that was only
 suspended loses nothing: its transactions are retried. A process ends by itself the sessions of its
 transactions that got no answer. A process that has ended is remembered for a while, with the last
-figures that it told of itself.
+figures that it has sent.
 Source: MongoDB manual, `killSessions`.
 """
 

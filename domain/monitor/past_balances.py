@@ -1,6 +1,6 @@
 """The totals of wallets, debts and escrows in the past, summed up from the journal.
 
-They are measured while servers run. This is for a history that nobody measured, for
+They are measured while servers run. This is for a history that was not measured, for
 which the journal is read once, from its beginning.
 """
 

@@ -24,14 +24,14 @@ class ProcessState(StrEnum):
 
 
 class ProcessHealth(msgspec.Struct, frozen=True):
-    """A process that runs, or has ended within ten minutes, and what it told of itself last."""
+    """A process that runs, or has ended within ten minutes, and its last figures."""
 
     id: Annotated[str, about("Identifies the process.")]
     state: Annotated[ProcessState, about("Whether it runs.")]
     started_at: Annotated[datetime, about("When it started.")]
     beat_at: Annotated[datetime, about("When it was last heard of.")]
     ended_at: Annotated[datetime | None, about("When it ended; null if it runs.")]
-    figures: Annotated[ProcessFigures, about("What it told of itself then.")]
+    figures: Annotated[ProcessFigures, about("Its figures at that time.")]
 
 
 def health_of(process: ProcessHeartbeat, now: datetime) -> ProcessHealth:

@@ -59,7 +59,7 @@ async def write_series(ports: Ports) -> None:
 
 
 async def _fill_in(minutes: Minutes, past: PastBalances, start: datetime, end: datetime) -> None:
-    """Add the balances at the end of each hour, of a time when nobody may have measured them."""
+    """Add the balances at the end of each hour, of a time that may not have been measured."""
     hour = floor(start, Step.HOUR) + LENGTH[Step.HOUR]
     while hour <= end:
         if totals := await past.before(hour):
@@ -79,8 +79,8 @@ def _count(
 
 
 async def _keep_measured(uow: UnitOfWork, minutes: Minutes, start: datetime, end: datetime) -> None:
-    """Keep from stored buckets what cannot be made again: gauges, and counts that nobody tells any
-    more."""
+    """Keep from stored buckets what cannot be made again: gauges, and counts that no process
+    reports any more."""
     for at, values in await bucket.read(uow, Step.MINUTE, start, end):
         for figure, value in values.items():
             series = series_of(figure)

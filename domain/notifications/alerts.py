@@ -53,7 +53,7 @@ class AlertRecord(Record, frozen=True):
     subject: Subject
     message: Message
     urgent: Urgent
-    open: Annotated[bool, about("Whether nobody has closed it yet; false if it is not urgent.")]
+    open: Annotated[bool, about("Whether it is still to be closed; false if it is not urgent.")]
     last_at: Annotated[datetime, about("When it last occurred.")]
     count: Annotated[int, about("How often it occurred while it was open.")] = 1
     closed_by: Annotated[

@@ -1,4 +1,4 @@
-"""Money that waits for nobody: found by a walk over the balances, the refunds and the transfers.
+"""Money without an owner: found by a walk over the balances, the refunds and the transfers.
 
 A job looks for it once an hour and keeps what it finds, so that administrators see since when it is
 so. What is not found any more is removed. Nothing is moved here: each kind says what can be done.
@@ -27,7 +27,7 @@ UNDER_WAY = (OfferStatus.AWAITING_PAYMENT, OfferStatus.PENDING, OfferStatus.ACCE
 
 
 class OwnerlessKind(StrEnum):
-    """Where the money is, and why nobody gets it."""
+    """Where the money is, and why it cannot be paid out."""
 
     ESCROW_ENDED = "escrow_ended"
     REFUND_FAILED = "refund_failed"
@@ -37,7 +37,7 @@ class OwnerlessKind(StrEnum):
 
 
 class OwnerlessMoney(Record, frozen=True):
-    """An amount that waits for nobody; the id is made of the kind and the subject."""
+    """An amount without an owner; the id is made of the kind and the subject."""
 
     COLLECTION = "ownerless_money"
     PREFIX = "own"
@@ -121,7 +121,7 @@ async def _escrow(uow: UnitOfWork) -> AsyncIterator[OwnerlessMoney]:
 
 
 def _is_over(offer: Offer) -> bool:
-    """Whether nobody can earn it or gets it back, and no bank decides about it."""
+    """Whether it can neither be earned nor refunded, and no bank decides about it."""
     if offer.status in UNDER_WAY or offer.contested_amount:
         return False
     works = any(each.is_open or each.dispute_id for each in offer.milestones)

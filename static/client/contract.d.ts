@@ -425,7 +425,7 @@ export interface AdminApproveFields {
 export interface AdminAssignFields {
   /** The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter. */
   subject: string;
-  /** The id of the administrator; null for nobody. */
+  /** The id of the administrator; null to unassign it. */
   to: string | null;
 }
 
@@ -993,7 +993,7 @@ export interface AlertRecord {
   message: string;
   /** Whether somebody has to act. */
   urgent: boolean;
-  /** Whether nobody has closed it yet; false if it is not urgent. */
+  /** Whether it is still to be closed; false if it is not urgent. */
   open: boolean;
   /** When it last occurred. */
   last_at: string;
@@ -1159,7 +1159,7 @@ export interface ArchivedMessages {
 export interface Assignment {
   /** The id of what is looked after. */
   subject: string;
-  /** The id of the administrator; null if nobody looks after it any more. */
+  /** The id of the administrator; null if it is no longer assigned. */
   assignee_id: string | null;
   /** The name of the administrator; empty if there is none. */
   assignee_name: string;
@@ -2842,10 +2842,10 @@ export interface Overview {
   today: Record<string, number>;
 }
 
-/** Where the money is, and why nobody gets it. */
+/** Where the money is, and why it cannot be paid out. */
 export type OwnerlessKind = "debt_closed" | "escrow_ended" | "refund_failed" | "transfer_waits" | "wallet_closed";
 
-/** An amount that waits for nobody; the id is made of the kind and the subject. */
+/** An amount without an owner; the id is made of the kind and the subject. */
 export interface OwnerlessMoney {
   /**
    * `escrow_ended`: in escrow of an offer with no open work. `refund_failed`: a refund came back,
@@ -3308,7 +3308,7 @@ export interface ProcessFigures {
   counts: ProcessCounts;
 }
 
-/** A process that runs, or has ended within ten minutes, and what it told of itself last. */
+/** A process that runs, or has ended within ten minutes, and its last figures. */
 export interface ProcessHealth {
   /** Identifies the process. */
   id: string;
@@ -3320,7 +3320,7 @@ export interface ProcessHealth {
   beat_at: string;
   /** When it ended; null if it runs. */
   ended_at: string | null;
-  /** What it told of itself then. */
+  /** Its figures at that time. */
   figures: ProcessFigures;
 }
 
@@ -6151,7 +6151,7 @@ export interface AdminCommands {
    */
   reconciliation(fields: AdminReconciliationFields, options?: CallOptions): Promise<Reconciliation>;
   /**
-   * List money that waits for nobody, as it was found within the last hour
+   * List money without an owner, as it was found within the last hour
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */

@@ -115,7 +115,7 @@ class World:
         return person
 
     async def join(self, role: Role) -> Person:
-        """A new user, whose password nobody knows."""
+        """A new user with a random password."""
         name = self._new_name()
         address = name.lower().replace(" ", ".").replace("ø", "o")
         user = await create_user(

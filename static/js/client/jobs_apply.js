@@ -1,4 +1,4 @@
-// A contractor's application to a job: made, changed by nobody, withdrawn.
+// A contractor's application to a job: made and withdrawn; it cannot be changed.
 
 import { useSignal } from "@preact/signals";
 import { confirm } from "../shared/dialog.js";

@@ -97,7 +97,7 @@ export function EditJob({ id }) {
     jobs.put(await write(() => server.job.update({ job_id: id, ...fields })));
     dropDraft(`job.${id}`);
     go(`/jobs/${id}`, { replace: true });
-    say("Changed. Whoever looks at the job sees it now.", { tone: "good" });
+    say("Changed. Everyone who looks at the job sees it now.", { tone: "good" });
   };
   return html`<${View} title="Edit the job" back=${back}>
     ${missing && html`<${Empty} icon="briefcase" title="There is no such job" />`}

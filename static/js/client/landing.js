@@ -1,4 +1,4 @@
-// Open jobs for those who are not signed in. Plain elements: nobody who only looks in loads the client.
+// Open jobs for those who are not signed in. Plain elements, so that visitors do not load the client.
 
 import { display } from "../shared/amounts.js";
 

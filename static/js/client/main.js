@@ -1,4 +1,4 @@
-// The first module: what the address needs, and no more. Nobody who only looks in loads the client.
+// The first module: what the address needs, and no more. Visitors do not load the client.
 
 const KEY = "jobsphere.session"; // as in static/client/session.js
 const page = /** @type {HTMLElement} */ (document.getElementById("page"));

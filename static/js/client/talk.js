@@ -355,7 +355,7 @@ export class Talk {
 /** @param {string} id */
 const draftKey = (id) => DRAFTS + id;
 
-/** Nobody's drafts stay on a device that is left. */
+/** Delete all drafts: they must not stay on the device after signing out. */
 export function forgetDrafts() {
   for (const key of Object.keys(localStorage)) if (key.startsWith(DRAFTS)) localStorage.removeItem(key);
 }

@@ -11,7 +11,7 @@ import { say } from "./toasts.js";
 /** @type {(load: () => Promise<any>, name: string) => Wanted} */
 export const view = (load, name) => ({ load, name, open: false });
 
-/** A view that needs nobody to be signed in, and no frame. @type {typeof view} */
+/** A view without a sign-in and without the frame. @type {typeof view} */
 export const openView = (load, name) => ({ load, name, open: true });
 
 /** Components that have come. @type {import("@preact/signals").Signal<Record<string, any>>} */

@@ -1,4 +1,4 @@
-"""Money that waits for nobody is found, kept since then, and removed when that is over."""
+"""Money without an owner is found, kept since then, and removed when that is over."""
 
 from datetime import timedelta
 

@@ -132,9 +132,11 @@ class HostileWorld:
             "/payment", "dispute_propose", {**about, "refund_amount": 10_000}
         )
         self.ids |= {
-            "offers": offer["id"], "payments": offer["payment_id"], "disputes": dispute["id"],
+            "offers": offer["id"],
+            "payments": offer["payment_id"],
+            "disputes": dispute["id"],
             "users": self.contractor.id,
-        }  # fmt: skip
+        }
         for role in ("customer", "contractor"):
             self._show(role, f"/jobs/{job['id']}")
         cancelled = await self._job(3)

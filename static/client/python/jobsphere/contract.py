@@ -439,7 +439,7 @@ class AdminApproveFields(TypedDict):
 class AdminAssignFields(TypedDict):
     # The id of an alert, a dispute, a report, a chargeback, a difference or a dead letter.
     subject: str
-    # The id of the administrator; null for nobody.
+    # The id of the administrator; null to unassign it.
     to: str | None
 
 
@@ -996,7 +996,7 @@ class AlertRecord(TypedDict):
     message: str
     # Whether somebody has to act.
     urgent: bool
-    # Whether nobody has closed it yet; false if it is not urgent.
+    # Whether it is still to be closed; false if it is not urgent.
     open: bool
     # When it last occurred.
     last_at: str
@@ -1183,7 +1183,7 @@ class Assignment(TypedDict):
 
     # The id of what is looked after.
     subject: str
-    # The id of the administrator; null if nobody looks after it any more.
+    # The id of the administrator; null if it is no longer assigned.
     assignee_id: str | None
     # The name of the administrator; empty if there is none.
     assignee_name: str
@@ -3081,7 +3081,7 @@ class Overview(TypedDict):
     today: dict[str, float]
 
 
-# Where the money is, and why nobody gets it.
+# Where the money is, and why it cannot be paid out.
 OwnerlessKind: TypeAlias = Literal[
     "debt_closed",
     "escrow_ended",
@@ -3092,7 +3092,7 @@ OwnerlessKind: TypeAlias = Literal[
 
 
 class OwnerlessMoney(TypedDict):
-    """An amount that waits for nobody; the id is made of the kind and the subject."""
+    """An amount without an owner; the id is made of the kind and the subject."""
 
     # `escrow_ended`: in escrow of an offer with no open work. `refund_failed`: a refund came back,
     # and it was not made again. `wallet_closed` and `debt_closed`: of a user who was banned or
@@ -3580,7 +3580,7 @@ class ProcessFigures(TypedDict):
 
 
 class ProcessHealth(TypedDict):
-    """A process that runs, or has ended within ten minutes, and what it told of itself last."""
+    """A process that runs, or has ended within ten minutes, and its last figures."""
 
     # Identifies the process.
     id: str
@@ -3592,7 +3592,7 @@ class ProcessHealth(TypedDict):
     beat_at: str
     # When it ended; null if it runs.
     ended_at: str | None
-    # What it told of itself then.
+    # Its figures at that time.
     figures: ProcessFigures
 
 
@@ -7337,7 +7337,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def ownerless(self, **fields: Unpack[AdminOwnerlessFields]) -> OwnerlessMoneyPage:
-        """List money that waits for nobody, as it was found within the last hour
+        """List money without an owner, as it was found within the last hour
 
         For admin.
         """
