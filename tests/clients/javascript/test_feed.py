@@ -129,9 +129,11 @@ async def test_changed_messages_come_once(node: Node, server: Server, market: Ma
     await edit(sent[1], "b 2")
     new = await talk.say(talk.customer, "c")
     await edit(new, "c 2")
-    await client.until(lambda: len(client.texts) >= 3)
+    await client.until(lambda: {"b 2", "c 2"} <= {*client.texts})
     await client.call("conversations.catchUp")
-    assert client.texts[:1] == ["a 2"] and sorted(client.texts[1:]) == ["b 2", "c 2"]
+    later = [text for text in client.texts if text != "c"]  # which is there if it was back before
+    assert later[0] == "a 2" and sorted(later[1:]) == ["b 2", "c 2"]
+    assert client.texts.count("c") <= 1
 
 
 async def test_a_client_goes_on_after_an_earlier_one(
