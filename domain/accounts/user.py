@@ -51,7 +51,8 @@ class User(Record, frozen=True):
     `verified_at` is when they proved their address. `engagements` counts the offers that they made
     and received; see `engage`. `totp_enabled` and `passkey_count` say which second factors they
     have. `bank` is a digest of their bank accounts at Stripe, `bank_changed_at` when it changed
-    since the last withdrawal. Sessions of a generation before `sessions_valid_from` ended, except
+    since the last withdrawal. `payout_attempts` and `customer_attempts` count what Stripe refused.
+    Sessions of a generation before `sessions_valid_from` ended, except
     `kept_session`; see `sessions.py`. Administrators find them by `search_keys`.
     """
 
@@ -75,6 +76,9 @@ class User(Record, frozen=True):
             "connect_id",
             "closed_accounts",
             "customer_id",
+            "customer_refusal",
+            "customer_attempts",
+            "payout_attempts",
             "default_method",
             "frozen_reason",
             "banned_at",
@@ -123,6 +127,11 @@ class User(Record, frozen=True):
         about("Stripe's code of why payouts are disabled; null if they are not, or not set up."),
     ] = None
     payout_setup: Annotated[PayoutSetup, about("How far payouts are set up.")] = PayoutSetup.NONE
+    payout_refusal: Annotated[
+        str | None,
+        about("Why Stripe refused to set up payouts, in words; null if it did not."),
+    ] = None
+    payout_attempts: int = 0
     payouts_changed_at: Annotated[
         datetime | None, about("When `payouts_enabled` last changed; null if never.")
     ] = None
@@ -144,6 +153,8 @@ class User(Record, frozen=True):
     ] = None
     frozen_reason: str = ""
     customer_id: str | None = None
+    customer_refusal: str | None = None
+    customer_attempts: int = 0
     default_method: str | None = None
     closed_accounts: Annotated[tuple[str, ...], Bounded(MAX_CLOSED_ACCOUNTS)] = ()
     banned_at: datetime | None = None

@@ -168,6 +168,7 @@ async def _release(cmd: Release, admin_id: str, uow: UnitOfWork) -> Done:
                 found.id,
                 only_if={"status": states_before(STEPS, TransferStatus.WAITING)},
                 status=TransferStatus.WAITING,
+                refusal=None,
             )
             or found
         )

@@ -28,3 +28,6 @@ class ChargebackEvidence(Record, frozen=True):
     service_date: Annotated[str, about("When the work was done.")] = ""
     refund_refusal_explanation: Annotated[str, about("Why it is not refunded.")] = ""
     uncategorized_text: Annotated[str, about("Anything else.")] = ""
+    refusal: Annotated[
+        str | None, about("Why Stripe refused it, in words; null if it did not.")
+    ] = None

@@ -40,6 +40,8 @@ from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
 from domain.notifications.alerts import alert
+from domain.notifications.refusals import alert_refused
+from domain.notifications.templates.refusals import reason_of
 from domain.operations.command import Command, Cursor, Id, OptionalReason, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
@@ -52,6 +54,7 @@ from domain.payouts.transfer import Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send_transfers
 from domain.ports.payment_gateway import CardDispute, GatewayRefused
 from domain.ports.ports import Ports
+from domain.ports.refusal import Refusal
 
 TRANSFER_UNDER_WAY = (TransferStatus.WAITING, TransferStatus.PARKED, TransferStatus.MADE)
 
@@ -137,15 +140,14 @@ class SubmitEvidence(Task, frozen=True, tag="submit_evidence"):
             self.stripe_id, self.evidence, key=key, submit=self.submit
         )
 
-    async def _refused(self, ports: Ports, refusal: GatewayRefused) -> None:
-        await ports.store.transact(
-            lambda uow: alert(
-                uow,
-                "evidence_refused",
-                self.chargeback_id,
-                f"Stripe refused the evidence: {refusal}",
-            )
-        )
+    async def _refused(self, ports: Ports, refused: GatewayRefused) -> None:
+        await ports.store.transact(lambda uow: self._store_refusal(uow, refused.refusal))
+
+    async def _store_refusal(self, uow: UnitOfWork, refusal: Refusal) -> None:
+        await uow.change(ChargebackEvidence, self.id, refusal=reason_of(refusal.code))
+        what = "The bank did not get the evidence that was written"
+        next_step = "Send it again, changed if necessary"
+        await alert_refused(uow, "evidence_refused", self.chargeback_id, refusal, what, next_step)
 
 
 class ReadDispute(Task, frozen=True, tag="read_card_dispute"):

@@ -67,6 +67,9 @@ class WaitingMoney(msgspec.Struct, frozen=True):
     currency: Currency
     reason: Annotated[WaitsFor, about("What it waits for.")]
     until: Annotated[datetime | None, about("Until when at least; null if that is not known.")]
+    why: Annotated[
+        str | None, about("Why Stripe refused to move it, in words; null if it did not.")
+    ] = None
 
 
 class AllWaitingMoney(msgspec.Struct, frozen=True):
@@ -173,6 +176,7 @@ def _of_transfer(
         transfer.currency,
         reason,
         until if reason is WaitsFor.FUNDS else None,
+        transfer.refusal,
     )
 
 

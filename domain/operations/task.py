@@ -15,7 +15,14 @@ class Task(Work, frozen=True):
 
     @abstractmethod
     async def run(self, ports: Ports) -> None:
-        """Raises TryAgain to be run again later, with the same or other fields."""
+        """Raises TryAgain to be run again later, with the same or other fields, or NeedsPerson."""
+
+
+class NeedsPerson(Exception):
+    """Only a person can help: the task becomes a dead letter at once, and is not run by the clock.
+
+    The transaction that stored the reason has alerted administrators.
+    """
 
 
 class TryAgain(Exception):

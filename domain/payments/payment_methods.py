@@ -9,6 +9,8 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.refusals import alert_refused, key_number
+from domain.notifications.templates.refusals import reason_of
 from domain.operations.command import Command, Meta, NoFields, PaymentMethodId, Style
 from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
@@ -16,6 +18,7 @@ from domain.operations.post_once import post_once
 from domain.operations.task import Task
 from domain.ports.payment_gateway import GatewayRefused, GatewayUnknown, PaymentMethod, SetupIntent
 from domain.ports.ports import Ports
+from domain.ports.refusal import Refusal
 
 CUSTOMERS = {Role.CUSTOMER}
 
@@ -45,15 +48,20 @@ class ByMethod(Command, frozen=True):
 
 
 class MethodSetup(msgspec.Struct, frozen=True):
-    """The secret with which Stripe.js saves a method; null if Stripe did not answer in time."""
+    """The secret with which Stripe.js saves a method; null if Stripe did not answer in time or
+    refused."""
 
     client_secret: Annotated[
         str | None,
         about(
             "Stripe.js or Stripe's mobile SDKs save a method with it (a SetupIntent), and with the "
-            "`payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow."
+            "`payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow, or "
+            "refuses."
         ),
     ]
+    refusal: Annotated[
+        str | None, about("Why Stripe refuses, in words for the user; null if it does not.")
+    ] = None
 
 
 async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
@@ -61,14 +69,35 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
     await ports.waiter.settled(user_id)
     user = await ports.store.single().get(User, actor.id)
     if user.customer_id is None:
-        return MethodSetup(None)
+        return MethodSetup(None, user.customer_refusal)
     try:
         intent: SetupIntent = await ports.gateway.setup(
             user.customer_id, key=f"setup:{new_id('stp')}"
         )
-    except (GatewayUnknown, GatewayRefused):
+    except GatewayUnknown:
         return MethodSetup(None)
+    except GatewayRefused as refused:
+        refusal, what = refused.refusal, "A customer can save no way to pay"
+        await ports.store.transact(lambda uow: store_refusal(uow, user_id, refusal, what))
+        return MethodSetup(None, reason_of(refusal.code))
     return MethodSetup(intent.client_secret)
+
+
+async def store_refusal(uow: UnitOfWork, user_id: str, refusal: Refusal, what: str) -> None:
+    """Keep why nothing can be saved, which the reply tells the customer; alert administrators.
+
+    A customer that was deleted in Stripe's dashboard is forgotten: the next try creates another.
+    """
+    gone = refusal.code == "resource_missing" and refusal.param == "customer"
+    await uow.change(
+        User,
+        user_id,
+        inc={"customer_attempts": 1},
+        customer_refusal=reason_of(refusal.code),
+        **({"customer_id": None} if gone else {}),
+    )
+    next_step = "They have been told, and can try again once the cause is gone"
+    await alert_refused(uow, "customer_refused", user_id, refusal, what, next_step)
 
 
 @operation(
@@ -81,6 +110,8 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
 async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     """Prepare the saving of a card or another payment method for later offers."""
     user = await uow.get(User, actor.id)
+    if user.customer_refusal:
+        user = await uow.change(User, user.id, customer_refusal=None) or user
     if user.customer_id is None:
         uow.later(CreateCustomer(user.id))
     return user
@@ -189,10 +220,20 @@ class CreateCustomer(Task, frozen=True, tag="create_customer"):
             since=user.created_at,
             find=lambda: ports.gateway.find_customer(user.id, user.created_at),
             post=lambda: ports.gateway.create_customer(
-                key=f"customer:{user.id}:{self.key}", email=user.email, user_id=user.id
+                key=f"customer:{user.id}:{key_number(user.customer_attempts, self.key)}",
+                email=user.email,
+                user_id=user.id,
             ),
             next_key=CreateCustomer(self.user_id, self.key + 1),
+            refused=lambda refused: self._refused(ports, refused),
         )
-        await ports.store.single().change(
-            User, user.id, only_if={"customer_id": None}, customer_id=id
+        if id:
+            await ports.store.single().change(
+                User, user.id, only_if={"customer_id": None}, customer_id=id
+            )
+
+    async def _refused(self, ports: Ports, refused: GatewayRefused) -> None:
+        what = "Stripe keeps no record of a customer, who can save no way to pay"
+        await ports.store.transact(
+            lambda uow: store_refusal(uow, self.user_id, refused.refusal, what)
         )

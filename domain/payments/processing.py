@@ -22,12 +22,15 @@ from domain.jobs.views import publish_job
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure
+from domain.notifications.templates.refusals import stripe_says
+from domain.notifications.text import failure_text
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
+from domain.ports.refusal import Refusal
 
 HOLD_MARGIN = timedelta(hours=1)  # an offer expires this long before its hold
 CHUNK = 20
@@ -88,7 +91,10 @@ class HoldPayment(Task, frozen=True, tag="hold_payment"):
         )
 
     async def _refused(self, ports: Ports, payment: Payment, refusal: GatewayRefused) -> None:
-        await ports.store.transact(lambda uow: settle_decline(uow, payment, refusal.code))
+        says = stripe_says(refusal.refusal)
+        await ports.store.transact(
+            lambda uow: settle_decline(uow, payment, refusal.code, says=says)
+        )
 
 
 class CapturePayment(Task, frozen=True, tag="capture_payment"):
@@ -112,8 +118,8 @@ class CapturePayment(Task, frozen=True, tag="capture_payment"):
         if intent.status in ENDED:
             await apply_intent(ports, payment.id, intent)
         elif isinstance(failure, GatewayRefused):
-            code = failure.code
-            await ports.store.transact(lambda uow: settle_failed_capture(uow, payment, code))
+            refusal = failure.refusal
+            await ports.store.transact(lambda uow: settle_failed_capture(uow, payment, refusal))
         else:
             key = self.key + 1 if failure else self.key
             raise TryAgain(f"the capture is {intent.status}", CapturePayment(self.payment_id, key))
@@ -403,10 +409,14 @@ async def settle_cancellation(uow: UnitOfWork, payment: Payment, intent: Intent)
 
 
 async def settle_decline(
-    uow: UnitOfWork, payment: Payment, failure: str, intent: Intent | None = None
+    uow: UnitOfWork,
+    payment: Payment,
+    failure: str,
+    intent: Intent | None = None,
+    says: str | None = None,
 ) -> None:
     """The card was declined: the offer fails, and the PaymentIntent is cancelled, so that it cannot
-    be confirmed later."""
+    be confirmed later. `says` is why Stripe refused to create one."""
     failed = await move_payment(
         uow,
         payment.id,
@@ -419,21 +429,22 @@ async def settle_decline(
     if failed:
         offer = await move_offer(uow, payment.offer_id, OfferStatus.FAILED, by="stripe")
         if offer:  # declines are common and need no action: not urgent
-            text = payment_failure(offer.job_title, offer.amount, offer.currency, failure)
+            why = says or failure_text(failure)
+            text = payment_failure(offer.job_title, offer.amount, offer.currency, why)
             await alert(uow, "payment_failed", offer.id, text, urgent=False)
         if intent:
             uow.later(ReleasePayment(payment.id))
 
 
-async def settle_failed_capture(uow: UnitOfWork, payment: Payment, failure: str) -> None:
+async def settle_failed_capture(uow: UnitOfWork, payment: Payment, refusal: Refusal) -> None:
     """Stripe refused the capture: the offer fails, the job is open again, nothing is booked."""
     failed = await move_payment(
-        uow, payment.id, PaymentStatus.FAILED, failure=failure, failed_at=uow.now
+        uow, payment.id, PaymentStatus.FAILED, failure=refusal.reason, failed_at=uow.now
     )
     if failed:
         offer = await uow.get(Offer, payment.offer_id)
         await fail_offer(uow, offer, OfferStatus.FAILED)
-        await _alert_capture_failed(uow, offer, failure)
+        await _alert_capture_failed(uow, offer, f"Stripe says {stripe_says(refusal)}")
         uow.later(ReleasePayment(payment.id))
 
 

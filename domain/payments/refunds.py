@@ -18,6 +18,8 @@ from domain.kernel.errors import AmountNotPayable
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
+from domain.notifications.refusals import alert_refused, tell_refused
+from domain.notifications.text import job_path
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
 from domain.payouts.allocation import rebook
@@ -92,7 +94,13 @@ class SendRefund(Task, frozen=True, tag="send_refund"):
         """It has failed, unless an earlier request made it and left nothing more to refund."""
         made = await ports.gateway.find_refund(intent_id, refund.id)
         return made or StripeMovement(
-            "", "failed", refund.amount, "", refusal.code, {"fact": refund.id}
+            "",
+            "failed",
+            refund.amount,
+            "",
+            refusal.code,
+            {"fact": refund.id},
+            refusal=refusal.refusal,
         )
 
     async def _use_next_key(self, ports: Ports, used: int) -> None:
@@ -241,6 +249,17 @@ async def _settle_refused(
     )
     await change_offer(uow, offer, refunds=refunds)
     await _alert_failed(uow, offer, refund, state)
+    if state.refusal:
+        await tell_refused(
+            uow,
+            offer.customer_id,
+            "refund_refused",
+            refund.id,
+            state.refusal,
+            f"Your refund of {display(refund.amount, offer.currency)} could not be made",
+            "Our administrators know of it, and see to it that you get what is yours.",
+            path=job_path(offer.job_id),
+        )
 
 
 async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
@@ -259,13 +278,13 @@ async def _alert_failed(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> None:
     amount = display(refund.amount, offer.currency)
-    await alert(
-        uow,
-        "refund_failed",
-        offer.payment_id,
-        f"The refund of {amount} for {offer.job_title} failed ({state.failure}): refund it again, "
-        "or pay the customer in another way.",
-    )
+    what = f"The refund of {amount} for {offer.job_title} failed"
+    next_step = "Refund it again, or pay the customer in another way"
+    if state.refusal:
+        await alert_refused(uow, "refund_failed", offer.payment_id, state.refusal, what, next_step)
+    else:
+        text = f"{what} ({state.failure}). {next_step}."
+        await alert(uow, "refund_failed", offer.payment_id, text)
 
 
 def _with_refund(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ...]:

@@ -6,9 +6,11 @@ from domain import ledger
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
+from domain.notifications.refusals import alert_refused
+from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
-from domain.operations.task import Task, TryAgain
+from domain.operations.task import NeedsPerson, Task, TryAgain
 from domain.payouts.transfer import RECHECK_AFTER, Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
@@ -117,16 +119,45 @@ class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
                 metadata={"fact": reversal.id},
             ),
             next_key=lambda: _use_next_key(ports, reversal),
-            refused=lambda refusal: _retry_later(ports, reversal, refusal),
+            refused=lambda refused: _settle_refused(ports, reversal, stripe_id, refused),
         )
         await uow.change(
-            Reversal, reversal.id, only_if={"done": False}, done=True, stripe_id=made.id
+            Reversal,
+            reversal.id,
+            only_if={"done": False},
+            done=True,
+            stripe_id=made.id,
+            refusal=None,
         )
 
 
-async def _retry_later(ports: Ports, reversal: Reversal, refusal: GatewayRefused) -> NoReturn:
+async def _settle_refused(
+    ports: Ports, reversal: Reversal, transfer_id: str, refused: GatewayRefused
+) -> NoReturn:
+    """Raises NeedsPerson; or TryAgain if time helps, or an external reversal is not booked yet."""
     await _use_next_key(ports, reversal)
-    raise TryAgain(str(refusal), at=ports.clock.now() + RECHECK_AFTER) from refusal
+    if refused.refusal.passes or await _has_unknown(ports, reversal, transfer_id):
+        raise TryAgain(str(refused), at=ports.clock.now() + RECHECK_AFTER) from refused
+
+    async def store(uow: UnitOfWork) -> None:
+        reason = reason_of(refused.code)
+        await uow.change(Reversal, reversal.id, only_if={"done": False}, refusal=reason)
+        amount = display(reversal.amount, reversal.currency)
+        what = f"A reversal of {amount}, which is booked already, was refused"
+        next_step = "Retry or discard its dead letter once the cause is gone"
+        await alert_refused(uow, "reversal_refused", reversal.id, refused.refusal, what, next_step)
+
+    await ports.store.transact(store)
+    raise NeedsPerson(f"{refused.code}: {refused}") from refused
+
+
+async def _has_unknown(ports: Ports, reversal: Reversal, transfer_id: str) -> bool:
+    """Whether Stripe has a reversal of the transfer that is not settled here: its event, or our own
+    answer, will explain the refusal."""
+    made = await ports.gateway.reversals(transfer_id)
+    ours = {"transfer_id": reversal.transfer_id, "done": True}
+    known = {each.stripe_id for each in await ports.store.single().all(Reversal, ours)}
+    return any(each.id not in known for each in made)
 
 
 async def _use_next_key(ports: Ports, reversal: Reversal) -> None:

@@ -81,6 +81,9 @@ class Transfer(Record, frozen=True):
         bool, about("Whether it restores a balance at Stripe, which the wallet counts already.")
     ] = False
     key: Annotated[int, about("The number of its idempotency key.")] = 0
+    refusal: Annotated[
+        str | None, about("Why Stripe refused it, in words; null if it did not.")
+    ] = None
 
     @property
     def net(self) -> int:
@@ -88,7 +91,10 @@ class Transfer(Record, frozen=True):
 
 
 class Reversal(Record, frozen=True):
-    """`amount` minor units of a transfer that return to the platform; `done` once Stripe has it."""
+    """`amount` minor units of a transfer that return to the platform; `done` once Stripe has it.
+
+    One with a `refusal` is a dead letter, which an administrator retries or discards.
+    """
 
     COLLECTION = "reversals"
     PREFIX = "rev"
@@ -106,6 +112,7 @@ class Reversal(Record, frozen=True):
     stripe_id: str | None = None
     done: bool = False
     key: int = 0
+    refusal: str | None = None
 
 
 RECHECK_AFTER = timedelta(minutes=10)

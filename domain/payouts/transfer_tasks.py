@@ -8,7 +8,6 @@ debt.
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import NoReturn
 
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
@@ -21,6 +20,8 @@ from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
+from domain.notifications.refusals import alert_refused, tell_refused
+from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
@@ -29,6 +30,7 @@ from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
+from domain.ports.refusal import Refusal
 
 MAX_READS = 5
 OFTEN_UNTIL = timedelta(days=1)
@@ -58,9 +60,10 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
             find=lambda: ports.gateway.find_transfer(_group(sending), sending.id),
             post=lambda: _create_transfer(ports, sending, account_id),
             next_key=lambda: _use_next_key(ports, sending, account_id, TransferStatus.SENDING),
-            refused=lambda refusal: _retry_later(ports, sending, account_id, refusal),
+            refused=lambda refused: _settle_refused(ports, sending, account_id, refused),
         )
-        await ports.store.transact(lambda uow: settle_transfer(uow, self.transfer_id, made))
+        if made:
+            await ports.store.transact(lambda uow: settle_transfer(uow, self.transfer_id, made))
 
 
 def _look_again(ports: Ports, transfer: Transfer, why: str) -> None:
@@ -87,11 +90,45 @@ async def _create_transfer(ports: Ports, transfer: Transfer, account_id: str) ->
     )
 
 
-async def _retry_later(
-    ports: Ports, transfer: Transfer, account_id: str, refusal: GatewayRefused
-) -> NoReturn:
+async def _settle_refused(
+    ports: Ports, transfer: Transfer, account_id: str, refused: GatewayRefused
+) -> StripeMovement | None:
+    """What an earlier request made; otherwise the transfer is parked until an administrator
+    releases it. It stays waiting, and TryAgain is raised, if time or the contractor helps."""
+    made = await ports.gateway.find_transfer(_group(transfer), transfer.id)
+    if made:
+        return made
     await _use_next_key(ports, transfer, account_id, TransferStatus.WAITING)
-    raise TryAgain(str(refusal), at=ports.clock.now() + RECHECK_AFTER) from refusal
+    if refused.refusal.passes or await _active_account(ports, transfer.user_id) != account_id:
+        raise TryAgain(str(refused), at=ports.clock.now() + RECHECK_AFTER) from refused
+    await ports.store.transact(lambda uow: park_refused(uow, transfer.id, refused.refusal))
+    return None
+
+
+async def park_refused(uow: UnitOfWork, transfer_id: str, refusal: Refusal) -> None:
+    """Park a transfer that Stripe refused, and tell the contractor and administrators."""
+    parked = await uow.change(
+        Transfer,
+        transfer_id,
+        only_if={"status": TransferStatus.WAITING},
+        status=TransferStatus.PARKED,
+        refusal=reason_of(refusal.code),
+    )
+    if parked is None:
+        return
+    amount = display(parked.net, parked.currency)
+    await tell_refused(
+        uow,
+        parked.user_id,
+        "transfer_refused",
+        parked.id,
+        refusal,
+        f"{amount} could not be sent to your wallet",
+        "It stays yours, and waits until our administrators have looked at it.",
+    )
+    what = f"A transfer of {amount} was refused, and is parked"
+    next_step = "Release it once the cause is gone"
+    await alert_refused(uow, "transfer_refused", parked.id, refusal, what, next_step)
 
 
 async def _use_next_key(

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from domain.ports.refusal import Refusal
+
 
 class Intent(msgspec.Struct, frozen=True):
     """A PaymentIntent as read from Stripe. Amounts are in minor units of `currency`.
@@ -35,6 +37,7 @@ class StripeMovement(msgspec.Struct, frozen=True):
     """A refund, transfer, reversal or payout at Stripe. `status` is Stripe's status.
 
     `moved` is false if it has no balance transaction (yet), such as the refund of an ended hold.
+    `refusal` says why Stripe refused to make it; it has no id then.
     """
 
     id: str
@@ -45,6 +48,7 @@ class StripeMovement(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     reversed_amount: int = 0
     moved: bool = True
+    refusal: Refusal | None = None
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):
@@ -133,10 +137,19 @@ class StaleFailure(GatewayUnknown):
 class GatewayRefused(Exception):
     """A definite refusal without effect at Stripe. `code` is Stripe's error or decline code."""
 
-    def __init__(self, code: str, message: str, declined: Any = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        declined: Any = None,
+        *,
+        param: str | None = None,
+        decline_code: str | None = None,
+    ) -> None:
         super().__init__(message)
-        self.code = code
+        self.code = decline_code or code
         self.declined = declined  # the PaymentIntent, if the card was declined
+        self.refusal = Refusal(code, message, param, decline_code)
 
 
 KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets idempotency keys after 24 hours

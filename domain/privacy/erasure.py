@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
@@ -28,8 +28,9 @@ from domain.kernel.errors import DomainError
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.notifications.feed import FeedRow
+from domain.notifications.refusals import alert_refused
 from domain.operations.idempotency import Reply
-from domain.operations.task import Task
+from domain.operations.task import NeedsPerson, Task
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 from domain.presence.presence import LastSeen
@@ -82,10 +83,21 @@ class DeleteStripeCustomer(Task, frozen=True, tag="delete_stripe_customer"):
         try:
             await ports.gateway.delete_customer(self.customer_id)
         except GatewayRefused as refused:
-            if refused.code != MISSING:  # deleted already
-                raise
+            if refused.code != MISSING:  # otherwise it is deleted already
+                await self._give_up(ports, refused)
         only_if = {"customer_id": self.customer_id}
         await ports.store.single().change(User, self.user_id, only_if=only_if, customer_id=None)
+
+    async def _give_up(self, ports: Ports, refused: GatewayRefused) -> NoReturn:
+        """Raises NeedsPerson."""
+        what = "The saved ways to pay of a deleted account are still at Stripe"
+        next_step = "Delete the customer in Stripe's dashboard, or retry the dead letter"
+        await ports.store.transact(
+            lambda uow: alert_refused(
+                uow, "deletion_refused", self.user_id, refused.refusal, what, next_step
+            )
+        )
+        raise NeedsPerson(f"{refused.code}: {refused}") from refused
 
 
 async def _cancel_jobs(ports: Ports, user: User) -> None:

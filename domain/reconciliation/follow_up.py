@@ -142,7 +142,12 @@ RULES = (
         _transfer_tasks,
         _transfer_may_wait,
     ),
-    Rule(Reversal, {"done": False}, lambda reversal: [ReverseTransfer(reversal.id)]),
+    # Those that Stripe refused wait for an administrator.
+    Rule(
+        Reversal,
+        {"done": False, "refusal": None},
+        lambda reversal: [ReverseTransfer(reversal.id)],
+    ),
     Rule(
         Withdrawal,
         {"status": (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)},

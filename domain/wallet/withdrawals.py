@@ -17,12 +17,13 @@ from domain.kernel.errors import (
     WalletFrozen,
 )
 from domain.kernel.fields import Currency, MinorUnits, about
-from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step, display
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Page, Record
 from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
+from domain.notifications.refusals import alert_refused
 from domain.notifications.templates.alerts import payout_failure
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
@@ -33,6 +34,7 @@ from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import RECHECK_AFTER
 from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
+from domain.ports.refusal import Refusal
 from domain.ports.step_up import StepUpFor
 
 
@@ -228,7 +230,12 @@ class SendPayout(Task, frozen=True, tag="send_payout"):
         """It has failed, unless an earlier request created it and emptied the account."""
         made = await self._find(ports, withdrawal)
         return made or StripeMovement(
-            "", "failed", withdrawal.amount, withdrawal.currency, refusal.code
+            "",
+            "failed",
+            withdrawal.amount,
+            withdrawal.currency,
+            refusal.code,
+            refusal=refusal.refusal,
         )
 
 
@@ -257,22 +264,26 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: StripeM
         status=status,
         failure=payout.failure,
         payout_id=payout.id or before.payout_id,
-        **_times(before, status, uow.now),
+        **_times(before, status, uow.now, made=bool(payout.id)),
     )
     if withdrawal is None:
         return
     if status is WithdrawalStatus.PAID:
         await _book_paid(uow, withdrawal)
     elif status is WithdrawalStatus.FAILED:
-        await _return_to_wallet(uow, withdrawal, was_paid=before.status is WithdrawalStatus.PAID)
+        was_paid = before.status is WithdrawalStatus.PAID
+        await _return_to_wallet(uow, withdrawal, payout.refusal, was_paid=was_paid)
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[withdrawal.user_id])
 
 
-def _times(before: Withdrawal, status: WithdrawalStatus, now: datetime) -> dict[str, Any]:
-    """The times that a change of status sets. A quick payout is paid when it is first seen."""
+def _times(
+    before: Withdrawal, status: WithdrawalStatus, now: datetime, *, made: bool
+) -> dict[str, Any]:
+    """The times that a change of status sets. A quick payout is paid, or has failed, when it is
+    first seen; one that was not `made` never left."""
+    sent = {"sent_at": before.sent_at or now} if made else {}
     if status is WithdrawalStatus.FAILED:
-        return {"failed_at": now}
-    sent = {"sent_at": before.sent_at or now}
+        return {**sent, "failed_at": now}
     return sent if status is WithdrawalStatus.IN_TRANSIT else {**sent, "paid_at": now}
 
 
@@ -281,14 +292,21 @@ async def _book_paid(uow: UnitOfWork, withdrawal: Withdrawal) -> None:
     await _book_withdrawal(uow, withdrawal, "paid_out", in_transit, ledger.BANK)
 
 
-async def _return_to_wallet(uow: UnitOfWork, withdrawal: Withdrawal, *, was_paid: bool) -> None:
+async def _return_to_wallet(
+    uow: UnitOfWork, withdrawal: Withdrawal, refusal: Refusal | None, *, was_paid: bool
+) -> None:
     """Book the money back as available, repay debt with it and alert the admins."""
     user = withdrawal.user_id
     source = ledger.BANK if was_paid else ledger.in_transit(user)
     await _book_withdrawal(uow, withdrawal, "payout_failed", source, ledger.available(user))
     await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
-    text = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
-    await alert(uow, "payout_failed", withdrawal.id, text)
+    if refusal:
+        what = f"A withdrawal of {display(withdrawal.amount, withdrawal.currency)} was refused"
+        next_step = "The money is in the wallet again, and its owner has been notified"
+        await alert_refused(uow, "payout_failed", withdrawal.id, refusal, what, next_step)
+    else:
+        text = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
+        await alert(uow, "payout_failed", withdrawal.id, text)
 
 
 async def _book_withdrawal(

@@ -32,6 +32,7 @@ from domain.ports.payment_gateway import (
     StaleFailure,
     StripeMovement,
 )
+from domain.ports.refusal import UNNAMED
 from server.adapters import stripe_mapping as shapes
 
 T = TypeVar("T")
@@ -443,9 +444,11 @@ def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
     answer: Any = failed.json_body or {}
     body = answer.get("error", {})
     return GatewayRefused(
-        body.get("decline_code") or body.get("code") or "refused",
-        failed.user_message or "The payment provider refused this.",
+        body.get("code") or UNNAMED,
+        body.get("message") or "The payment provider refused this.",
         body.get("payment_intent"),
+        param=body.get("param"),
+        decline_code=body.get("decline_code"),
     )
 
 

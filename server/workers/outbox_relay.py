@@ -27,7 +27,7 @@ from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
 from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.store import UNREACHABLE, Store, UnitOfWork
 from domain.notifications import feed
-from domain.operations.task import Task, TryAgain
+from domain.operations.task import NeedsPerson, Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.ports.ports import Ports
 from server.runtime.background_tasks import end
@@ -266,6 +266,8 @@ class Relay:
                 await task.run(self._ports)
         except TryAgain as later:
             await self._retry_later(row, str(later), body=later.task, at=later.at, waiting=True)
+        except NeedsPerson as refused:
+            await self._set_aside(row, str(refused))
         except GatewayUnknown as unknown:
             await self._retry_later(row, str(unknown) or type(unknown).__name__, waiting=True)
         except Exception as failed:
@@ -281,6 +283,18 @@ class Relay:
                 self._turns.pop(task.subject, None)
             async with self._changed:
                 self._changed.notify_all()
+
+    async def _set_aside(self, row: OutboxRow, reason: str) -> None:
+        """Make a row a dead letter before its attempts are used up; its cause was alerted of."""
+        with contextlib.suppress(Exception):  # then the task is run again after its lease
+            await self._store.single().change(
+                OutboxRow,
+                row.id,
+                only_if={"owner": self._store.worker},
+                owner="",
+                dead=True,
+                last_error=reason,
+            )
 
     async def _retry_later(
         self,

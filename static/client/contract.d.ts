@@ -1476,6 +1476,8 @@ export interface ChargebackEvidence {
   refund_refusal_explanation: string;
   /** Anything else. */
   uncategorized_text: string;
+  /** Why Stripe refused it, in words; null if it did not. */
+  refusal: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -2610,13 +2612,17 @@ export interface MessageRange {
   head: number;
 }
 
-/** The secret with which Stripe.js saves a method; null if Stripe did not answer in time. */
+/**
+ * The secret with which Stripe.js saves a method; null if Stripe did not answer in time or refused.
+ */
 export interface MethodSetup {
   /**
    * Stripe.js or Stripe's mobile SDKs save a method with it (a SetupIntent), and with the
-   * `payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow.
+   * `payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow, or refuses.
    */
   client_secret: string | null;
+  /** Why Stripe refuses, in words for the user; null if it does not. */
+  refusal: string | null;
 }
 
 /** A part of the work with its part of the money. Every offer has at least one. */
@@ -2806,8 +2812,10 @@ export interface OfferWithPayment {
 
 /** Where a contractor gives Stripe their data. */
 export interface OnboardingLink {
-  /** Stripe's page, which can be opened once; null if Stripe is slow. */
+  /** Stripe's page, which can be opened once; null if Stripe is slow, or refuses. */
   url: string | null;
+  /** Why Stripe refuses, in words for the user; null if it does not. */
+  refusal: string | null;
 }
 
 /** Counts by status, and money by currency in minor units. */
@@ -4468,6 +4476,8 @@ export interface Transfer {
   refill: boolean;
   /** The number of its idempotency key. */
   key: number;
+  /** Why Stripe refused it, in words; null if it did not. */
+  refusal: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -4540,6 +4550,8 @@ export interface User {
   payout_problem: string | null;
   /** How far payouts are set up. */
   payout_setup: PayoutSetup;
+  /** Why Stripe refused to set up payouts, in words; null if it did not. */
+  payout_refusal: string | null;
   /** When `payouts_enabled` last changed; null if never. */
   payouts_changed_at: string | null;
   /** Whether the user gets mails about their money. */
@@ -4687,6 +4699,8 @@ export interface WaitingMoney {
   reason: WaitsFor;
   /** Until when at least; null if that is not known. */
   until: string | null;
+  /** Why Stripe refused to move it, in words; null if it did not. */
+  why: string | null;
 }
 
 /**
@@ -5072,7 +5086,9 @@ export interface AccountCommands {
    */
   email_confirm(fields: AccountEmailConfirmFields, options?: CallOptions): Promise<AccountEmailConfirmAnswer>;
   /**
-   * A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time
+   * A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time.
+   *
+   * `refusal` says why if Stripe refuses.
    *
    * For contractor. Refusals of its own: forbidden, not_found, step_up_required, too_many.
    */

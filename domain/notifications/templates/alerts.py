@@ -17,6 +17,12 @@ ALERTS = {
     "dead_letter": "A task was moved to the dead letters",
     "payment_failed": "A payment failed",
     "payout_failed": "A withdrawal came back",
+    "onboarding_refused": "Stripe refused a contractor's onboarding",
+    "customer_refused": "Stripe refused to save a way to pay",
+    "transfer_refused": "Stripe refused a transfer",
+    "reversal_refused": "Stripe refused to take money back",
+    "evidence_refused": "Stripe refused evidence",
+    "deletion_refused": "Stripe refused to delete a customer",
     "approval_required": "A command of an administrator waits for another one",
 }
 
@@ -53,7 +59,7 @@ def payment_failure(job_title: str, amount: int, currency: str, failure: str) ->
     """The message of the alert `payment_failed`."""
     return (
         f"{display(amount, currency)} for {quoted_title(job_title)} could not be held on the "
-        f"customer's card ({failure_text(failure)}). The offer has failed, and the customer has "
+        f"customer's card ({failure}). The offer has failed, and the customer has "
         "been notified."
     )
 

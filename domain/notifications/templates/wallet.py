@@ -1,5 +1,6 @@
 """Texts of notifications about wallets, withdrawals and payout accounts."""
 
+from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import (
     WALLET,
     Data,
@@ -19,8 +20,12 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
     elif status == "failed":
         why = failure_text(data.get("failure"))
         title = f"The withdrawal of {amount} came back"
+        if data.get("sent_at"):
+            reason = f"Your bank did not take it: {why}." if why else "Your bank did not take it."
+        else:
+            reason = reason_of(str(data.get("failure")))
         sentences = [
-            f"Your bank did not take it: {why}." if why else "Your bank did not take it.",
+            reason,
             "The money is in your wallet again.",
             "Check your bank account under “Set up payouts”, then withdraw again.",
         ]

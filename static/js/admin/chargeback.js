@@ -58,8 +58,9 @@ export function Chargeback({ id }) {
 
 /** @param {{evidence: Evidence, name: string}} props */
 function Version({ evidence, name }) {
-  return html`<p class="row"><${Badge} of=${evidence.submit ? { word: "Submitted", icon: "send", tone: "good" } : { word: "Draft", icon: "pencil", tone: "" }} />
+  return html`<p class="row"><${Badge} of=${evidence.submit ? { word: evidence.refusal ? "Refused" : "Submitted", icon: "send", tone: evidence.refusal ? "bad" : "good" } : { word: "Draft", icon: "pencil", tone: "" }} />
       <span class="small">${name} <span class="soft"><${Ago} at=${evidence.created_at} /></span></span></p>
+    ${evidence.refusal && html`<p class="note bad"><${Icon} name="circle-alert" />The bank did not get it. ${evidence.refusal} The alert has Stripe’s own words.</p>`}
     ${TEXTS.map(([field, label]) => evidence[field] && html`<div key=${field}><p class="small soft">${label}</p><p class="prose">${evidence[field]}</p></div>`)}`;
 }
 

@@ -37,8 +37,9 @@ export function PaymentMethods() {
     go(BACK, { replace: true });
   }, []);
   const add = async () => {
-    const { client_secret } = await write(() => server.payment.setup({}));
+    const { client_secret, refusal } = await write(() => server.payment.setup({}));
     if (client_secret) secret.value = client_secret;
+    else if (refusal) say(`Nothing can be saved now. ${refusal} JobSphere knows of it.`, { tone: "bad" });
     else say("Stripe is slow right now: try again in a moment.", { tone: "bad" });
   };
   const stored = async () => {

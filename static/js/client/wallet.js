@@ -114,6 +114,7 @@ function Payouts() {
   }
   const begun = user.payout_setup === "started";
   return html`<section class="card stack act" aria-labelledby="payouts"><h2 id="payouts">${begun ? "Finish setting up payouts" : "Set up payouts"}</h2>
+    ${user.payout_refusal && html`<p class="note bad"><${Icon} name="circle-alert" />Stripe refused it. ${user.payout_refusal} JobSphere knows of it; you can try again.</p>`}
     ${begun ? html`<${Wanted} codes=${user.payout_requirements ?? []} />`
       : html`<p>To be paid, tell Stripe who you are and where your bank account is. What you earn before that waits here for you.</p>`}
     <div class="row"><button class="button primary" type="button" onClick=${() => (begun ? onboard() : setUp()).catch(refuse)}>${begun ? "Go on at Stripe" : "Set up at Stripe"}<${Icon} name="external-link" /></button></div></section>`;
@@ -121,8 +122,9 @@ function Payouts() {
 
 /** @param {string | null} [country] */
 async function onboard(country) {
-  const { url } = await withStepUp(() => write(() => server.account.onboard(/** @type {any} */ (country ? { country } : {}))));
+  const { url, refusal } = await withStepUp(() => write(() => server.account.onboard(/** @type {any} */ (country ? { country } : {}))));
   if (url) location.assign(url);
+  else if (refusal) say(`Payouts could not be set up. ${refusal}`, { tone: "bad" });
   else say("Stripe is slow right now: try again in a moment.", { tone: "bad" });
 }
 

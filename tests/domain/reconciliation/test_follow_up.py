@@ -275,6 +275,7 @@ async def test_administrators_are_reminded_of_evidence(work):
     """Guard: `_remind_admins`, once, and `submissions` in `UNANSWERED`."""
     admin, ports = await work.market.admin(), work.server.ports
     chargeback = await work.open_chargeback()
+    await work.market.settled()
     assert await dispute_reminders.remind_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(days=2)
     uow = work.server.store.single()

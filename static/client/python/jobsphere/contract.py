@@ -1522,6 +1522,8 @@ class ChargebackEvidence(TypedDict):
     refund_refusal_explanation: str
     # Anything else.
     uncategorized_text: str
+    # Why Stripe refused it, in words; null if it did not.
+    refusal: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -2817,11 +2819,15 @@ class MessageRange(TypedDict):
 
 
 class MethodSetup(TypedDict):
-    """The secret with which Stripe.js saves a method; null if Stripe did not answer in time."""
+    """The secret with which Stripe.js saves a method; null if Stripe did not answer in time or
+    refused.
+    """
 
     # Stripe.js or Stripe's mobile SDKs save a method with it (a SetupIntent), and with the
-    # `payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow.
+    # `payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow, or refuses.
     client_secret: str | None
+    # Why Stripe refuses, in words for the user; null if it does not.
+    refusal: str | None
 
 
 class Milestone(TypedDict):
@@ -3048,8 +3054,10 @@ class OfferWithPayment(TypedDict):
 class OnboardingLink(TypedDict):
     """Where a contractor gives Stripe their data."""
 
-    # Stripe's page, which can be opened once; null if Stripe is slow.
+    # Stripe's page, which can be opened once; null if Stripe is slow, or refuses.
     url: str | None
+    # Why Stripe refuses, in words for the user; null if it does not.
+    refusal: str | None
 
 
 class Overview(TypedDict):
@@ -4895,6 +4903,8 @@ class Transfer(TypedDict):
     refill: bool
     # The number of its idempotency key.
     key: int
+    # Why Stripe refused it, in words; null if it did not.
+    refusal: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -4979,6 +4989,8 @@ class User(TypedDict):
     payout_problem: str | None
     # How far payouts are set up.
     payout_setup: PayoutSetup
+    # Why Stripe refused to set up payouts, in words; null if it did not.
+    payout_refusal: str | None
     # When `payouts_enabled` last changed; null if never.
     payouts_changed_at: str | None
     # Whether the user gets mails about their money.
@@ -5148,6 +5160,8 @@ class WaitingMoney(TypedDict):
     reason: WaitsFor
     # Until when at least; null if that is not known.
     until: str | None
+    # Why Stripe refused to move it, in words; null if it did not.
+    why: str | None
 
 
 # `setup`: payouts are not set up. `frozen`: the wallet is. `chargeback`: a bank decides. `funds`:
@@ -5689,7 +5703,10 @@ class AccountCommands(Namespace):
     async def onboard(
         self, *, request_id: str | None = None, **fields: Unpack[AccountOnboardFields]
     ) -> OnboardingLink:
-        """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time
+        """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in
+        time.
+
+        `refusal` says why if Stripe refuses.
 
         For contractor. Refusals: not_found, step_up_required, too_many.
         """
