@@ -46,6 +46,7 @@ from server.pubsub.redis_connections import redis_pool
 from server.pubsub.session_events import SessionEvents
 from server.realtime.packets import envelope, event
 from server.runtime.figures import Figures
+from server.workers.access_alerts import AccessAlerts
 from server.workers.activity_writer import ActivityWriter
 from server.workers.message_writer import MessageWriter
 from server.workers.outbox_relay import Relay
@@ -94,11 +95,13 @@ class Container:
             self.store.codec.cipher,
             self.session_events.publish,
         )
+        self.access_alerts = AccessAlerts(self.store)
         self.gateway = StripeGateway(
             settings.stripe_secret_key,
             settings.stripe_api_base,
             settings.public_url,
             self.figures.note_stripe_call,
+            self.access_alerts.note,
         )
         self.relay = Relay(TASKS, self._push)
         self.activity_writer = ActivityWriter(self.store, self._push_activity)
@@ -155,6 +158,7 @@ class Container:
     async def stop(self) -> None:
         await self.scheduler.stop()
         await self.relay.stop(STOP_SECONDS)
+        await self.access_alerts.stop()
         await self.activity_writer.stop(STOP_SECONDS)
         await self.message_writer.stop(STOP_SECONDS)
         await self.fanout.stop()

@@ -162,8 +162,8 @@ class ReadDispute(Task, frozen=True, tag="read_card_dispute"):
 # -- taking over what Stripe reports ----------------------------------------------------------
 
 
-async def refresh_dispute(ports: Ports, stripe_id: str) -> None:
-    """Read a dispute from Stripe and take over its state.
+async def refresh_dispute(ports: Ports, stripe_id: str) -> bool:
+    """Read a dispute from Stripe and take over its state; False if it is of no payment of ours.
 
     If another process changed the chargeback after it was read here, Stripe's answer may be older
     than that change, and both are read again. A bank may change its decision in either direction,
@@ -175,12 +175,13 @@ async def refresh_dispute(ports: Ports, stripe_id: str) -> None:
         dispute = await ports.gateway.dispute(stripe_id)
         payment = await payment_of_intent(ports, dispute.intent_id) if dispute.intent_id else None
         if payment is None:
-            return
+            return False
         if not payment.captured_amount:
             raise TryAgain("the capture is not booked yet")
         settled = await ports.store.transact(
             partial(settle_dispute, payment_id=payment.id, dispute=dispute, known=known)
         )
+    return True
 
 
 async def settle_dispute(

@@ -13,18 +13,23 @@ from domain.ports.payment_gateway import StripeMovement
 from domain.ports.ports import Ports
 
 
-async def read_reversals(ports: Ports, stripe_id: str) -> None:
-    """Read all reversals of a transfer from Stripe and settle those that are not ours."""
+async def read_reversals(ports: Ports, stripe_id: str) -> bool:
+    """Read all reversals of a transfer from Stripe and settle those that are not ours.
+
+    False for a transfer that this platform did not make.
+    """
     known = {"stripe_id": stripe_id}
     uow = ports.store.single()
     transfer = await uow.find(Transfer, known)
     if transfer is None:  # the response with its id may not have arrived yet
         made = await ports.gateway.transfer_state(stripe_id)
         fact = made.metadata.get("fact", "")
+        if not await uow.find(Transfer, {"_id": fact}):
+            return False
         await ports.store.transact(lambda uow: settle_transfer(uow, fact, made))
         transfer = await uow.find(Transfer, known)
     if transfer is None:
-        return
+        return False
     transfer_id = transfer.id
 
     async def settle(uow: UnitOfWork, reversal: StripeMovement) -> None:
@@ -32,6 +37,7 @@ async def read_reversals(ports: Ports, stripe_id: str) -> None:
 
     reversals = await ports.gateway.reversals(stripe_id)
     await ports.store.transact_each(reversed(reversals), settle)
+    return True
 
 
 async def settle_external_reversal(

@@ -134,6 +134,17 @@ class StaleFailure(GatewayUnknown):
     """
 
 
+class GatewayForbidden(GatewayUnknown):
+    """Stripe does not let this deployment's key use a resource (status 401 or 403).
+
+    It says nothing about the object: an administrator corrects the key or its permissions, and the
+    same request is made again.
+    """
+
+
+MISSING = "resource_missing"  # the code of an object that Stripe does not have for this account
+
+
 class GatewayRefused(Exception):
     """A definite refusal without effect at Stripe. `code` is Stripe's error or decline code."""
 
@@ -158,7 +169,7 @@ KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets idempotency keys after 24 h
 class PaymentGateway(Protocol):
     """The payment provider, Stripe. Every POST carries the idempotency key of the caller.
 
-    All methods raise GatewayUnknown, StaleFailure or GatewayRefused.
+    All methods raise GatewayUnknown, StaleFailure, GatewayForbidden or GatewayRefused.
     """
 
     async def hold(

@@ -2,8 +2,9 @@
 
 An event only names an object, which is read from Stripe again. So duplicates and reordering do not
 change the result. Redundant event types are stored but not processed: each deal causes six of them,
-and each would cost a request and a transaction. Events that are not for this installation are
-quarantined, and administrators are alerted.
+and each would cost a request and a transaction. Events about objects of others on the same Stripe
+account end as `not_ours`. Malformed ones and those of the other mode are quarantined, and
+administrators are alerted.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta as Limits
@@ -19,6 +20,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.disputes import chargebacks
+from domain.disputes.chargeback import Chargeback
 from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
@@ -27,11 +29,14 @@ from domain.operations.task import Task, TryAgain
 from domain.payments import refunds
 from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
+from domain.payouts.transfer import Transfer
 from domain.payouts.transfer_tasks import refresh_account
-from domain.ports.payment_gateway import Intent
+from domain.ports.payment_gateway import MISSING, GatewayRefused, Intent
 from domain.ports.ports import Ports
 from domain.stripe_events.payloads import WebhookPayload, packed
 from domain.wallet.withdrawals import Withdrawal, settle_withdrawal
+
+T = TypeVar("T")
 
 KEPT = timedelta(days=90)
 # Ids are Stripe's, and do not grow.
@@ -57,13 +62,19 @@ PAYMENT_STATUSES = {
 
 
 class EventStatus(StrEnum):
-    """`working`: an attempt started. `dead`: too many attempts failed. `quarantined`: not ours."""
+    """`working`: an attempt started. `dead`: too many attempts failed. `quarantined`: malformed or
+    of the other mode. `not_ours`: about an object that this platform did not make."""
 
     RECEIVED = "received"
     WORKING = "working"
     DONE = "done"
     DEAD = "dead"
     QUARANTINED = "quarantined"
+    NOT_OURS = "not_ours"
+
+
+class NotOurs(Exception):
+    """The event is about an object of another integration on the same Stripe account."""
 
 
 Text = Annotated[str, Limits(min_length=1, max_length=255)]
@@ -96,7 +107,7 @@ class WebhookEvent(Record, frozen=True):
     """A verified event; its id is Stripe's. `account` is the connected account it is about.
 
     `digest` is a hash of its type, its account and the state of its object. `reason` says why it is
-    quarantined, and `last_error` why its last attempt failed.
+    quarantined or not ours, and `last_error` why its last attempt failed.
     """
 
     COLLECTION = "webhook_events"
@@ -130,7 +141,9 @@ class WebhookEvent(Record, frozen=True):
         str | None, about("The id of the payment that it is about; null if there is none.")
     ] = None
     attempts: Annotated[int, about("How often it was processed.")] = 0
-    reason: Annotated[str | None, about("Why it is quarantined; otherwise null.")] = None
+    reason: Annotated[str | None, about("Why it is quarantined or not ours; otherwise null.")] = (
+        None
+    )
     last_error: Annotated[str | None, about("Why the last attempt failed; null if none did.")] = (
         None
     )
@@ -265,11 +278,13 @@ class ProcessEvent(Task, frozen=True, tag="process_stripe_event"):
         )
         if event is None:
             return
+        status, reason = EventStatus.DONE, None
         try:
-            if not await self._is_ours(ports, event):
-                return
+            await self._check_account(ports, event)
             if handler := HANDLERS.get(event.object_type):
                 await handler(ports, event)
+        except NotOurs as foreign:
+            status, reason = EventStatus.NOT_OURS, str(foreign)
         except Exception as failed:
             problem = f"{type(failed).__name__}: {failed}"[:500]
             with contextlib.suppress(Exception):  # the first exception is the one to raise
@@ -277,31 +292,23 @@ class ProcessEvent(Task, frozen=True, tag="process_stripe_event"):
             raise
         uow = ports.store.single()
         await _change_own(
-            uow, event, status=EventStatus.DONE, last_error=None, processed_at=uow.now
+            uow, event, status=status, reason=reason, last_error=None, processed_at=uow.now
         )
 
-    async def _is_ours(self, ports: Ports, event: WebhookEvent) -> bool:
-        """Whether it is about the platform, or an account that a contractor has or had.
+    async def _check_account(self, ports: Ports, event: WebhookEvent) -> None:
+        """Accept the platform's own events, and those of an account that a contractor has or had.
 
-        Raises TryAgain while the account may still become known; quarantines the event later.
+        Raises TryAgain while the account may still become known, and NotOurs later.
         """
         account = event.account
         uow = ports.store.single()
         if account is None or await uow.find(User, {"connect_id": account}):
-            return True
+            return
         if await uow.find(User, {"closed_accounts": account}):
-            return True
+            return
         if ports.clock.now() - event.created_at < UNKNOWN_ACCOUNT_GRACE:
             raise TryAgain("the account is not known yet", at=ports.clock.now() + RETRY_AFTER)
-        reason = f"It is about the account {account}, which no contractor has."
-
-        async def quarantine(uow: UnitOfWork) -> None:
-            if await _change_own(uow, event, reason=reason, last_error=None):
-                await _alert_quarantined(uow, event.id, reason)
-                await _change_own(uow, event, status=EventStatus.QUARANTINED)
-
-        await ports.store.transact(quarantine)
-        return False
+        raise NotOurs(f"No contractor has the account {account}.")
 
 
 async def _change_own(uow: UnitOfWork, event: WebhookEvent, **fields: Any) -> WebhookEvent | None:
@@ -316,15 +323,25 @@ async def _change_own(uow: UnitOfWork, event: WebhookEvent, **fields: Any) -> We
 # -- handlers by type of object ------------------------------------------------------------------
 
 
+async def _read(answer: Awaitable[T]) -> T:
+    """What Stripe answers about an object that no record names. Raises NotOurs without one."""
+    try:
+        return await answer
+    except GatewayRefused as refused:
+        if refused.code != MISSING:
+            raise
+        raise NotOurs("Stripe has no such object for this platform.") from refused
+
+
 async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
     if event.account or not event.intent_id:
-        return
+        raise NotOurs("No payment of this platform has this object.")
     uow = ports.store.single()
     payment = await uow.find(Payment, {"intent_id": event.intent_id})
     if payment is None and event.payment_id:
         payment = await uow.find(Payment, {"_id": event.payment_id})
     if payment is None:
-        return
+        raise NotOurs("No payment of this platform has this PaymentIntent.")
     # Usually our own task is receiving the same state in its response: let it finish first.
     await ports.waiter.settled(payment.id, OWN_TASK_WAIT_SECONDS)
     payment = await uow.get(Payment, payment.id)
@@ -345,29 +362,43 @@ async def _cancel_duplicate_hold(ports: Ports, intent: Intent) -> None:
 
 
 async def _process_account(ports: Ports, event: WebhookEvent) -> None:
-    await refresh_account(ports, event.account or event.object_id)
+    account = event.account or event.object_id
+    if event.account is None and not await ports.store.single().find(User, {"connect_id": account}):
+        raise NotOurs("No contractor has this account.")
+    await refresh_account(ports, account)
 
 
 async def _process_payout(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
         return
     uow = ports.store.single()
-    state = await ports.gateway.payout_state(event.account, event.object_id)
     withdrawal = await uow.find(Withdrawal, {"payout_id": event.object_id})
+    asked = ports.gateway.payout_state(event.account, event.object_id)
+    state = await (asked if withdrawal else _read(asked))
     if withdrawal is None and (id := state.metadata.get("withdrawal_id")):
         withdrawal = await uow.find(Withdrawal, {"_id": id, "account_id": event.account})
-    if withdrawal:
-        found = withdrawal.id
-        await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
+    if withdrawal is None:
+        raise NotOurs("No withdrawal made this payout.")
+    found = withdrawal.id
+    await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
 
 
 async def _process_dispute(ports: Ports, event: WebhookEvent) -> None:
-    await chargebacks.refresh_dispute(ports, event.object_id)
+    if event.account:
+        raise NotOurs("It is about a charge of a connected account.")
+    known = await ports.store.single().find(Chargeback, {"stripe_id": event.object_id})
+    asked = chargebacks.refresh_dispute(ports, event.object_id)
+    if not await (asked if known else _read(asked)):
+        raise NotOurs("It is about a charge of no payment of this platform.")
 
 
 async def _process_transfer(ports: Ports, event: WebhookEvent) -> None:
-    if event.account is None:
-        await external_reversals.read_reversals(ports, event.object_id)
+    if event.account:
+        raise NotOurs("A connected account made it.")
+    known = await ports.store.single().find(Transfer, {"stripe_id": event.object_id})
+    asked = external_reversals.read_reversals(ports, event.object_id)
+    if not await (asked if known else _read(asked)):
+        raise NotOurs("No completion made this transfer.")
 
 
 HANDLERS: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {

@@ -19,6 +19,8 @@ from domain.operations.operation import operation
 from domain.stripe_events.inbox import RECEIVED_LAST, EventStatus, ProcessEvent, WebhookEvent
 from domain.stripe_events.payloads import WebhookPayload
 
+REPLAYABLE = (EventStatus.DONE, EventStatus.DEAD, EventStatus.QUARANTINED, EventStatus.NOT_OURS)
+
 
 class ListEvents(Command, frozen=True):
     status: Annotated[EventStatus | None, about("Only events in this state.")] = None
@@ -69,7 +71,7 @@ class EventWithPayload(msgspec.Struct, frozen=True):
         str | None, about("The id of the payment that it is about; null if there is none.")
     ]
     attempts: Annotated[int, about("How often it was processed.")]
-    reason: Annotated[str | None, about("Why it is quarantined; otherwise null.")]
+    reason: Annotated[str | None, about("Why it is quarantined or not ours; otherwise null.")]
     last_error: Annotated[str | None, about("Why the last attempt failed; null if none did.")]
     processed_at: Annotated[datetime | None, about("When it was processed; null if it was not.")]
     payload: Annotated[
@@ -114,7 +116,7 @@ async def requeue(uow: UnitOfWork, event: WebhookEvent) -> WebhookEvent:
     requeued = await uow.change(
         WebhookEvent,
         event.id,
-        only_if={"status": (EventStatus.DONE, EventStatus.DEAD, EventStatus.QUARANTINED)},
+        only_if={"status": REPLAYABLE},
         status=EventStatus.RECEIVED,
         reason=None,
     )

@@ -4,13 +4,15 @@ Sources: Stripe, "Idempotent requests" (a key replays its first result, a 500 to
 a payment method", "Separate charges and transfers", "Error handling".
 """
 
+import contextlib
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import stripe
@@ -24,6 +26,7 @@ from domain.ports.payment_gateway import (
     BalanceTransaction,
     CardDispute,
     ConnectAccount,
+    GatewayForbidden,
     GatewayRefused,
     GatewayUnknown,
     Intent,
@@ -37,6 +40,7 @@ from server.adapters import stripe_mapping as shapes
 
 T = TypeVar("T")
 Observe = Callable[[float, bool], None]
+Forbidden = Callable[[str, str], None]
 
 VERSION = "2026-05-27.dahlia"
 TIMEOUT_SECONDS = 10
@@ -45,23 +49,35 @@ CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
 # Stripe, "Place a hold on a payment method": only a card's charge says how long it can be captured.
 HOLDABLE = ("card",)
+# Stripe, "Error codes": the key has no access to a connected account, which may be closed. It is
+# the only 403 that is about an object.
+CLOSED_ACCOUNT = "account_invalid"
 
 
 class _Connections(AIOHTTPClient):
     """Follows no redirects: Stripe sends none, and another address must not get our requests. Tells
-    `observe` how long each request took, and whether it failed."""
+    `observe` how long each request took and whether it failed, and `forbidden` which resource the
+    key may not use and why."""
 
     observe: Observe = staticmethod(lambda seconds, failed: None)
+    forbidden: Forbidden = staticmethod(lambda resource, message: None)
 
-    async def request_async(self, *args: Any, **named: Any) -> Any:
+    async def request_async(self, method: str, url: str, *args: Any, **named: Any) -> Any:
         began, status = time.monotonic(), 0
         try:
-            answer = await super().request_async(*args, **named)
+            answer = await super().request_async(method, url, *args, **named)
             status = answer[1]
+            if status in (401, 403):
+                self._tell_forbidden(url, status, answer[0])
             return answer
         finally:
             failed = status in (0, 429) or status >= 500
             self.observe(time.monotonic() - began, failed)
+
+    def _tell_forbidden(self, url: str, status: int, content: bytes) -> None:
+        with contextlib.suppress(msgspec.DecodeError, LookupError, TypeError):
+            if is_forbidden(status, error := msgspec.json.decode(content)["error"]):
+                self.forbidden(urlsplit(url).path.split("/")[2], error["message"])
 
     def _get_request_args_kwargs(self, *args: Any) -> Any:
         positional, named = super()._get_request_args_kwargs(*args)
@@ -104,9 +120,11 @@ class StripeGateway:
         api_base: str | None,
         public_url: str,
         observe: Observe | None = None,
+        forbidden: Forbidden | None = None,
     ) -> None:
         self._client, self._http = connect(secret_key, api_base)
         self._http.observe = observe or self._http.observe
+        self._http.forbidden = forbidden or self._http.forbidden
         self._stripe = self._client.v1
         self._public_url = public_url
 
@@ -344,7 +362,7 @@ class StripeGateway:
         try:
             return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
         except GatewayRefused as refused:
-            if refused.code != "account_invalid":
+            if refused.code != CLOSED_ACCOUNT:
                 raise
             return ConnectAccount(id, False, False, closed=True)
 
@@ -429,6 +447,11 @@ async def _ask(call: Awaitable[T]) -> Any:
         raise _problem(failed) from failed
 
 
+def is_forbidden(status: int, error: Mapping[str, Any]) -> bool:
+    """Whether Stripe refuses the key, and not what is asked for."""
+    return status == 401 or (status == 403 and error.get("code") != CLOSED_ACCOUNT)
+
+
 def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
     """One mapper from the SDK's errors to the port's."""
     status = failed.http_status or 0
@@ -436,13 +459,15 @@ def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
         return GatewayUnknown("Stripe did not answer")
     # An IdempotencyError means other parameters under a used key; with 409 the first request runs.
     spent = isinstance(failed, stripe.IdempotencyError) and status != 409
-    if spent or status in (0, 401, 409, 429) or status >= 500:
+    answer: Any = failed.json_body or {}
+    body = answer.get("error", {})
+    if is_forbidden(status, body):
+        return GatewayForbidden(f"Stripe answered {status}: {failed.user_message or 'no access'}")
+    if spent or status in (0, 409, 429) or status >= 500:
         replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
         stale = spent or (replayed and status >= 500)
         kind = StaleFailure if stale else GatewayUnknown
         return kind(f"Stripe answered {status}")
-    answer: Any = failed.json_body or {}
-    body = answer.get("error", {})
     return GatewayRefused(
         body.get("code") or UNNAMED,
         body.get("message") or "The payment provider refused this.",

@@ -1934,8 +1934,11 @@ export interface ErrorDetails {
   command?: string;
 }
 
-/** `working`: an attempt started. `dead`: too many attempts failed. `quarantined`: not ours. */
-export type EventStatus = "dead" | "done" | "quarantined" | "received" | "working";
+/**
+ * `working`: an attempt started. `dead`: too many attempts failed. `quarantined`: malformed or of
+ * the other mode. `not_ours`: about an object that this platform did not make.
+ */
+export type EventStatus = "dead" | "done" | "not_ours" | "quarantined" | "received" | "working";
 
 /** One of Stripe's events, with what Stripe sent as its last field. */
 export interface EventWithPayload {
@@ -1963,7 +1966,7 @@ export interface EventWithPayload {
   payment_id: string | null;
   /** How often it was processed. */
   attempts: number;
-  /** Why it is quarantined; otherwise null. */
+  /** Why it is quarantined or not ours; otherwise null. */
   reason: string | null;
   /** Why the last attempt failed; null if none did. */
   last_error: string | null;
@@ -4822,7 +4825,7 @@ export interface WebhookEvent {
   payment_id: string | null;
   /** How often it was processed. */
   attempts: number;
-  /** Why it is quarantined; otherwise null. */
+  /** Why it is quarantined or not ours; otherwise null. */
   reason: string | null;
   /** Why the last attempt failed; null if none did. */
   last_error: string | null;

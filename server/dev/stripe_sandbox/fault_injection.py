@@ -143,7 +143,7 @@ def error_response(fault: Json | None) -> StripeError | None:
         if given["code"] == "card_declined":
             given.setdefault("decline_code", "generic_decline")
     # Stripe refuses these before it executes anything, so their idempotency keys stay unused.
-    return StripeError(status, kind, message, stored=status not in (401, 409, 429), **given)
+    return StripeError(status, kind, message, stored=status not in (401, 403, 409, 429), **given)
 
 
 def _error_type(status: int) -> str:

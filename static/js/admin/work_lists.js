@@ -81,11 +81,11 @@ export const WORK_LISTS = {
   "webhook-events": {
     title: "Stripe events",
     read: (fields) => server.admin.webhook_events(fields),
-    filters: [{ name: "status", label: "State", choices: ["received", "working", "done", "dead", "quarantined"] }, { name: "type", label: "Type" },
+    filters: [{ name: "status", label: "State", choices: ["received", "working", "done", "dead", "quarantined", "not_ours"] }, { name: "type", label: "Type" },
       { name: "payment_id", label: "Payment id" }, { name: "object_id", label: "Id at Stripe" }],
     columns: [["Type", (row) => html`<a href=${`/admin/webhook-events/${row.id}`}>${row.type}</a>`], ["State", state("event")], ["Payment", id("payment_id")],
       ["Why", ({ last_error, reason }) => html`<span class="small">${last_error ?? reason ?? ""}</span>`], ["Received", when],
-      ["Steps", (row, load) => (row.status === "dead" || row.status === "quarantined") && button("Replay…", "rotate-ccw", () => replay(row), load)]],
+      ["Steps", (row, load) => ["dead", "quarantined", "not_ours"].includes(row.status) && button("Replay…", "rotate-ccw", () => replay(row), load)]],
   },
   reconciliations: {
     title: "Reconciliation",

@@ -77,6 +77,7 @@ export const STATUSES = {
     done: status("Done", "circle-check", "good"),
     dead: status("Failed", "circle-alert", "bad"),
     quarantined: status("Quarantined", "shield-alert", "bad"),
+    not_ours: status("Not ours", "circle-x"),
   },
   reconciliation: {
     running: status("Running", "loader-circle", "wait"),

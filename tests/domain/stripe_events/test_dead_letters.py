@@ -123,7 +123,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     )
 
     async with asyncio.timeout(TIMEOUT):
-        while (await stored_events(market))[-1].status is not EventStatus.DONE:  # noqa: ASYNC110
+        while (await stored_events(market))[-1].status is not EventStatus.NOT_OURS:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert set(broken) == {first}
 
@@ -155,10 +155,12 @@ async def test_a_processed_event_does_not_become_dead(market, server):
     await exhaust_attempts(server.store, row.id)
     server.web.relay.start(server.ports)
     await alert_of(admin, row.id)
-    assert [e.status for e in await stored_events(market)] == [EventStatus.DONE]
+    assert [e.status for e in await stored_events(market)] == [EventStatus.NOT_OURS]
     await admin.call("/admin", "retry", {"row_id": row.id})
     await market.settled()
-    assert [(e.status, e.attempts) for e in await stored_events(market)] == [(EventStatus.DONE, 1)]
+    assert [(e.status, e.attempts) for e in await stored_events(market)] == [
+        (EventStatus.NOT_OURS, 1)
+    ]
 
 
 async def test_a_lost_alert_causes_no_alert(market, server):

@@ -131,15 +131,16 @@ async def test_an_event_of_the_other_mode_is_quarantined(market, server):
     assert "live mode" in listed["items"][0]["reason"]
     await admin.call("/admin", "replay", {"event_id": "evt_1"})
     await market.settled()
-    assert [row.status for row in await stored_events(market)] == ["done"]
+    assert [row.status for row in await stored_events(market)] == ["not_ours"]
 
 
-async def test_an_event_of_an_unknown_account_is_quarantined(market, server, monkeypatch):
-    """Guard: `_is_ours` in `ProcessEvent`; for some minutes the account may still become known."""
+async def test_an_event_of_an_unknown_account_is_not_ours(market, server, monkeypatch):
+    """Guard: `_check_account` in `ProcessEvent`; for some minutes the account may still become
+    known."""
     monkeypatch.setattr("domain.stripe_events.inbox.UNKNOWN_ACCOUNT_GRACE", -LEASE)
     assert await post_event(market, make_event(account="acct_stranger")) == 200
     await market.settled()
-    assert [row.status for row in await stored_events(market)] == ["quarantined"]
+    assert [row.status for row in await stored_events(market)] == ["not_ours"]
 
 
 async def test_duplicate_events_read_the_object_once(market, server):
@@ -152,7 +153,7 @@ async def test_duplicate_events_read_the_object_once(market, server):
     assert [row.status for row in await stored_events(market)] == ["received", "done"]
     await ProcessEvent("evt_1").run(server.ports)
     assert await post_event(market, make_event("evt_3")) == 200  # it may be about a newer state
-    assert [row.status for row in await stored_events(market)] == ["done", "done", "received"]
+    assert [row.status for row in await stored_events(market)] == ["not_ours", "done", "received"]
 
 
 async def test_application_events_of_two_accounts_are_no_duplicates(market, server):

@@ -114,4 +114,4 @@ async def test_an_event_is_replayed_without_its_payload(market, server):
     await admin.call("/admin", "replay", {"event_id": "evt_1"})
     await market.settled()
     [row] = await stored_events(market)
-    assert (row.status, row.attempts) == ("done", 2)
+    assert (row.status, row.attempts) == ("not_ours", 2)

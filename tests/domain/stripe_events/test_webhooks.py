@@ -101,9 +101,9 @@ async def test_lost_repeated_and_reordered_events(negotiation):
     assert (await audit(negotiation.server.ports)).differences == []
 
 
-async def test_an_event_about_an_unknown_object_is_done(negotiation):
-    """Guard: `if payment is None: return` in `inbox.ProcessEvent`; without it the event of a
-    payment of another system under the same key becomes a dead letter."""
+async def test_an_event_about_an_unknown_object_is_not_ours(negotiation):
+    """Guard: `if payment is None` in `inbox.ProcessEvent`; without it the event of a payment of
+    another system under the same key becomes a dead letter."""
     await negotiation.sandbox.api(
         "POST",
         "payment_intents",
@@ -116,7 +116,9 @@ async def test_an_event_about_an_unknown_object_is_done(negotiation):
     await negotiation.market.settled(TIMEOUT)
     events = await negotiation.market.rows(WebhookEvent)
     assert "payment_intent.succeeded" in {event.type for event in events}
-    assert all(event.status == "done" for event in events)
+    statuses = {event.type: event.status for event in events}
+    assert statuses["payment_intent.succeeded"] == "not_ours"
+    assert set(statuses.values()) <= {"done", "not_ours"}
     assert await negotiation.market.rows(Transaction) == []
 
 

@@ -2089,10 +2089,12 @@ class ErrorDetails(TypedDict):
     command: NotRequired[str]
 
 
-# `working`: an attempt started. `dead`: too many attempts failed. `quarantined`: not ours.
+# `working`: an attempt started. `dead`: too many attempts failed. `quarantined`: malformed or of
+# the other mode. `not_ours`: about an object that this platform did not make.
 EventStatus: TypeAlias = Literal[
     "dead",
     "done",
+    "not_ours",
     "quarantined",
     "received",
     "working",
@@ -2126,7 +2128,7 @@ class EventWithPayload(TypedDict):
     payment_id: str | None
     # How often it was processed.
     attempts: int
-    # Why it is quarantined; otherwise null.
+    # Why it is quarantined or not ours; otherwise null.
     reason: str | None
     # Why the last attempt failed; null if none did.
     last_error: str | None
@@ -5287,7 +5289,7 @@ class WebhookEvent(TypedDict):
     payment_id: str | None
     # How often it was processed.
     attempts: int
-    # Why it is quarantined; otherwise null.
+    # Why it is quarantined or not ours; otherwise null.
     reason: str | None
     # Why the last attempt failed; null if none did.
     last_error: str | None
