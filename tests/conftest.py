@@ -341,4 +341,4 @@ def prompt_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def impatient_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway waits one second for Stripe. Request this fixture before `market`."""
-    monkeypatch.setattr("server.adapters.stripe_gateway.TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("server.adapters.stripe_connections.TIMEOUT_SECONDS", 1)

@@ -15,7 +15,7 @@ from rich.table import Table
 from domain.accounts.user import User, create_user
 from domain.ports.ports import Ports
 from server import dev_environment, log_setup
-from server.adapters import stripe_gateway
+from server.adapters import stripe_connections
 from server.app import listening
 from server.config import Settings, load
 from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
@@ -157,7 +157,7 @@ async def _register_webhooks(
     """
     url = f"http://{_webhook_host(settings)}:{settings.port}/webhooks/stripe"
     http: Any
-    client, http = stripe_gateway.connect(made.environment()["STRIPE_SECRET_KEY"], api_base)
+    client, http = stripe_connections.connect(made.environment()["STRIPE_SECRET_KEY"], api_base)
     endpoints = client.v1.webhook_endpoints
     try:
         listed = await endpoints.list_async({"limit": 100})

@@ -132,7 +132,10 @@ def test_one_file_talks_to_each_provider() -> None:
     database = [path for path in production() if packages(path) & DATABASE]
     stripe = [path for path in production() if "stripe" in packages(path)]
     assert database == ["domain/kernel/mongo_client.py", "domain/kernel/store.py"]
-    assert stripe == ["server/adapters/stripe_gateway.py"]
+    assert stripe == [
+        "server/adapters/stripe_connections.py",
+        "server/adapters/stripe_gateway.py",
+    ]
 
 
 def test_the_stripe_sandbox_knows_none_of_our_rules() -> None:

@@ -16,7 +16,7 @@ from domain.kernel import mongo_client
 from domain.ports.mail import Mail
 from server.adapters.s3 import S3Blobs, bucket
 from server.adapters.smtp import SmtpMail
-from server.adapters.stripe_gateway import connect
+from server.adapters.stripe_connections import connect
 from server.adapters.system_clock import SystemClock
 from server.pubsub.redis_connections import redis_pool
 

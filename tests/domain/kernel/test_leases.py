@@ -59,7 +59,7 @@ async def test_a_clock_that_jumps_back_an_hour_stops_no_job(cluster):
 
 
 async def test_a_job_runs_once_among_many_processes(cluster):
-    """Guard: `_is_ours`; without `ran_within` every process does the work of the hour."""
+    """Guard: `Scheduler._acquire`; without `ran_within` every process does the work of the hour."""
     ran = []
 
     async def work(ports):

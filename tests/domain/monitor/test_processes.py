@@ -9,7 +9,7 @@ async def test_a_process_tells_of_its_load_and_health(
     server: Server, market: Market, negotiation
 ) -> None:
     """Guard: `processes.processes`, `figures.Figures` and the counts in `container._push`,
-    `app.run`, `MessageWriter._push_loop` and `_Connections.request_async`."""
+    `app.run`, `MessageWriter._push_loop` and `Connections.request_async`."""
     admin = await market.admin()
     await negotiation.pending_offer()
     chat = await negotiation.customer.call(

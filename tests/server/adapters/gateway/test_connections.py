@@ -4,12 +4,12 @@ import pytest
 from aiohttp import web
 from stripe import StripeError
 
-from server.adapters.stripe_gateway import connect
+from server.adapters.stripe_connections import connect
 from tests.support.processes import free_port
 
 
 async def test_no_redirect_is_followed() -> None:
-    """Guard: `_Connections`, which is used by `stripe_gateway.connect`."""
+    """Guard: `Connections`, which is used by `stripe_connections.connect`."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:

@@ -169,7 +169,7 @@ async def test_more_lines_than_a_page_has(stripe, sandbox):
 @pytest.mark.parametrize("status", [401, 409, 429, 500, 503])
 @pytest.mark.parametrize("path", ["/v1/refunds", "/v1/refunds/*"])
 async def test_what_leaves_the_outcome_open(stripe, sandbox, status, path):
-    """Guard: `status in (0, 401, 409, 429) or status >= 500` in `_problem`."""
+    """Guard: `is_forbidden` and `status >= 500` in `_problem`."""
     await sandbox.fault(path=path, status=status)
     with pytest.raises(GatewayUnknown) as unknown:
         await (stripe.refunds("pi_1") if path == "/v1/refunds" else stripe.refund_state("re_1"))
