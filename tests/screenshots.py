@@ -1,4 +1,7 @@
-"""Writes the pictures of README: pages of a seeded server in Chromium. `make screenshots`."""
+"""Writes the pictures of README: pages of a seeded server in Chromium. `make screenshots`.
+
+With `--views FOLDER` it writes contact sheets of every view instead (`view_sheets.py`).
+"""
 
 import argparse
 import asyncio
@@ -7,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +21,7 @@ from server.demo_accounts import DEMO_PASSWORD
 from server.dev.stores import ROOT
 from tests.support.dev_process import DevServer, clean_environment
 from tests.support.processes import free_port
+from tests.view_sheets import take_views
 
 PICTURES = ROOT / "static" / "pictures"
 DESKTOP, PHONE = (1280, 800), (390, 800)
@@ -25,6 +29,7 @@ MOST_BYTES = 150 * 1024
 COLOURS = (256, 160, 96, 64)  # until a picture is small enough
 SETTLED_MS = 1500  # for pictures and charts after the last request
 JOBS, DAYS = 140, 30
+FEW_JOBS, FEW_DAYS = 60, 12  # for contact sheets
 KEY = "jobsphere.session"  # as in static/client/session.js
 
 Json = dict[str, Any]
@@ -132,13 +137,13 @@ def smallest(picture: Image.Image) -> bytes:
 
 
 @asynccontextmanager
-async def seeded(given: str) -> AsyncIterator[DevServer]:
+async def seeded(given: str, jobs: int, days: int) -> AsyncIterator[DevServer]:
     """A dev server on a history; on the data folder `given`, which has one, or on a new one."""
     with tempfile.TemporaryDirectory(prefix="jobsphere-") as folder:
         data, port = Path(given or folder), free_port()
         env = {"DATA_DIR": str(data), "PORT": str(port)}
         if not given:
-            words = ("seed", "--jobs", str(JOBS), "--days", str(DAYS))
+            words = ("seed", "--jobs", str(jobs), "--days", str(days))
             python = ROOT / ".venv" / "bin" / "python"
             seeding = await asyncio.create_subprocess_exec(
                 python, "-m", "server", *words, cwd=ROOT, env=clean_environment(env)
@@ -152,21 +157,38 @@ async def seeded(given: str) -> AsyncIterator[DevServer]:
             server.stop()
 
 
+async def pictures(browser: Browser, server: DevServer, only: str) -> None:
+    """Write the pictures of README."""
+    clients = {name: Client(server, name) for name in ("customer", "contractor", "admin")}
+    for shot in shots(clients):
+        if shot.name.startswith(only):
+            await take(browser, server, clients, shot)
+
+
 async def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", default="", help="a data folder that seed has filled")
-    arguments.add_argument("--only", default="", help="pictures whose names begin with this")
+    arguments.add_argument("--only", default="", help="what names begin with; of views, a part")
+    arguments.add_argument("--views", default="", help="a folder for contact sheets of all views")
+    arguments.add_argument("--origin", default="", help="a dev server that runs, for the sheets")
     asked = arguments.parse_args()
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     assert browser_path, "install Chromium"
-    async with seeded(asked.data) as server, async_playwright() as playwright:
-        clients = {name: Client(server, name) for name in ("customer", "contractor", "admin")}
+    size = (FEW_JOBS, FEW_DAYS) if asked.views else (JOBS, DAYS)
+    async with AsyncExitStack() as stack:
+        server = (
+            None if asked.origin else await stack.enter_async_context(seeded(asked.data, *size))
+        )
+        playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(
             executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
         )
-        for shot in shots(clients):
-            if shot.name.startswith(asked.only):
-                await take(browser, server, clients, shot)
+        if asked.views:
+            origin = server.url if server else asked.origin
+            await take_views(browser, origin, Path(asked.views), asked.only)
+        else:
+            assert server, "the pictures of README are of a server of their own"
+            await pictures(browser, server, asked.only)
         await browser.close()
 
 

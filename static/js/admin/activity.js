@@ -110,7 +110,7 @@ function Lines({ list, most }) {
   if (!items && list.problem.value) return html`<${Problem} problem=${list.problem.value} again=${() => list.load()} />`;
   if (!items) return html`<${Skeleton} lines=${6} />`;
   if (!items.length) return html`<div class="card"><${Empty} icon="zap" title="Nothing has happened in the last seven days" /></div>`;
-  return html`<ol class="rows card flush stream">${items.slice(0, most).map((item) => html`<li class="line" key=${item.id}>
+  return html`<ol class="rows card flush stream">${items.slice(0, most).map((item) => html`<li class="line timed" key=${item.id}>
     <${Icon} name=${iconOf(item.name)} /><span class="grow">${sentence(item)}</span><${Ago} at=${item.at} /></li>`)}</ol>`;
 }
 
@@ -151,5 +151,6 @@ export function sentence(item) {
   if (name === "chargeback.updated") return html`${thing("The chargeback")} of ${money} by the bank of ${person(customer_id)} for ${job} is ${words(state)}`;
   if (name === "account.updated") return html`The account of ${person(user_id)} changed`;
   if (name === "security.changed") return html`${person(user_id)} changed how they sign in`;
+  if (name === "alert.updated") return html`${person(actor_id)} closed ${thing("an alert")}`;
   return html`${words(name)} ${thing(subject_id)} ${words(state)} ${money}`;
 }

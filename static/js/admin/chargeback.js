@@ -38,7 +38,7 @@ export function Chargeback({ id }) {
   const person = (/** @type {string} */ user) => html`<${Id} id=${user}>${names[user]}</${Id}>`;
   const open = status === "open" || status === "inquiry";
   return html`<${View} title=${`Chargeback: ${chargeback.job_title}`} kind="wide" back=${back} actions=${html`<${Assignee} id=${id} what="this chargeback" />`}>
-    <div class="columns"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
+    <div class="columns facts-first"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
       ${open && html`<${Write} chargeback=${chargeback} agreed=${offer.description} load=${load} />`}
       <${Part} title="What was written to the bank">${evidence.length ? html`<ol class="stack">${evidence.map((each) => html`<li class="card stack" key=${each.id}><${Version} evidence=${each} name=${names[each.by] || "an administrator"} /></li>`)}</ol>`
         : html`<p class="card">Nothing yet.</p>`}</${Part}>

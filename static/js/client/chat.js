@@ -62,7 +62,7 @@ function Opened({ id }) {
   if (known) return html`<${Room} id=${id} />`;
   return html`<section class="room none" aria-busy=${missing.value ? undefined : "true"}>
     ${missing.value
-      ? html`<${Empty} icon="circle-help" title="There is no such conversation"><a href="/chat">All conversations</a></${Empty}>`
+      ? html`<h1 class="visually-hidden">Chat</h1><${Empty} icon="circle-help" title="There is no such conversation"><a href="/chat">All conversations</a></${Empty}>`
       : html`<${Skeleton} />`}</section>`;
 }
 

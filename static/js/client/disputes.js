@@ -233,7 +233,7 @@ function Entry({ entry, dispute, other }) {
   const party = by === dispute.customer_id || by === dispute.contractor_id;
   const name = mine ? "You" : party ? capital(other) : "JobSphere";
   return html`<article class="entry">
-    ${party ? html`<${Avatar} id=${by} name=${mine ? me.value?.name ?? "?" : other} size="small" />` : html`<span class="avatar small" aria-hidden="true">JS</span>`}
+    ${party ? html`<${Avatar} id=${by} name=${mine ? me.value?.name ?? "?" : other} size="small" />` : html`<span class="avatar small tone-0" aria-hidden="true">JS</span>`}
     <div class="stack" style=${{ "--gap": "var(--space-2)" }}>
       <p class="small"><span class="strong">${name}</span> ${DID[kind] ?? kind.replaceAll("_", " ")} <span class="soft"><${Ago} at=${entry.at} /></span></p>
       ${refund_amount !== null && html`<p class="strong">${display(refund_amount, dispute.currency)} back to the customer</p>`}

@@ -3,7 +3,7 @@
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { ListEnd } from "../shared/listing.js";
-import { Empty, Skeleton, View } from "../shared/pieces.js";
+import { Empty, Skeleton, View, showCurrent } from "../shared/pieces.js";
 import { place } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
 import { useList, useReady } from "../shared/use.js";
@@ -32,7 +32,7 @@ export function OwnJobs() {
   const post = html`<a class="button primary" href="/jobs/new"><${Icon} name="plus" />Post a job</a>`;
   return html`<${View} title="My jobs" actions=${post}>
     <div class="stack">
-      <nav class="segments" aria-label="By state">${STATES.map(([name, label]) => html`
+      <nav class="segments" aria-label="By state" ref=${showCurrent}>${STATES.map(([name, label]) => html`
         <a href=${name ? `/jobs?state=${name}` : "/jobs"} aria-current=${name === state ? "page" : undefined} key=${name}>${label}</a>`)}</nav>
       <${Rows} list=${list} state=${state} />
       <${ListEnd} list=${list} />

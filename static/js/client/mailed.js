@@ -106,7 +106,7 @@ export const ConfirmEmail = confirming({
 });
 
 export const AgreeEmail = confirming({
-  title: "The new e-mail address of your account",
+  title: "The new address of your account",
   text: "Agree only if you have asked for it yourself: your account moves to another address.",
   yes: "Agree",
   pending: "You have agreed. The new address counts when the link that we mailed to it was opened, too.",

@@ -4,10 +4,11 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { Ago, Empty, Skeleton, View } from "../shared/pieces.js";
+import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { Refusal, live, server } from "../shared/server.js";
-import { dayOf } from "../shared/times.js";
+import { dayOf, fullTime, timeOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
+import { capital } from "./names.js";
 import { notices, sawNotices } from "./world.js";
 
 const STEP = 200; // events of the feed that are read at a time
@@ -75,7 +76,7 @@ export function Notifications() {
   return html`<${View} title="Notifications" kind="narrow">
     ${state.value === "idle" ? html`<${Skeleton} lines=${6} />` : !ids.value.length
       ? html`<${Empty} icon="bell" title="Nothing yet"><p>You are told here of everything that concerns your work and your money.</p></${Empty}>`
-      : [...days].map(([day, all]) => html`<section key=${day}><h2 class="home-title">${day}</h2>
+      : [...days].map(([day, all]) => html`<section key=${day}><h2 class="home-title">${capital(day)}</h2>
         <ul class="rows card flush">${all.map((notice) => html`<${Line} key=${notice.id} ...${notice} />`)}</ul></section>`)}
     ${state.value === "ready" && first.value > 0 && html`<p><button class="button" type="button" onClick=${() => earlier().catch(refuse)}>Show earlier ones</button></p>`}
   </${View}>`;
@@ -85,8 +86,8 @@ export function Notifications() {
 function Line({ seq, kind, title, text, path, at, own }) {
   const fresh = seq > seen.value && !own;
   const icon = BAD.test(kind) ? "circle-alert" : fresh ? "bell-dot" : "bell";
-  return html`<li><a class="line" href=${path}><${Icon} name=${icon} />
+  return html`<li><a class="line timed" href=${path}><${Icon} name=${icon} />
     <span class="grow"><span class="strong">${title}</span>${fresh && html` <span class="badge mine">New</span>`}<br />
       <span class="soft small">${text}</span></span>
-    <span class="soft small"><${Ago} at=${at} /></span></a></li>`;
+    <time class="soft small" datetime=${at} title=${fullTime(at)}>${timeOf(at)}</time></a></li>`;
 }

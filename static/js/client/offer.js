@@ -206,7 +206,7 @@ function MilestoneCard({ offer, job, other, customer, milestone, number, split }
       <${Attachments} files=${milestone.files} /></div>`}
     ${dispute_id && html`<p class="note bad"><${Icon} name="lock" /><span>This money is frozen until the dispute ends: it cannot be approved.
       ${" "}<a href=${`/disputes/${dispute_id}`}>Open the dispute</a></span></p>`}
-    ${!dispute_id && milestone.due_at && isOpen(milestone) && !offer.contested_amount && html`<p class="soft small row tight"><${Icon} name="clock" />
+    ${!dispute_id && milestone.due_at && isOpen(milestone) && !offer.contested_amount && html`<p class="soft small beside"><${Icon} name="clock" />
       <span>${customer ? "Counts as approved" : "Paid without an answer"} in <${Countdown} until=${milestone.due_at} over="a moment" />, unless there is a dispute.</span></p>`}
     ${acts && html`<div class="row">
       ${customer && !offer.contested_amount && button(status === "delivered" ? "Approve and pay" : "Approve early", () => steps.approve(offer, number, other), status === "delivered" ? "primary" : "", "check")}

@@ -53,7 +53,7 @@ export function PaymentMethods() {
     if (!saved.value.length) {
       return html`<${Empty} icon="credit-card" title="Nothing is saved"><p>${key ? "Save a card to make offers faster." : "This server plays with test cards. Choose one when you make an offer."}</p></${Empty}>`;
     }
-    return html`<ul class="rows card flush" aria-label="Saved">${saved.value.map((method) => html`<li key=${method.id}><div class="line tall">
+    return html`<ul class="rows card flush" aria-label="Saved">${saved.value.map((method) => html`<li key=${method.id}><div class="line tall wraps">
       <${Icon} name="credit-card" class="large" /><span class="grow strong">${labelOf(method)}</span>
       ${method.is_default ? html`<span class="badge good"><${Icon} name="check" />Default</span>`
         : html`<button class="button small" type="button" onClick=${() => prefer(method)}>Make default<span class="visually-hidden">: ${labelOf(method)}</span></button>`}

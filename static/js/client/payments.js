@@ -70,7 +70,7 @@ function Chargebacks({ list }) {
   if (!found.length) return null;
   return html`<section aria-labelledby="bank"><h2 id="bank" class="list-title">Disputed at the bank</h2>
     <ul class="rows card flush">${found.map((each) => html`<li key=${each.id}><a class="line tall" href=${`/payments/${each.payment_id}`}>
-      <span class="grow"><span class="strong">${each.job_title}</span><br /><span class="soft small">${each.reason.replaceAll("_", " ")} · <${Ago} at=${each.created_at} /></span></span>
+      <span class="grow"><span class="strong">${each.job_title}</span><br /><span class="soft small">${capital(each.reason.replaceAll("_", " "))} · <${Ago} at=${each.created_at} /></span></span>
       <span class="side"><span class="amount">${display(each.amount, each.currency)}</span><${Badge} of=${CHARGEBACK[each.status] ?? statusOf("chargeback", each.status)} /></span></a></li>`)}</ul></section>`;
 }
 

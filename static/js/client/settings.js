@@ -7,7 +7,7 @@ import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { create, supported } from "../shared/passkeys.js";
-import { Ago, Skeleton, View } from "../shared/pieces.js";
+import { Ago, Skeleton, View, showCurrent } from "../shared/pieces.js";
 import { lift, me, putMe, server, settingUp } from "../shared/server.js";
 import { withStepUp } from "../shared/steps.js";
 import { refuse, say } from "../shared/toasts.js";
@@ -24,7 +24,7 @@ const base = () => (me.value?.role === "admin" ? "/admin/settings" : "/settings"
 function Frame({ tab, children }) {
   return html`<${View} title="Settings" kind="narrow" actions=${html`<button class="button" type="button" onClick=${leave}>
       <${Icon} name="log-out" />Sign out</button>`}>
-    <nav class="segments settings-tabs" aria-label="Settings">${TABS.map(([path, label, icon]) => html`<a key=${path}
+    <nav class="segments settings-tabs" aria-label="Settings" ref=${showCurrent}>${TABS.map(([path, label, icon]) => html`<a key=${path}
       href=${`${base()}${path}`} aria-current=${path === tab ? "page" : undefined}><${Icon} name=${icon} />${label}</a>`)}</nav>
     <div class="stack" style=${{ "--gap": "1.5rem" }}>${children}</div></${View}>`;
 }
@@ -234,7 +234,7 @@ function Passkeys() {
         <span class="grow"><span class="strong">${passkey.name}</span><br /><span class="soft small">Added <${Ago} at=${passkey.created_at} />
           ${passkey.suspect_at && " · locked, as it may have been copied: remove it"}</span></span>
         <button class="button small" type="button" onClick=${() => remove(passkey)}>Remove</button></li>`)}</ul>`}
-    ${supported ? html`<form class="row" onSubmit=${form.submit}>
+    ${supported ? html`<form class="row bottom" onSubmit=${form.submit}>
         <${Field} form=${form} name="name" label="Name of the passkey" defaultValue="This device" required maxlength="80" />
         <${Submit} form=${form}>Add a passkey</${Submit}></form>` : html`<p class="soft">This browser knows no passkeys.</p>`}
   </${Card}>`;

@@ -6,7 +6,7 @@ import { Icon } from "../shared/icon.js";
 import { isOpen, splitAll } from "../shared/fees.js";
 import { Countdown, Listing, Problem } from "../shared/listing.js";
 import { display } from "../shared/money.js";
-import { Ago, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
+import { Ago, Badge, Empty, Skeleton, View, showCurrent } from "../shared/pieces.js";
 import { go, place } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
 import { useList } from "../shared/use.js";
@@ -27,7 +27,7 @@ export function Work() {
   const views = /** @type {Record<string, any>} */ ({ "": Now, applications: Applications, offers: Offers, done: Done });
   return html`<${View} title="My work" actions=${html`<a class="button" href="/jobs"><${Icon} name="search" />Find work</a>`}>
     <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
-      <nav class="segments" aria-label="Show">${TABS.map(([name, label]) => html`<a key=${name} href=${`/work${name && `?show=${name}`}`}
+      <nav class="segments" aria-label="Show" ref=${showCurrent}>${TABS.map(([name, label]) => html`<a key=${name} href=${`/work${name && `?show=${name}`}`}
         aria-current=${tab === name ? "page" : undefined}>${label}</a>`)}</nav>
       <${views[tab] ?? Now} key=${tab} />
     </div>

@@ -67,6 +67,12 @@ export function View({ title, heading = title, back, actions, kind = "", childre
   </div>`;
 }
 
+/** Scroll tabs that are wider than their place to the current one. @param {HTMLElement | null} tabs */
+export function showCurrent(tabs) {
+  const current = tabs?.querySelector("[aria-current]");
+  if (tabs && current instanceof HTMLElement) tabs.scrollLeft = current.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - current.offsetWidth) / 2;
+}
+
 /** A place with nothing in it yet, which says what to do. @param {{icon: any, title: string, children?: any}} props */
 export function Empty({ icon, title, children }) {
   return html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2>${children}</div>`;

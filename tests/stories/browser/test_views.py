@@ -14,7 +14,7 @@ from tests.support.market import Market
 pytestmark = [in_the_browser, pytest.mark.timeout(1800)]
 
 PAGES = ROOT / "static" / "js"
-ROUTE = re.compile(r'^  "(/[^"]*)": (\w+)', re.MULTILINE)
+ROUTE = re.compile(r'^  "(/[^"]*)": (?:\{ \.\.\.)?(\w+)', re.MULTILINE)
 
 
 def routes(module: str, *, open: bool) -> list[str]:
