@@ -30,7 +30,7 @@ DRAWN_MS = 250  # for pictures and charts after the last request
 DOCS = ("start", "errors", "limits", "schemas", "job.post", "push.job.updated", "schema.Offer")
 NEWCOMERS = {"new-customer": "customer", "new-contractor": "contractor"}
 BEGINNINGS = ("/", "/jobs", "/chat", "/work", "/payments", "/disputes", "/wallet", "/notifications")
-UNKNOWN = ("/jobs/none", "/offers/none", "/chat/none", "/payments/none", "/disputes/none", "/none")
+UNKNOWN = ("/jobs/none", "/offers/none", "/chat/none", "/payments/none", "/disputes/none")
 LIST = re.compile(r'^  "?([a-z-]+)"?: \{$', re.MULTILINE)  # of the back office
 HEIGHT = """() => Math.max(...[...document.querySelectorAll("html, main, dialog")]
     .map(({ scrollHeight }) => scrollHeight))"""

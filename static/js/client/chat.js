@@ -49,7 +49,7 @@ function Nothing() {
   useEffect(() => {
     if (job && user) openWith(job, user).then((path) => go(path, { replace: true }), refuse);
   }, [job, user]);
-  return html`<div class="room none"><${Empty} icon="messages-square" title="Choose a conversation" /></div>`;
+  return html`<div class="room none">${ordered.value.length > 0 && html`<${Empty} icon="messages-square" title="Choose a conversation" />`}</div>`;
 }
 
 /** @param {{id: string}} props */
