@@ -23,7 +23,7 @@ from server.dev.stripe_sandbox import (
     routes,
     timers,
 )
-from server.dev.stripe_sandbox.errors import Json, StripeError, missing, unauthorized
+from server.dev.stripe_sandbox.errors import Json, StripeError, malformed, missing, unauthorized
 from server.dev.stripe_sandbox.request_context import VERSION, RequestContext
 from server.dev.stripe_sandbox.store import Store, Tenant, new_id
 
@@ -72,6 +72,13 @@ def read_api_key(store: Store, header: str) -> tuple[str, bool]:
             " header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
     raise unauthorized(f"Invalid API Key provided: {token[:8]}{'*' * 12}")
+
+
+def check_version(wanted: str | None) -> None:
+    """Raises the 400 of an unknown version. The sandbox answers in one version only, so it knows no
+    other."""
+    if wanted not in (None, VERSION):
+        raise malformed(f"Invalid Stripe API version: {wanted}")
 
 
 def find_or_create_tenant(store: Store, key: str) -> Tenant:
@@ -132,6 +139,7 @@ class ApiServer:
 
     async def _read_request(self, request: web.Request) -> ApiRequest:
         key, public = read_api_key(self.store, request.headers.get("Authorization", ""))
+        check_version(request.headers.get("Stripe-Version"))
         tenant = find_or_create_tenant(self.store, key)
         account = request.headers.get("Stripe-Account") or tenant.account
         if account != tenant.account:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from server.dev.stripe_sandbox import balances, payment_methods
 from server.dev.stripe_sandbox.errors import Json, StripeError, refused
-from server.dev.stripe_sandbox.parameters import PAGE, Spec, text
+from server.dev.stripe_sandbox.parameters import (
+    EXPAND,
+    PAGE,
+    Spec,
+    merge_metadata,
+    metadata,
+    nested,
+    one_of,
+    text,
+)
 from server.dev.stripe_sandbox.request_context import RequestContext
 from server.dev.stripe_sandbox.store import new_id
 
+ADVICE = ("advice_code", "network_advice_code", "network_decline_code")
+UPDATE: Spec = {
+    "description": text,
+    "fraud_details": nested(user_report=one_of("fraudulent", "safe")),
+    "metadata": metadata,
+    "receipt_email": text,
+    "transfer_group": text,
+    **EXPAND,
+}
 LIST: Spec = {**PAGE, "customer": text, "payment_intent": text, "transfer_group": text}
 
 
@@ -92,7 +110,7 @@ def _card_details(intent: Json, card: Json, *, secure: bool) -> Json:
         "amount_authorized": amount,
         "authorization_code": new_id("", 6).upper(),
         "brand": card["brand"],
-        "checks": card["checks"],
+        "checks": card["checks"] | ({"cvc_check": "pass"} if card["checks"]["cvc_check"] else {}),
         "country": card["country"],
         "exp_month": card["exp_month"],
         "exp_year": card["exp_year"],
@@ -177,10 +195,12 @@ def decline(context: RequestContext, intent: Json, method: Json, error: StripeEr
             "declined_by_network",
             "The bank did not return any further details with this decline.",
             error.fields.get("decline_code"),
-        ),
+        )
+        | {name: error.fields.get(name) for name in ADVICE},
         receipt_url=None,
     )
     context.add(charge)
+    context.save(method)["_spent"] = True
     intent["latest_charge"] = charge["id"]
     error.fields["charge"] = charge["id"]
     context.emit("charge.failed", charge)
@@ -302,7 +322,18 @@ def expire_hold(context: RequestContext, intent_id: str) -> None:
 
 def retrieve(context: RequestContext, charge_id: str) -> Json:
     """One charge."""
-    return context.get("charge", charge_id, "charge")
+    return context.get("charge", charge_id)
+
+
+def update(context: RequestContext, charge_id: str) -> Json:
+    """Change what a charge says, never its money."""
+    charge, params = retrieve(context, charge_id), context.params
+    for name in ("description", "receipt_email", "transfer_group"):
+        charge[name] = params.get(name, charge[name])
+    charge["fraud_details"] |= params.get("fraud_details", {})
+    charge["metadata"] = merge_metadata(charge["metadata"], params.get("metadata", {}))
+    context.emit("charge.updated", context.save(charge))
+    return charge
 
 
 def list_charges(context: RequestContext) -> Json:

@@ -90,8 +90,8 @@ def format_amount(amount: int, currency: str) -> str:
 
 
 def check_charge_amount(amount: int, currency: str) -> None:
-    """Raises amount_too_small, amount_too_large, or `check_step`'s error."""
-    check_step(amount, currency)
+    """Raises amount_too_small, amount_too_large, or `check_positive`'s errors."""
+    check_positive(amount, currency)
     least = MINIMUM.get(currency, 150 if currency in THREE_DECIMAL else 50)
     if amount < least:
         raise malformed(

@@ -80,15 +80,16 @@ def create_customer(context: RequestContext) -> Json:
 
 def get_customer(context: RequestContext, customer_id: str, *, in_path: bool = True) -> Json:
     """A customer that is not deleted. Raises resource_missing."""
-    customer = context.get("customer", customer_id, "customer", in_path=in_path)
+    param = "id" if in_path else "customer"
+    customer = context.get("customer", customer_id, param, in_path=in_path)
     if customer.get("deleted"):
-        raise no_such("customer", customer_id, "customer", in_path=in_path)
+        raise no_such("customer", customer_id, param, in_path=in_path)
     return customer
 
 
 def retrieve_customer(context: RequestContext, customer_id: str) -> Json:
     """A customer, or the `deleted` object of a deleted one."""
-    return context.get("customer", customer_id, "customer")
+    return context.get("customer", customer_id)
 
 
 def update_customer(context: RequestContext, customer_id: str) -> Json:
@@ -142,7 +143,7 @@ def list_methods(context: RequestContext) -> Json:
 
 def list_methods_of_customer(context: RequestContext, customer_id: str, url: str = "") -> Json:
     """The payment methods of the customer in the path."""
-    get_customer(context, customer_id)
+    get_customer(context, customer_id, in_path=not url)
     url = url or f"/v1/customers/{customer_id}/payment_methods"
     return context.page(
         "payment_method", url, customer=customer_id, type=context.params.get("type")

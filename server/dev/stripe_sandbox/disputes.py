@@ -135,7 +135,7 @@ def _new_dispute(context: RequestContext, charge: Json, amount: int, reason: str
         "enhanced_eligibility_types": [],
         "evidence": {**dict.fromkeys((*TEXT_EVIDENCE, *FILE_EVIDENCE)), "enhanced_evidence": {}},
         "evidence_details": {
-            "due_by": context.now + RESPONSE_SECONDS,
+            "due_by": _end_of_day(context.now + RESPONSE_SECONDS),
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,
@@ -156,6 +156,11 @@ def _new_dispute(context: RequestContext, charge: Json, amount: int, reason: str
         "reason": reason,
         "status": "needs_response",
     }
+
+
+def _end_of_day(moment: int) -> int:
+    """The last second of a day, UTC, at which a response is due."""
+    return moment // 86_400 * 86_400 + 86_399
 
 
 def _set_status(

@@ -29,7 +29,8 @@ class StripeError(Exception):
         """The error envelope."""
         fields = dict(self.fields)
         if "code" in fields:
-            fields.setdefault("doc_url", f"https://stripe.com/docs/error-codes/{fields['code']}")
+            page = fields["code"].replace("_", "-")
+            fields.setdefault("doc_url", f"https://stripe.com/docs/error-codes/{page}")
         return {"error": fields}
 
 
@@ -72,7 +73,7 @@ def unauthorized(message: str) -> StripeError:
 
 
 def declined(code: str, decline_code: str, message: str, **fields: Any) -> StripeError:
-    """The error for a declined card."""
+    """The error for a declined card; `fields` are its advice, network codes and parameter."""
     return StripeError(
         402, "card_error", message, code=code, decline_code=decline_code or None, **fields
     )

@@ -29,6 +29,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "after_paid": (bool,),
     "hold": (bool,),
     "pending_reason": (str,),
+    "requires_action": (bool,),
 }
 TARGETS = ("path", "webhook", "payout", "refund")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import card_behaviors, charges, customers, payment_methods
+from server.dev.stripe_sandbox import charges, customers, payment_methods
+from server.dev.stripe_sandbox.card_behaviors import CardBehavior, decline_error
 from server.dev.stripe_sandbox.currencies import check_charge_amount
-from server.dev.stripe_sandbox.errors import Json, StripeError, declined, refused
+from server.dev.stripe_sandbox.errors import Json, StripeError, refused
 from server.dev.stripe_sandbox.parameters import (
     EXPAND,
     PAGE,
@@ -274,15 +275,37 @@ def _confirm(context: RequestContext, intent: Json) -> Json:
     method = context.get("payment_method", intent["payment_method"])
     card = payment_methods.behavior_of(method)
     wish = intent["payment_method_options"]["card"]["request_three_d_secure"]
-    if card.secure or (card.kind == "card" and wish in ("any", "challenge")):
+    if _needs_authentication(card, method, wish, absent=params.get("off_session", False)):
         if params.get("off_session") or params.get("error_on_requires_action"):
-            raise charges.decline(
-                context, intent, method, declined(*card_behaviors.DECLINES["authentication"])
-            )
+            raise _refuse_authentication(context, intent, method, card)
         return _require_action(context, intent)
     if card.refusal:
         raise charges.decline(context, intent, method, card.error)
     return charges.approve(context, intent, method)
+
+
+def _needs_authentication(card: CardBehavior, method: Json, wish: str, *, absent: bool) -> bool:
+    """Whether Stripe or the bank asks for 3-D Secure; a card that was set up is spared off-session
+    where its bank allows it."""
+    if card.kind == "card" and wish in ("any", "challenge"):
+        return True
+    return card.secure and not (card.asks_when_absent and absent and method.get("_set_up"))
+
+
+def _refuse_authentication(
+    context: RequestContext, intent: Json, method: Json, card: CardBehavior
+) -> StripeError:
+    """The error of a payment that needs 3-D Secure and gets none. Only a bank that was asked leaves
+    a failed charge; where Stripe itself asks for authentication, none was tried."""
+    if context.params.get("error_on_requires_action"):
+        error = decline_error("authentication_not_handled")
+    else:
+        error = decline_error("authentication")
+        if card.asks_when_absent:
+            return charges.decline(context, intent, method, error)
+    charges.reset_after_failure(context, intent, method, error)
+    error.fields["payment_intent"] = context.public_view(intent)
+    return error
 
 
 def _check_return_url(intent: Json, params: Json) -> None:

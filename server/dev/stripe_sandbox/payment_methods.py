@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
-from server.dev.stripe_sandbox.card_behaviors import BY_NUMBER, CARDS, OTHER_METHODS, CardBehavior
+from server.dev.stripe_sandbox.card_behaviors import (
+    BY_NUMBER,
+    CARDS,
+    OTHER_METHODS,
+    CardBehavior,
+    card_name,
+)
 from server.dev.stripe_sandbox.errors import Json, StripeError, missing, no_such, refused
 from server.dev.stripe_sandbox.parameters import (
     ADDRESS,
@@ -50,12 +57,12 @@ def create_from_parameters(context: RequestContext, params: Json) -> Json:
     if not given:
         raise missing("card")
     if given.get("token"):
-        card_name = given["token"].removeprefix("tok_")
-        if card_name not in CARDS:
+        name = card_name(given["token"], "tok_")
+        if name is None:
             raise no_such("token", given["token"], "card[token]", in_path=False)
     else:
-        card_name = BY_NUMBER.get((given.get("number") or "").replace(" ", ""), "")
-        if not card_name:
+        name = BY_NUMBER.get((given.get("number") or "").replace(" ", ""), "")
+        if not name:
             raise StripeError(
                 402,
                 "card_error",
@@ -63,16 +70,16 @@ def create_from_parameters(context: RequestContext, params: Json) -> Json:
                 code="incorrect_number",
                 param="number",
             )
-    return _add_method(context, card_name, params)
+    return _add_method(context, name, params)
 
 
-def _add_method(context: RequestContext, card_name: str, params: Json) -> Json:
-    card = behavior_by_name(card_name)
+def _add_method(context: RequestContext, name: str, params: Json) -> Json:
+    card = behavior_by_name(name)
     billing = params.get("billing_details", {})
     address = {key: None for key in ("city", "country", "line1", "line2", "postal_code", "state")}
     details: Json = {"email": billing.get("email")} if card.kind == "link" else {}
     if card.kind == "card":
-        details = _card_details(card_name, card, params.get("card", {}))
+        details = _card_details(name, card, params.get("card"))
     return context.add(
         {
             "id": new_id("pm_1"),
@@ -92,27 +99,30 @@ def _add_method(context: RequestContext, card_name: str, params: Json) -> Json:
             "livemode": False,
             "metadata": merge_metadata(None, params.get("metadata", {})),
             "type": card.kind,
-            "_card": card_name,
+            "_card": name,
             "_spent": False,
+            "_set_up": False,
         }
     )
 
 
-def _card_details(card_name: str, card: CardBehavior, given: Json) -> Json:
-    """The `card` object of a payment method."""
+def _card_details(name: str, card: CardBehavior, given: Json | None) -> Json:
+    """The `card` object of a payment method: of the card in the form, or of a test id."""
+    checked = "pass" if given is None or given.get("token") else None
+    given = given or {}
     return {
         "brand": card.brand,
         "checks": {
             "address_line1_check": None,
             "address_postal_code_check": None,
-            "cvc_check": "pass" if given.get("cvc") else None,
+            "cvc_check": "unchecked" if given.get("cvc") else checked,
         },
         "country": "US",
         "display_brand": card.brand,
         "exp_month": given.get("exp_month", 12),
         "exp_year": given.get("exp_year", 2034),
-        "fingerprint": (card_name + "FingerPrintOfCard")[:16],
-        "funding": "credit",
+        "fingerprint": sha256(card.number.encode()).hexdigest()[:16],
+        "funding": card.funding,
         "generated_from": None,
         "last4": card.number[-4:],
         "networks": {"available": [card.brand], "preferred": None},
@@ -124,17 +134,20 @@ def _card_details(card_name: str, card: CardBehavior, given: Json) -> Json:
 
 def get_or_create_method(context: RequestContext, method_id: str, *, in_path: bool = False) -> Json:
     """A payment method by id. A test id such as `pm_card_visa` creates a new method."""
-    magic = method_id.removeprefix("pm_card_")
-    if method_id.startswith("pm_card_") and magic in CARDS:
+    magic = card_name(method_id, "pm_card_")
+    if magic is not None:
         return _add_method(context, magic, {})
     if method_id.removeprefix("pm_") in OTHER_METHODS:
         return _add_method(context, method_id.removeprefix("pm_"), {})
-    return context.get("payment_method", method_id, "payment_method", in_path=in_path)
+    found = context.find(method_id, context.account)
+    if found is None or found["object"] != "payment_method":
+        raise no_such("PaymentMethod", method_id, "payment_method", in_path=in_path)
+    return found
 
 
-def behavior_by_name(card_name: str) -> CardBehavior:
+def behavior_by_name(name: str) -> CardBehavior:
     """The behavior of a test method, by its name."""
-    return CARDS.get(card_name) or OTHER_METHODS[card_name]
+    return CARDS.get(name) or OTHER_METHODS[name]
 
 
 def behavior_of(method: Json) -> CardBehavior:
@@ -150,15 +163,16 @@ def retrieve_method(context: RequestContext, method_id: str) -> Json:
 def attach_to_customer(context: RequestContext, method: Json, customer_id: str) -> None:
     """Attach a payment method. Raises refused for another customer's or a used one."""
     if method["customer"] not in (None, customer_id):
-        raise refused(
-            "The payment method you provided has already been attached to a customer.",
-            "payment_method_already_attached",
-        )
+        raise refused("The payment method you provided has already been attached to a customer.")
     check_usable(method)
     card = behavior_of(method)
+    if card.kind == "card" and card.attachable:
+        context.save(method)["card"]["checks"]["cvc_check"] = "pass"
     if not card.attachable:
         if card.refusal:
-            raise card.error
+            error = card.error
+            error.fields.setdefault("param", "")
+            raise error
         raise refused(f"Payment methods of the type {card.kind} cannot be saved.", None, "type")
     context.save(method)["customer"] = customer_id
 

@@ -35,6 +35,7 @@ CREATE: Spec = {
 UPDATE: Spec = {"metadata": metadata, **EXPAND}
 STATES = one_of("pending", "paid", "failed", "canceled", "in_transit")
 LIST: Spec = {**PAGE, "status": STATES, "destination": text, "arrival_date": time_range}
+DAY = 86_400  # dates of arrival are midnights, UTC
 FAILURE_MESSAGES = {
     "account_closed": "The bank account has been closed.",
     "could_not_process": "The bank could not process this payout.",
@@ -58,7 +59,7 @@ def create(context: RequestContext) -> Json:
             "amount": amount,
             "application_fee": None,
             "application_fee_amount": None,
-            "arrival_date": int(context.now + delay),
+            "arrival_date": int(context.now + delay) // DAY * DAY,
             "automatic": False,
             "balance_transaction": None,
             "created": context.now,
@@ -78,7 +79,7 @@ def create(context: RequestContext) -> Json:
             "source_type": params.get("source_type", "card"),
             "statement_descriptor": params.get("statement_descriptor"),
             "status": "pending",
-            "trace_id": None,
+            "trace_id": {"status": "pending", "value": None},
             "type": "bank_account",
         }
     )
@@ -132,7 +133,7 @@ def advance(context: RequestContext, payout_id: str) -> None:
     elif "_failure" in payout and (payout["status"] == "paid" or not payout["_after_paid"]):
         _fail(owner, context.save(payout))
     elif payout["status"] == "in_transit":
-        payout.update(status="paid", trace_id={"status": "pending", "value": None})
+        payout.update(status="paid")
         if "_failure" in payout:
             context.set_timer(context.tenant.now() + delay, "payout", payout_id)
         owner.emit("payout.paid", context.save(payout))

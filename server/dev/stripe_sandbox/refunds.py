@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.dev.stripe_sandbox import balances, disputes, fault_injection
 from server.dev.stripe_sandbox.currencies import check_positive
-from server.dev.stripe_sandbox.errors import Json, missing, refused
+from server.dev.stripe_sandbox.errors import Json, missing, no_such, refused
 from server.dev.stripe_sandbox.parameters import (
     EXPAND,
     PAGE,
@@ -30,8 +30,10 @@ CREATE: Spec = {
     "refund_application_fee": boolean,
     **EXPAND,
 }
+CREATE_OF_CHARGE: Spec = {name: parse for name, parse in CREATE.items() if name != "charge"}
 UPDATE: Spec = {"metadata": metadata, **EXPAND}
 LIST: Spec = {**PAGE, "charge": text, "payment_intent": text}
+UNRETURNED = ("pending", "requires_action", "succeeded")
 # The refund outcomes of Stripe's test cards.
 PLAN_BY_TEST_CARD: dict[str, Json] = {"failed": {}, "pending": {"pending_reason": "processing"}}
 
@@ -72,7 +74,8 @@ def create(context: RequestContext) -> Json:
 
 def _book_refund(context: RequestContext, refund: Json) -> None:
     kind = "refund" if refund["destination_details"]["type"] == "card" else "payment_refund"
-    entry = balances.book(context, kind, refund, -refund["amount"])
+    note = "REFUND FOR CHARGE" if kind == "refund" else "REFUND FOR PAYMENT"
+    entry = balances.book(context, kind, refund, -refund["amount"], description=note)
     context.save(refund)["balance_transaction"] = entry["id"]
 
 
@@ -147,6 +150,9 @@ def _plan_outcome(context: RequestContext, refund: Json, charge: Json) -> None:
         plan = PLAN_BY_TEST_CARD.get(behavior_of(method).refund)
     if plan is None:
         return
+    if plan.get("requires_action"):
+        context.save(refund)["status"] = "requires_action"
+        return
     if "pending_reason" in plan:
         refund.update(status="pending", pending_reason=plan["pending_reason"])
     if "failure_code" in plan or "pending_reason" not in plan:
@@ -180,20 +186,67 @@ def succeed(context: RequestContext, refund: Json) -> Json:
 def fail(context: RequestContext, refund: Json, reason: str) -> Json:
     """Fail a refund that the bank returns; the money returns to the balance."""
     charge = context.find(refund["charge"])
-    if charge is None or refund["status"] not in ("pending", "succeeded"):
+    if charge is None or refund["status"] not in UNRETURNED:
         return refund
+    refund.update(status="failed", failure_reason=reason)
+    _return_money(context, refund, charge)
+    context.emit("refund.failed", refund)
+    _emit_updated(context, refund)
+    return refund
+
+
+def _return_money(context: RequestContext, refund: Json, charge: Json) -> None:
+    """Return the money of a refund that ended without reaching the customer to the balance."""
     if refund["balance_transaction"]:
         entry = balances.book(context, "refund_failure", refund, refund["amount"])
         refund["failure_balance_transaction"] = entry["id"]
-    refund.update(status="failed", failure_reason=reason)
     refund.pop("pending_reason", None)
     charge["amount_refunded"] -= refund["amount"]
     charge["refunded"] = False
     context.save(refund)
     context.save(charge)
-    context.emit("refund.failed", refund)
+
+
+def cancel(context: RequestContext, refund_id: str) -> Json:
+    """Cancel a refund that waits for the customer; Stripe cancels no other refund."""
+    refund = retrieve(context, refund_id)
+    charge = context.find(refund["charge"])
+    if refund["status"] != "requires_action" or charge is None:
+        raise refused(
+            f"Only refunds with a status of requires_action can be canceled; this one is"
+            f" {refund['status']}."
+        )
+    refund["status"] = "canceled"
+    _return_money(context, refund, charge)
     _emit_updated(context, refund)
     return refund
+
+
+def create_of_charge(context: RequestContext, charge_id: str) -> Json:
+    """Refund the charge in the path."""
+    context.get("charge", charge_id, "charge")
+    context.params["charge"] = charge_id
+    return create(context)
+
+
+def list_of_charge(context: RequestContext, charge_id: str) -> Json:
+    """The refunds of the charge in the path, newest first."""
+    context.get("charge", charge_id, "charge")
+    return context.page("refund", f"/v1/charges/{charge_id}/refunds", charge=charge_id)
+
+
+def retrieve_of_charge(context: RequestContext, charge_id: str, refund_id: str) -> Json:
+    """One refund of the charge in the path."""
+    refund = retrieve(context, refund_id)
+    if refund["charge"] != charge_id:
+        raise no_such("refund", refund_id, "refund")
+    return refund
+
+
+def update_of_charge(context: RequestContext, charge_id: str, refund_id: str) -> Json:
+    """Change the metadata of a refund of the charge in the path."""
+    retrieve_of_charge(context, charge_id, refund_id)
+    return update(context, refund_id)
 
 
 def retrieve(context: RequestContext, refund_id: str) -> Json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.dev.stripe_sandbox import webhook_deliveries
-from server.dev.stripe_sandbox.errors import Json, no_such, refused
+from server.dev.stripe_sandbox.errors import Json, malformed, no_such, refused
 from server.dev.stripe_sandbox.store import Store, Tenant, new_id
 
 VERSION = "2026-05-27.dahlia"
@@ -132,10 +132,14 @@ class RequestContext:
         return self._window(where, values, url)
 
     def _window(self, where: list[str], values: list[Any], url: str) -> Json:
-        limit = self.params.get("limit", 10)
-        if not 1 <= limit <= 100:
-            raise refused("This value must be between 1 and 100.", None, "limit")
+        limit = min(max(self.params.get("limit", 10), 1), 100)
         after, before = self.params.get("starting_after"), self.params.get("ending_before")
+        if after and before:
+            raise malformed(
+                "You may only specify one of these parameters: starting_after, ending_before.",
+                None,
+                "starting_after",
+            )
         for cursor, sign, param in (
             (after, "<", "starting_after"),
             (before, ">", "ending_before"),

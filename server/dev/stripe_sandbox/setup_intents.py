@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.dev.stripe_sandbox import customers, payment_intents, payment_methods
-from server.dev.stripe_sandbox.errors import Json, StripeError, refused
+from server.dev.stripe_sandbox.errors import Json, StripeError, no_such, refused
 from server.dev.stripe_sandbox.parameters import (
     EXPAND,
     PAGE,
@@ -113,7 +113,9 @@ def _set_method(context: RequestContext, setup: Json) -> None:
 
 def retrieve(context: RequestContext, setup_id: str) -> Json:
     """One setup intent. A publishable key needs its client secret."""
-    setup = context.get("setup_intent", setup_id, "intent")
+    setup = context.find(setup_id, context.account)
+    if setup is None or setup["object"] != "setup_intent":
+        raise no_such("setupintent", setup_id, "intent")
     if context.params.get("client_secret") not in (None, setup["client_secret"]):
         raise refused(
             "The client_secret provided does not match this SetupIntent.",
@@ -163,6 +165,7 @@ def _confirm(context: RequestContext, setup: Json) -> Json:
 
 
 def _succeed(context: RequestContext, setup: Json, method: Json) -> Json:
+    context.save(method)["_set_up"] = True
     if setup["customer"]:
         payment_methods.attach_to_customer(context, method, setup["customer"])
         context.emit("payment_method.attached", method)
@@ -229,7 +232,9 @@ def list_setups(context: RequestContext) -> Json:
 
 def _check_open(setup: Json) -> None:
     if setup["status"] not in OPEN_STATUSES:
-        raise refused(
+        error = refused(
             f"You cannot do this to a SetupIntent with a status of {setup['status']}.",
             "setup_intent_unexpected_state",
         )
+        error.fields["setup_intent"] = {k: v for k, v in setup.items() if k[0] != "_"}
+        raise error

@@ -60,7 +60,14 @@ def create(context: RequestContext) -> Json:
     transfer = context.add(_new_transfer(context, account, charge))
     payment = context.add(_new_payment(context, transfer), account["id"])
     due = _available_on(context, charge)
-    entry = balances.book(context, "transfer", transfer, -amount, available_on=due)
+    entry = balances.book(
+        context,
+        "transfer",
+        transfer,
+        -amount,
+        available_on=due,
+        description=transfer["description"],
+    )
     arrived = balances.book(context, "payment", payment, amount, available_on=due)
     payment["balance_transaction"] = arrived["id"]
     transfer.update(balance_transaction=entry["id"], destination_payment=payment["id"])
@@ -249,7 +256,9 @@ def _reverse(context: RequestContext, transfer: Json, amount: int) -> Json:
     refund = context.add(
         _new_payment_refund(context, payment, amount, reversal), transfer["destination"]
     )
-    back = balances.book(context, "payment_refund", refund, -amount)
+    back = balances.book(
+        context, "payment_refund", refund, -amount, description="REFUND FOR PAYMENT"
+    )
     refund["balance_transaction"] = back["id"]
     reversal.update(balance_transaction=entry["id"], destination_payment_refund=refund["id"])
     payment["amount_refunded"] += amount
@@ -280,7 +289,7 @@ def _new_payment_refund(
         "receipt_number": None,
         "source_transfer_reversal": reversal["id"],
         "status": "succeeded",
-        "transfer_reversal": None,
+        "transfer_reversal": reversal["id"],
     }
 
 

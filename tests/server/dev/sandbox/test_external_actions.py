@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -164,7 +165,9 @@ async def test_a_dispute_without_a_response_is_closed(
     """Fails without the `overdue` timer."""
     paid = await sandbox_shop.pay()
     made = await dispute(sandbox_shop, paid.latest_charge, inquiry=inquiry)
-    await sandbox_shop.advance(9 * DAY + 1)
+    due = datetime.fromtimestamp(made["evidence_details"]["due_by"], UTC)
+    assert due.time().isoformat() == "23:59:59"
+    await sandbox_shop.advance(10 * DAY)
     found = await sandbox_shop.v1.disputes.retrieve_async(made["id"])
     assert (found.status, found.evidence_details.past_due) == (end, True)
 

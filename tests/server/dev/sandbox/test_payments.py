@@ -306,3 +306,80 @@ async def test_a_card_is_set_up_for_later(sandbox_shop: Shop) -> None:
         v1.setup_intents.create_async({"payment_method": "pm_card_chargeDeclined", "confirm": True})
     )
     assert declined.json_body["error"]["setup_intent"]["status"] == "requires_payment_method"
+
+
+@pytest.mark.parametrize(
+    ("card", "charged"),
+    [("authenticationRequired", False), ("authenticationRequiredOnSetup", True)],
+)
+async def test_an_absent_customer_cannot_authenticate(
+    sandbox_shop: Shop, card: str, charged: bool
+) -> None:
+    """Guard: `payment_intents._refuse_authentication`. Where Stripe itself asks for 3-D Secure
+    nothing was tried; a bank that was asked leaves a failed charge."""
+    error = await refusal(sandbox_shop.hold(f"pm_card_{card}", off_session=True))
+    body = error.json_body["error"]
+    assert (body["code"], body["decline_code"]) == ("authentication_required",) * 2
+    assert ("charge" in body, body["payment_intent"]["latest_charge"] is not None) == (charged,) * 2
+    assert body["payment_intent"]["last_payment_error"]["code"] == "authentication_required"
+    events = await sandbox_shop.events()
+    assert ("charge.failed" in events) == charged
+    assert events[-1] == "payment_intent.payment_failed"
+
+
+async def test_a_payment_that_may_not_ask_is_refused_without_a_charge(sandbox_shop: Shop) -> None:
+    """Guard: `error_on_requires_action` in `payment_intents._refuse_authentication`."""
+    asked = sandbox_shop.hold("pm_card_authenticationRequired", error_on_requires_action=True)
+    body = (await refusal(asked)).json_body["error"]
+    assert body["decline_code"] == "authentication_not_handled"
+    assert body["payment_intent"]["latest_charge"] is None
+
+
+async def test_a_card_that_was_set_up_is_spared_off_session(sandbox_shop: Shop) -> None:
+    """Guard: `_set_up` in `payment_intents._needs_authentication`."""
+    customer = await sandbox_shop.v1.customers.create_async({"name": "A"})
+    setup = await sandbox_shop.v1.setup_intents.create_async(
+        {
+            "customer": customer.id,
+            "payment_method": "pm_card_authenticationRequiredOnSetup",
+            "payment_method_types": ["card"],
+            "confirm": True,
+        }
+    )
+    assert setup.status == "requires_action"
+    async with sandbox_shop.http.post(f"{sandbox_shop.url}/3ds/{setup.id}/complete") as response:
+        assert response.status == 200
+    held = await sandbox_shop.hold(
+        str(setup.payment_method), customer=customer.id, off_session=True
+    )
+    assert held.status == "requires_capture"
+
+
+@pytest.mark.parametrize(
+    "token", ["tok_visa_chargeDeclinedLostCard", "tok_chargeDeclinedLostCard", "tok_radarBlock"]
+)
+async def test_tokens_have_the_names_of_test_methods(sandbox_shop: Shop, token: str) -> None:
+    """Guard: `card_behaviors.ALIASES`."""
+    method = await sandbox_shop.v1.payment_methods.create_async(
+        {"type": "card", "card": {"token": token}}
+    )
+    error = (await refusal(sandbox_shop.pay(method.id))).json_body["error"]
+    assert error["decline_code"] == ("fraudulent" if "radar" in token else "lost_card")
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("createDispute", "fraudulent"),
+        ("createDisputeProductNotReceived", "product_not_received"),
+        ("createDisputeInquiry", "fraudulent"),
+    ],
+)
+async def test_tokens_of_disputes(sandbox_shop: Shop, card: str, reason: str) -> None:
+    """Guard: `card_behaviors.card_name` of tokens."""
+    method = await sandbox_shop.v1.payment_methods.create_async(
+        {"type": "card", "card": {"token": f"tok_{card}"}}
+    )
+    paid = await sandbox_shop.pay(method.id)
+    page = await sandbox_shop.v1.disputes.list_async({"charge": str(paid.latest_charge)})
+    assert [dispute.reason for dispute in page.data] == [reason]

@@ -101,7 +101,29 @@ async def test_lists_are_paged_newest_first(sandbox_shop: Shop) -> None:
     assert len(page.data) == 5
     page = await customers.list_async({"email": "late@shop.test"})
     assert [entry.id for entry in page.data] == [late.id]
-    assert (await refusal(customers.list_async({"limit": 101}))).param == "limit"
+    both = customers.list_async({"starting_after": made[1], "ending_before": made[3]})
+    assert (await refusal(both)).http_status == 400
+
+
+@pytest.mark.parametrize(("limit", "rows"), [(0, 1), (-3, 1), (101, 3), (10_000, 3)])
+async def test_the_size_of_a_page_is_clamped(sandbox_shop: Shop, limit: int, rows: int) -> None:
+    """Guard: the bounds of `limit` in `RequestContext._window`; Stripe refuses none of these."""
+    for n in range(3):
+        await sandbox_shop.v1.customers.create_async({"name": str(n)})
+    page = await sandbox_shop.v1.customers.list_async({"limit": limit})
+    assert len(page.data) == rows
+
+
+async def test_an_unknown_version_is_refused(sandbox_shop: Shop) -> None:
+    """Guard: `api_server.check_version`. The sandbox answers in the pinned version only."""
+    for version, status in ((None, 200), ("2026-05-27.dahlia", 200), ("2026-05-28.dahlia", 400)):
+        headers = {"Authorization": f"Bearer {sandbox_shop.key}"}
+        headers |= {"Stripe-Version": version} if version else {}
+        url = f"{sandbox_shop.url}/v1/balance"
+        async with sandbox_shop.http.get(url, headers=headers) as response:
+            assert response.status == status
+            refused = (await response.json()).get("error", {})
+        assert refused.get("type") == ("invalid_request_error" if status == 400 else None)
 
 
 async def test_fields_are_expanded(sandbox_shop: Shop) -> None:
