@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from .conftest import Shop
-from .recordings import cards, disputes, errors, intents, refunds, transfers
+from .recordings import cards, disputes, errors, intents, refunds, saved_cards, transfers
 from .recordings.replay import Recording, replay
 
 RECORDINGS: tuple[Recording, ...] = (
     *cards.TABLE,
     *intents.TABLE,
+    *saved_cards.TABLE,
     *refunds.TABLE,
     *disputes.TABLE,
     *transfers.TABLE,
