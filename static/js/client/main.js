@@ -4,6 +4,14 @@ const KEY = "jobsphere.session"; // as in static/client/session.js
 const page = /** @type {HTMLElement} */ (document.getElementById("page"));
 const landing = /** @type {HTMLTemplateElement} */ (document.getElementById("landing"));
 
+/** Views where people begin, by their sections: these come beside the client, not after it. @type {Record<string, () => Promise<any>>} */
+const VIEWS = {
+  "": () => import("./home.js"),
+  chat: () => import("./chat.js"),
+  jobs: () => import("./jobs.js"),
+  work: () => import("./work.js"),
+};
+
 const [, job] = /^\/jobs\/(job_\w+)$/.exec(location.pathname) ?? [];
 
 if ((location.pathname === "/" || job) && !location.hash && localStorage.getItem(KEY) === null) {
@@ -13,6 +21,7 @@ if ((location.pathname === "/" || job) && !location.hash && localStorage.getItem
 } else {
   const modules = /** @type {HTMLTemplateElement} */ (document.getElementById("client"));
   document.head.append(modules.content.cloneNode(true));
+  VIEWS[location.pathname.split("/")[1]]?.().catch(() => {}); // the client says when it fails
   const { start } = await import("./app.js");
   start(page);
 }

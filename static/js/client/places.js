@@ -24,7 +24,7 @@ const cities = signal([]);
 let loading;
 
 export function loadCities() {
-  loading ??= fetch(LIST)
+  loading ??= fetch(LIST, { priority: "low" })
     .then((response) => (response.ok ? response.text() : ""))
     .then((text) => (cities.value = text.split("\n").filter((line) => line.includes("|")).map(parse)))
     .then(() => nearest.clear())
