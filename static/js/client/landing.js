@@ -62,7 +62,6 @@ export async function showJobs() {
 /** One open job, in place of what the page says. @param {string} id */
 export async function showJob(id) {
   const main = /** @type {HTMLElement} */ (document.getElementById("main"));
-  main.replaceChildren();
   const job = await read(`/${encodeURIComponent(id)}`).catch(() => null);
   const heading = element("h1", "", job ? job.title : "This job is not open");
   heading.tabIndex = -1;

@@ -15,7 +15,9 @@ const VIEWS = {
 const [, job] = /^\/jobs\/(job_\w+)$/.exec(location.pathname) ?? [];
 
 if ((location.pathname === "/" || job) && !location.hash && localStorage.getItem(KEY) === null) {
-  page.append(landing.content.cloneNode(true));
+  const shown = /** @type {DocumentFragment} */ (landing.content.cloneNode(true));
+  if (job) shown.getElementById("main")?.replaceChildren();
+  page.append(shown);
   const { showJob, showJobs } = await import("./landing.js");
   await (job ? showJob(job) : showJobs());
 } else {

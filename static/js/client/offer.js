@@ -199,7 +199,7 @@ function MilestoneCard({ offer, job, other, customer, milestone, number, split }
   return html`<article class=${`card stack milestone ${dispute_id ? "warn" : waits ? "act" : ""}`} style=${{ "--gap": "var(--space-3)" }}>
     <div class="row spread"><h3>${offer.milestones.length > 1 && `${number}. `}${milestone.title}</h3>${shown && html`<${Badge} of=${shown} />`}</div>
     <p><span class="amount">${display(milestone.amount, currency)}</span>
-      <span class="soft small"> · ${customer ? `${other} gets` : "you get"} ${display(split.contractor, currency)}</span></p>
+      <span class="soft small"> · ${customer ? `${other} gets` : "you get"} <span class="number">${display(split.contractor, currency)}</span></span></p>
     ${milestone.delivered_at && html`<div class="delivery stack" style=${{ "--gap": "var(--space-2)" }}>
       <p class="soft small">Delivered <${Ago} at=${milestone.delivered_at} /></p>
       ${milestone.note && html`<p class="prose"><${Linked} text=${milestone.note} /></p>`}
