@@ -173,7 +173,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   menu = true;
   changed();
-  setTimeout(() => document.getElementById("search").focus());
+  const field = document.getElementById("search");
+  field.focus(); // at once, so that no letter that is typed next is lost
+  if (document.activeElement !== field) setTimeout(() => field.focus()); // a phone shows it first
 });
 
 async function read() {

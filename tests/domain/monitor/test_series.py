@@ -1,5 +1,6 @@
 """Figures over time: exact, repeatable, rolled up, and read in one query."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,6 +72,9 @@ async def test_a_deal_appears_in_the_series(market, server, at):
     )
     await work.customer.push("/payment", "payment.updated", lambda p: p["status"] == "failed")
     await market.settled()
+    async with asyncio.timeout(30):
+        while not await server.ports.gauges.sockets():  # noqa: ASYNC110 - stored every second
+            await asyncio.sleep(0.05)
     minute = floor(server.store.clock.now(), Step.MINUTE)
     await told_by(server.store, "worker_a", minute, commands=7, messages=1000)
     for ahead in (0, 0, 1, 4):  # minutes; then it is settled
