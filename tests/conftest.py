@@ -58,10 +58,17 @@ LONGEST = {
     "test_story.py",
     "test_admin_views.py",
     "test_failing_stores.py",
+    "test_docs.py",
+    "test_commands.py",
+    "test_docs_examples.py",
+    "test_admin_pages.py",
+    "test_delayed_frames.py",
+    "test_secrets.py",
+    "test_seed.py",
     "test_cli.py",
+    "test_demo.py",
     "test_wallets.py",
     "test_embedded.py",
-    "test_demo.py",
     "test_account_by_mail.py",
     "test_soak.py",
     "test_random_requests.py",
@@ -103,7 +110,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if servers[item.path] <= QUICK_SERVERS or "server" not in used:
             item.add_marker("quick")
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.name not in LONGEST)
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Where a test's file stands in the order: few tests of `stories` are short."""
+    return 0 if item.path.name in LONGEST else 1 if "stories" in item.path.parts else 2
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -133,7 +133,10 @@ function focusView(/** @type {HTMLElement | null} */ main) {
     first = false; // the browser reads a page that it has loaded
     return;
   }
+  const before = document.activeElement;
   requestAnimationFrame(() => {
+    const now = document.activeElement;
+    if (now !== before && main?.contains(now)) return; // one is in a field of it already
     const heading = main?.querySelector("h1");
     (heading instanceof HTMLElement ? heading : main)?.focus({ preventScroll: true });
   });

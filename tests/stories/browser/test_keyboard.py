@@ -110,6 +110,7 @@ async def test_a_job_by_the_keyboard(tabs, market):
 
     await customer.tab.sees("It is white.")
     await customer.push("button", "Approve and pay")
+    await expect(customer.tab.dialog("Approve")).to_be_visible()
     await customer.page.keyboard.press("Escape")  # closes the question, and leads back
     await expect(customer.tab.dialog("Approve")).to_have_count(0)
     await customer.push("button", "Approve and pay")
