@@ -19,9 +19,9 @@ from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
 from domain.chat.group_commit import FinishMessages
 from domain.chat.reports import Report
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.chargeback_evidence import ChargebackEvidence
 from domain.disputes.chargebacks import ReadDispute, SubmitEvidence
 from domain.disputes.dispute import Dispute

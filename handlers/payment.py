@@ -1,7 +1,8 @@
 """/payment: payments, saved payment methods, disputes and chargebacks."""
 
+from domain.deals import chargeback
 from domain.deals.payment import PAYMENT_UPDATED
-from domain.disputes import chargeback, chargebacks, dispute
+from domain.disputes import chargebacks, dispute
 from domain.disputes import operations as disputes
 from domain.payments import operations as payments
 from domain.payments import payment_methods, receipts

@@ -7,7 +7,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.chat.reports import Report
-from domain.disputes.chargeback import Chargeback
+from domain.deals.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import given

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from domain.admin.people import names_of
-from domain.disputes.chargeback import Chargeback
+from domain.deals.chargeback import Chargeback
 from domain.disputes.chargeback_evidence import ChargebackEvidence
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import NotFound

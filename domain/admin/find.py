@@ -9,9 +9,9 @@ from domain.accounts.user import User
 from domain.admin.lists import PAYMENT_IDS, users_found_by
 from domain.admin.record_lines import RecordLine, line_of
 from domain.chat.reports import Report
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import ADMINS, Actor

@@ -14,9 +14,9 @@ from domain.admin.lists import SeenPayment, SeenTransaction, view_of
 from domain.admin.offers import SeenOffer, seen_offer
 from domain.admin.payment_timeline import Facts, TimelineFact, timeline
 from domain.audit_trail.listing import AuditListing, newest_rows
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.deals.offer import Offer, RefundStatus
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import NotFound

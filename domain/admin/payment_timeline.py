@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 
 from domain.audit_trail.listing import AuditListing
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.kernel.fields import about
 from domain.ledger.transaction import Transaction

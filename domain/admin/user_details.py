@@ -16,9 +16,9 @@ from domain.admin.lists import SeenUser, seen_user
 from domain.admin.record_lines import RecordLine, line_of
 from domain.audit_trail.listing import AuditListing, newest_rows
 from domain.chat.reports import Report
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.jobs.job import Job
 from domain.kernel.actor import ADMINS, Actor, Role

@@ -5,7 +5,6 @@ completed, refunded or transferred, and the contractor's part of the possible lo
 wallet. If the platform wins, the money is released. If it loses, the loss is divided like a refund.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
 
@@ -13,22 +12,16 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain import ledger
-from domain.deals.charges import payment_of_intent
-from domain.deals.offer import (
-    Offer,
-    OfferStatus,
-    change_offer,
-    with_completed_capped,
-    with_milestones,
-)
-from domain.deals.payment import PAYMENT_UPDATED, Payment
-from domain.disputes import resolution
-from domain.disputes.chargeback import (
+from domain.deals.chargeback import (
     STATUS_OF_STRIPE,
     UPDATED,
     Chargeback,
     ChargebackStatus,
 )
+from domain.deals.charges import payment_of_intent
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.disputes.chargeback_booking import book_change
 from domain.disputes.chargeback_evidence import ChargebackEvidence
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import given
@@ -47,16 +40,9 @@ from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_repeatable
 from domain.operations.task import Task, TryAgain
-from domain.payments.processing import fail_offer, refund_unaccepted
-from domain.payouts.allocation import rebook
-from domain.payouts.reversals import collect_debt
-from domain.payouts.transfer import Transfer, TransferStatus
-from domain.payouts.transfer_tasks import send_transfers
 from domain.ports.payment_gateway import CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 from domain.ports.refusal import Refusal
-
-TRANSFER_UNDER_WAY = (TransferStatus.WAITING, TransferStatus.PARKED, TransferStatus.MADE)
 
 
 class List(Command, frozen=True):
@@ -196,7 +182,8 @@ async def settle_dispute(
     if _is_current(chargeback, dispute):
         return True
     await _book_fee(uow, chargeback, dispute)
-    booked = await _book_steps(uow, chargeback, STATUS_OF_STRIPE[dispute.status])
+    status = STATUS_OF_STRIPE[dispute.status]
+    booked = await book_change(uow, chargeback, status, dispute.withdrawn_amount)
     changed = await _store(uow, booked, dispute)
     uow.publish(
         UPDATED,
@@ -206,11 +193,13 @@ async def settle_dispute(
     )
     if changed.status is not chargeback.status:
         await _alert_status(uow, changed)
+    elif changed.withdrawn != chargeback.withdrawn:
+        await _alert_amount(uow, changed, chargeback.withdrawn)
     return True
 
 
 async def _add_inquiry(uow: UnitOfWork, payment: Payment, dispute: CardDispute) -> Chargeback:
-    """Add the chargeback as an inquiry; the booking steps lead from there to its real state."""
+    """Add the chargeback as an inquiry that moved nothing; its real state is booked from there."""
     offer = await uow.get(Offer, payment.offer_id)
     inquiry = uow.new(
         Chargeback,
@@ -225,6 +214,7 @@ async def _add_inquiry(uow: UnitOfWork, payment: Payment, dispute: CardDispute) 
         currency=offer.currency,
         reason=dispute.reason,
         status=ChargebackStatus.INQUIRY,
+        withdrawn_amount=0,
         submissions=-1,
         due_by=dispute.due_by,
     )
@@ -233,8 +223,9 @@ async def _add_inquiry(uow: UnitOfWork, payment: Payment, dispute: CardDispute) 
 
 
 def _is_current(chargeback: Chargeback, dispute: CardDispute) -> bool:
-    return (chargeback.status, chargeback.submissions, chargeback.fee_amount) == (
-        STATUS_OF_STRIPE[dispute.status],
+    known = (chargeback.status, chargeback.withdrawn_amount)
+    reported = (STATUS_OF_STRIPE[dispute.status], dispute.withdrawn_amount)
+    return known == reported and (chargeback.submissions, chargeback.fee_amount) == (
         dispute.submissions,
         dispute.fee_amount,
     )
@@ -256,16 +247,6 @@ async def _book_fee(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDisput
         )
 
 
-async def _book_steps(
-    uow: UnitOfWork, chargeback: Chargeback, status: ChargebackStatus
-) -> Chargeback:
-    """Book every step from the known status to `status`."""
-    for step in STEPS[chargeback.status, status]:
-        chargeback = msgspec.structs.replace(chargeback, steps=chargeback.steps + 1)
-        chargeback = await step(uow, chargeback, f"{chargeback.id}#{chargeback.steps}")
-    return msgspec.structs.replace(chargeback, status=status)
-
-
 async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> Chargeback:
     changed = await uow.change(
         Chargeback,
@@ -274,6 +255,8 @@ async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> C
         submissions=dispute.submissions,
         due_by=dispute.due_by,
         fee_amount=dispute.fee_amount,
+        withdrawn_amount=booked.withdrawn_amount,
+        contested_amount=booked.contested_amount,
         held_amount=booked.held_amount,
         completed_amount=booked.completed_amount,
         steps=booked.steps,
@@ -284,166 +267,27 @@ async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> C
 
 async def _alert_status(uow: UnitOfWork, chargeback: Chargeback) -> None:
     amount = display(chargeback.amount, chargeback.currency)
+    taken = ""
+    if chargeback.withdrawn not in (0, chargeback.amount):
+        taken = f" The bank took {display(chargeback.withdrawn, chargeback.currency)}."
     await alert(
         uow,
         f"chargeback_{chargeback.status}",
         chargeback.id,
-        f"The chargeback of {amount} for {chargeback.job_title} is {chargeback.status}.",
+        f"The chargeback of {amount} for {chargeback.job_title} is {chargeback.status}.{taken}",
     )
 
 
-# -- booking steps: each returns the chargeback with the amounts that it changed ----------------
-
-
-async def _book_opened(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
-    """Stripe withdrew the money: freeze the payment and hold the contractor's part of the loss."""
-    offer = await _change_contested_amount(uow, chargeback, chargeback.amount)
-    held = await _amount_to_hold(uow, chargeback, offer)
-    user = offer.contractor_id
-    await ledger.book(
+async def _alert_amount(uow: UnitOfWork, chargeback: Chargeback, before: int) -> None:
+    """The bank took more for a known chargeback, or gave a part back."""
+    more = chargeback.withdrawn - before
+    moved = display(abs(more), chargeback.currency)
+    done = f"took {moved} more" if more > 0 else f"gave {moved} back"
+    left = display(chargeback.withdrawn, chargeback.currency)
+    await alert(
         uow,
-        f"chargeback:{fact}",
-        "chargeback_opened",
-        offer.currency,
-        [
-            ledger.Posting(ledger.chargeback(chargeback.id), ledger.STRIPE, chargeback.amount),
-            ledger.Posting(ledger.available(user), ledger.held(user), held),
-        ],
-        users=[user],
-        offer_id=offer.id,
+        "chargeback_amount",
+        chargeback.id,
+        f"The bank {done} for the chargeback for {chargeback.job_title}: it has {left} now.",
+        urgent=more > 0,
     )
-    return msgspec.structs.replace(chargeback, held_amount=held)
-
-
-async def _amount_to_hold(uow: UnitOfWork, chargeback: Chargeback, offer: Offer) -> int:
-    """The contractor's part of the loss, without what is in transfer and what is not available."""
-    lost = offer.charged_back_amount + chargeback.amount
-    after_loss = with_completed_capped(offer, charged_back_amount=lost)
-    at_risk = offer.holdings.contractor - after_loss.holdings.contractor
-    in_transfer = {"offer_id": offer.id, "status": TRANSFER_UNDER_WAY}
-    transferring = sum(transfer.net for transfer in await uow.all(Transfer, in_transfer))
-    wallet = await ledger.wallet_of(uow, offer.contractor_id, offer.currency)
-    return max(0, min(wallet.available, at_risk - transferring))
-
-
-async def _book_won(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
-    """Stripe returned the money: release it and continue what waited for the decision."""
-    offer = await _change_contested_amount(uow, chargeback, -chargeback.amount)
-    returned = ledger.Posting(ledger.STRIPE, ledger.chargeback(chargeback.id), chargeback.amount)
-    await _release_hold(uow, chargeback, f"chargeback_won:{fact}", "chargeback_won", [returned])
-    waiting = {"offer_id": offer.id, "status": TransferStatus.WAITING}
-    send_transfers(uow, await uow.all(Transfer, waiting))
-    if offer.accepted_at is None:
-        await refund_unaccepted(uow, offer.id)
-    else:
-        await resolution.dispute_recovered_money(uow, offer)
-    return msgspec.structs.replace(chargeback, held_amount=0)
-
-
-async def _book_lost(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
-    """The customer keeps the money: divide the loss between platform, escrow and contractor."""
-    await _release_hold(uow, chargeback, f"chargeback_freed:{fact}", "chargeback_freed", [])
-    before = await _change_contested_amount(uow, chargeback, -chargeback.amount)
-    lost = before.charged_back_amount + chargeback.amount
-    completed = with_completed_capped(before, charged_back_amount=lost).completed_amount
-    after = await change_offer(uow, before, charged_back_amount=lost, completed_amount=completed)
-    outside = {ledger.chargeback(chargeback.id): chargeback.amount}
-    await rebook(uow, f"chargeback_lost:{fact}", "chargeback_lost", before, after, outside)
-    if after.accepted_at is None:
-        await fail_offer(uow, after, OfferStatus.EXPIRED)
-    elif after.net_amount == 0:
-        await resolution.end_after_full_loss(uow, after)
-    undone = before.completed_amount - completed
-    return msgspec.structs.replace(chargeback, held_amount=0, completed_amount=undone)
-
-
-async def _book_recovered(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
-    """The bank reversed its decision after a loss: undo the loss; the money is contested again."""
-    before = await _change_contested_amount(uow, chargeback, chargeback.amount)
-    after = await change_offer(
-        uow,
-        before,
-        charged_back_amount=before.charged_back_amount - chargeback.amount,
-        completed_amount=before.completed_amount + chargeback.completed_amount,
-    )
-    outside = {ledger.chargeback(chargeback.id): -chargeback.amount}
-    await rebook(uow, f"chargeback_undone:{fact}", "chargeback_undone", before, after, outside)
-    return msgspec.structs.replace(chargeback, held_amount=0, completed_amount=0)
-
-
-async def _change_contested_amount(uow: UnitOfWork, chargeback: Chargeback, amount: int) -> Offer:
-    """Add `amount` to what is contested, on the offer and on its payment.
-
-    While the money is contested the customer cannot object to an automatic completion. So
-    announcements that were made are reset, and are made again later.
-    """
-    offer = await uow.get(Offer, chargeback.offer_id)
-    everything = range(1, len(offer.milestones) + 1)
-    changed = await change_offer(
-        uow,
-        offer,
-        contested_amount=offer.contested_amount + amount,
-        milestones=with_milestones(offer, everything, announced_at=None),
-    )
-    payment = await uow.change(
-        Payment, chargeback.payment_id, disputed_amount=changed.contested_amount
-    )
-    if payment:
-        uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)
-    return changed
-
-
-async def _release_hold(
-    uow: UnitOfWork,
-    chargeback: Chargeback,
-    fact: str,
-    kind: str,
-    other_postings: list[ledger.Posting],
-) -> None:
-    """Book the contractor's held money as available again, and collect their debt from it."""
-    user = chargeback.contractor_id
-    release = ledger.Posting(ledger.held(user), ledger.available(user), chargeback.held_amount)
-    await ledger.book(
-        uow,
-        fact,
-        kind,
-        chargeback.currency,
-        [*other_postings, release],
-        users=[user],
-        offer_id=chargeback.offer_id,
-    )
-    await collect_debt(uow, user, chargeback.currency, fact)
-
-
-Step = Callable[[UnitOfWork, Chargeback, str], Awaitable[Chargeback]]
-
-_STEPS_FROM_NO_MONEY: dict[ChargebackStatus, tuple[Step, ...]] = {
-    ChargebackStatus.INQUIRY: (),
-    ChargebackStatus.CLOSED: (),
-    ChargebackStatus.OPEN: (_book_opened,),
-    ChargebackStatus.WON: (_book_opened, _book_won),
-    ChargebackStatus.LOST: (_book_opened, _book_lost),
-}
-# The booking steps from the known status to the one that Stripe reports.
-STEPS: dict[tuple[ChargebackStatus, ChargebackStatus], tuple[Step, ...]] = {
-    **{(ChargebackStatus.INQUIRY, to): steps for to, steps in _STEPS_FROM_NO_MONEY.items()},
-    **{(ChargebackStatus.CLOSED, to): steps for to, steps in _STEPS_FROM_NO_MONEY.items()},
-    **{
-        (ChargebackStatus.OPEN, to): (_book_won,)
-        for to in (ChargebackStatus.WON, ChargebackStatus.CLOSED, ChargebackStatus.INQUIRY)
-    },
-    (ChargebackStatus.OPEN, ChargebackStatus.OPEN): (),
-    (ChargebackStatus.OPEN, ChargebackStatus.LOST): (_book_lost,),
-    **{(ChargebackStatus.WON, to): steps for to, steps in _STEPS_FROM_NO_MONEY.items()},
-    (ChargebackStatus.WON, ChargebackStatus.WON): (),
-    **{
-        (ChargebackStatus.LOST, to): (_book_recovered, *more)
-        for to, more in (
-            (ChargebackStatus.OPEN, ()),
-            (ChargebackStatus.WON, (_book_won,)),
-            (ChargebackStatus.CLOSED, (_book_won,)),
-            (ChargebackStatus.INQUIRY, (_book_won,)),
-        )
-    },
-    (ChargebackStatus.LOST, ChargebackStatus.LOST): (),
-}

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.disputes.dispute import UNDECIDED, Dispute, DisputeStatus
 from domain.disputes.resolution import alert_admins
 from domain.kernel.money import display

@@ -11,9 +11,9 @@ import msgspec
 
 from domain import ledger
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import Currency, about

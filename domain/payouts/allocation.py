@@ -1,8 +1,8 @@
 """Books the allocation of an offer's money: the difference between its holdings before and after.
 
 An increase of the contractor's share repays their debt first and is then transferred. A decrease is
-clawed back from the offer's transfers that have not arrived, then from the available balance; the
-rest becomes debt.
+clawed back from a remainder that was too small for a transfer, from the offer's transfers that have
+not arrived, then from the available balance; the rest becomes debt.
 """
 
 from collections import defaultdict
@@ -14,7 +14,8 @@ from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.text import WALLET
-from domain.payouts.reversals import notify_debt_repaid, request_reversal, reverse_available
+from domain.payouts.remainders import remainder_of, round_up
+from domain.payouts.reversals import notify_debt_repaid, request_reversal, take_available
 from domain.payouts.transfer import UNSENT, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import SendTransfer
 
@@ -106,39 +107,39 @@ async def add_transfer(
 async def claw_back(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None
 ) -> dict[str, int]:
-    """Debit `amount` from a contractor: from transfers of `offer_id` that have not arrived, from
-    the available balance, and as debt. Returns the change of each account."""
-    changes: dict[str, int] = {}
-    left = amount
+    """Debit `amount` from a contractor: from a remainder in pending, from transfers of `offer_id`
+    that have not arrived, from the available balance, and as debt. Returns the change of each
+    account."""
+    changes: dict[str, int] = defaultdict(int)
+    changes[ledger.pending(user_id)] = -min(amount, await remainder_of(uow, user_id, currency))
     if offer_id:
-        part = await _claw_back_unarrived(uow, offer_id, left)
-        changes[ledger.pending(user_id)] = -part
-        left -= part
+        left = amount + sum(changes.values())
+        changes[ledger.pending(user_id)] -= await _claw_back_unarrived(uow, offer_id, left)
+    left = amount + sum(changes.values())
+    for account, delta in (await take_available(uow, user_id, currency, left, offer_id)).items():
+        changes[account] += delta
+    left = amount + sum(changes.values())
     if left:
         wallet = await ledger.wallet_of(uow, user_id, currency)
-        part = await reverse_available(
-            uow, user_id, currency, min(left, wallet.available), offer_id
+        owed = display(left - wallet.debt, currency)
+        await notices.notify(
+            uow,
+            [user_id],
+            "debt_due",
+            f"You owe {owed}",
+            "More had to be taken back than your wallet holds. What you earn next pays that first.",
+            user_id,
+            path=WALLET,
         )
-        changes[ledger.available(user_id)] = -part
-        left -= part
-        if left:
-            owed = display(left - wallet.debt, currency)
-            await notices.notify(
-                uow,
-                [user_id],
-                "debt_due",
-                f"You owe {owed}",
-                "More had to be taken back than your wallet holds. "
-                "What you earn next pays that first.",
-                user_id,
-                path=WALLET,
-            )
     changes[ledger.debt(user_id)] = -left
     return changes
 
 
 async def _claw_back_unarrived(uow: UnitOfWork, offer_id: str, amount: int) -> int:
-    """Reduce or reverse the offer's transfers that have not arrived; returns the amount."""
+    """Reduce or reverse the offer's transfers that have not arrived; returns the amount.
+
+    What a step takes beyond the amount stays in pending.
+    """
     left = amount
     under_way = {"offer_id": offer_id, "status": (*UNSENT, TransferStatus.MADE)}
     for transfer in await uow.all(Transfer, under_way, (("_id", -1),)):
@@ -147,9 +148,8 @@ async def _claw_back_unarrived(uow: UnitOfWork, offer_id: str, amount: int) -> i
         if not part:
             continue
         if transfer.status is TransferStatus.MADE:
-            part = part // step * step
-            await request_reversal(uow, transfer, part)
-        else:  # the remainder of a step stays in pending
+            await request_reversal(uow, transfer, round_up(part, step))
+        else:
             sent = (transfer.amount - part) // step * step
             status = transfer.status if sent else TransferStatus.CANCELLED
             await uow.change(Transfer, transfer.id, amount=sent, status=status)

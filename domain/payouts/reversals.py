@@ -1,5 +1,6 @@
 """Reverses transfers to contractors and collects their debts."""
 
+from collections import defaultdict
 from typing import NoReturn
 
 from domain import ledger
@@ -11,6 +12,7 @@ from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import NeedsPerson, Task, TryAgain
+from domain.payouts.remainders import remainder_of, round_up
 from domain.payouts.transfer import RECHECK_AFTER, Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
@@ -18,15 +20,27 @@ from domain.ports.ports import Ports
 CHUNK = 50
 
 
-async def reverse_available(
+async def take_available(
+    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None
+) -> dict[str, int]:
+    """Take up to `amount` of the contractor's available money: reverse the transfers of the offer
+    first, then the newest. Returns the change of each account.
+
+    Stripe reverses some currencies only in multiples of a step. The reversal is rounded up, and
+    what it takes beyond `amount` stays in pending, as a remainder that goes with the next transfer.
+    """
+    step = CURRENCIES[currency].step
+    available = (await ledger.wallet_of(uow, user_id, currency)).available
+    wanted = min(round_up(amount, step), available // step * step)
+    taken = await _reverse_available(uow, user_id, currency, wanted, offer_id)
+    return {ledger.available(user_id): -taken, ledger.pending(user_id): max(0, taken - amount)}
+
+
+async def _reverse_available(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None
 ) -> int:
-    """Reverse available transfers, those of the offer first, then the newest.
-
-    Returns the amount: `amount` rounded down to the currency's step, or less if there is less.
-    """
-    wanted = amount // CURRENCIES[currency].step * CURRENCIES[currency].step
-    left = wanted
+    """Reverse available transfers of `amount`, a multiple of the step; less if there is less."""
+    left = amount
     arrived = {"user_id": user_id, "currency": currency, "status": TransferStatus.AVAILABLE}
     if offer_id:
         own = await uow.all(Transfer, {"offer_id": offer_id, "status": TransferStatus.AVAILABLE})
@@ -36,7 +50,7 @@ async def reverse_available(
         if not others:
             break
         left -= await _reverse_in_order(uow, others, left)
-    return wanted - left
+    return amount - left
 
 
 async def _reverse_in_order(uow: UnitOfWork, transfers: list[Transfer], amount: int) -> int:
@@ -65,20 +79,22 @@ async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> 
 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
-    """Repay a contractor's debt from money that has just become available."""
-    wallet = await ledger.wallet_of(uow, user_id, currency)
-    part = await reverse_available(
-        uow, user_id, currency, min(wallet.available, -wallet.debt), None
-    )
-    await ledger.book(
-        uow,
-        f"repaid:{fact}",
-        "debt_repaid",
-        currency,
-        [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)],
-        users=[user_id],
-    )
-    await notify_debt_repaid(uow, user_id, currency, part)
+    """Repay a contractor's debt from money that is here: a remainder, then what is available."""
+    debt = -(await ledger.wallet_of(uow, user_id, currency)).debt
+    if not debt:
+        return
+    deltas: dict[str, int] = defaultdict(int)
+    deltas[ledger.pending(user_id)] -= min(debt, await remainder_of(uow, user_id, currency))
+    left = debt + deltas[ledger.pending(user_id)]
+    for account, delta in (await take_available(uow, user_id, currency, left)).items():
+        deltas[account] += delta
+    repaid = -sum(deltas.values())
+    if repaid:
+        deltas[ledger.debt(user_id)] = repaid
+        postings = ledger.postings_for(deltas)
+        users = [user_id]
+        await ledger.book(uow, f"repaid:{fact}", "debt_repaid", currency, postings, users=users)
+        await notify_debt_repaid(uow, user_id, currency, repaid)
 
 
 async def notify_debt_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:

@@ -34,6 +34,7 @@ STEPS: Steps = {
     TransferStatus.AVAILABLE: (TransferStatus.REVERSED,),
 }
 UNSENT = (TransferStatus.WAITING, TransferStatus.PARKED)
+UNDER_WAY = (*UNSENT, TransferStatus.SENDING, TransferStatus.MADE)
 
 
 class Transfer(Record, frozen=True):

@@ -25,8 +25,8 @@ from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
+from domain.payouts.holds import settle_available
 from domain.payouts.onboarding import store_account_state
-from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
@@ -270,7 +270,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
                 transfer.id,
                 path=WALLET,
             )
-        await collect_debt(uow, user, transfer.currency, transfer.id)
+        await settle_available(uow, user, transfer.currency, transfer.id)
 
 
 # -- the receiving account ---------------------------------------------------------------------

@@ -71,8 +71,8 @@ class ConnectAccount(msgspec.Struct, frozen=True):
 class CardDispute(msgspec.Struct, frozen=True):
     """A dispute of a charge. `status` is Stripe's status.
 
-    `withdrawn_amount` is the amount that Stripe has withdrawn for it, without its fee: 0 for an
-    inquiry and for a won dispute.
+    `withdrawn_amount` is the sum of its lines: what Stripe took for it and has not given back,
+    without its fee. It may differ from `amount`: parts come back, and conversions cost.
     """
 
     id: str

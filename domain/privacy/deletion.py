@@ -24,6 +24,7 @@ from domain.ledger.balances import Balance
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
+from domain.payouts.remainders import give_up_remainders
 from domain.ports.ports import Ports
 from domain.privacy.erasure import DELETED_NAME, DeleteStripeCustomer, EraseCopies
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
@@ -74,8 +75,11 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
     offer, which this check finds. All other movements of a user's money follow from an offer or a
     balance.
 
+    Remainders below Stripe's step cannot be paid out: the platform keeps them.
+
     Raises MoneyOutstanding, NotFound.
     """
+    await give_up_remainders(uow, user.id)
     outstanding = [
         name
         for name, (kind, where) in deletion_blockers(user).items()

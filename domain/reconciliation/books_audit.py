@@ -13,9 +13,9 @@ import msgspec
 
 from domain import ledger
 from domain.accounts.user import User
+from domain.deals.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargeback import STATUS_OF_STRIPE, Chargeback, ChargebackStatus
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
@@ -29,7 +29,8 @@ from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 OLDEST = (("_id", 1),)
 STRIPE_HELD = "requires_capture"  # status of a PaymentIntent at Stripe
-MANUAL_KINDS = ("adjusted", "platform_withdrew")  # kinds of transactions that belong to no offer
+# Kinds of transactions that belong to no offer.
+MANUAL_KINDS = ("adjusted", "platform_withdrew", "remainder_given_up")
 
 
 class Report(msgspec.Struct):
@@ -260,18 +261,14 @@ def _check_chargeback(
 ) -> None:
     report.chargebacks += 1
     out = sums.get((ledger.chargeback(chargeback.id), chargeback.currency), 0)
-    report.compare("out in an open chargeback", chargeback.id, _contested_amount(chargeback), -out)
+    undecided = chargeback.withdrawn - chargeback.lost
+    report.compare("out in an open chargeback", chargeback.id, undecided, -out)
     report.compare("dispute at Stripe", chargeback.id, True, dispute is not None)
     if dispute:
         status = STATUS_OF_STRIPE[dispute.status]
         report.compare("dispute's state", chargeback.id, status, chargeback.status)
-        withdrawn = chargeback.status in (ChargebackStatus.OPEN, ChargebackStatus.LOST)
-        taken = chargeback.amount if withdrawn else 0
+        taken = chargeback.withdrawn
         report.compare("taken by the bank", chargeback.id, dispute.withdrawn_amount, taken)
-
-
-def _contested_amount(chargeback: Chargeback) -> int:
-    return chargeback.amount if chargeback.status is ChargebackStatus.OPEN else 0
 
 
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:

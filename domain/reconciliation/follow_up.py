@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.deals.offer import Offer, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
 from domain.disputes.chargebacks import ReadDispute
 from domain.kernel.batches import batches
 from domain.kernel.outbox import Lane, OutboxRow

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from domain import ledger
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.kernel.batches import batches
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from domain import ledger
+from domain.deals.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.disputes.chargebacks import ReadDispute
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
@@ -169,20 +169,18 @@ def _compare_amount(
 async def _compare_adjustment(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    """Compare the state of the dispute that withdrew or returned this amount."""
+    """Compare the dispute of this line: its state, and the sums of all its lines and fees."""
     ours = records.chargebacks.get(line.source_id)
     theirs = await find_dispute(ports, str(line.source_id))
     subject = ours.id if ours else str(line.source_id or line.id)
-    known = (str(ours.status), ours.fee_amount) if ours else None
+    known = (str(ours.status), ours.withdrawn, ours.fee_amount) if ours else None
+    reported: tuple[Any, ...] = (line.type, line.net)
     if theirs:
-        reported = (str(STATUS_OF_STRIPE[theirs.status]), theirs.fee_amount)
-    else:
-        reported = (line.type, line.net)
+        status = str(STATUS_OF_STRIPE[theirs.status])
+        reported = (status, theirs.withdrawn_amount, theirs.fee_amount)
     equal = result.compare("dispute", subject, known, reported)
     if theirs and not equal:
         await queue_refresh(ports, result, ReadDispute(theirs.id))
-    if ours:
-        result.compare("disputed amount", subject, ours.amount, abs(line.amount))
 
 
 async def find_dispute(ports: Ports, id: str) -> CardDispute | None:

@@ -30,7 +30,7 @@ from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
-from domain.payouts.reversals import collect_debt
+from domain.payouts.holds import settle_available
 from domain.payouts.transfer import RECHECK_AFTER
 from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
@@ -299,7 +299,7 @@ async def _return_to_wallet(
     user = withdrawal.user_id
     source = ledger.BANK if was_paid else ledger.in_transit(user)
     await _book_withdrawal(uow, withdrawal, "payout_failed", source, ledger.available(user))
-    await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
+    await settle_available(uow, user, withdrawal.currency, withdrawal.id)
     if refusal:
         what = f"A withdrawal of {display(withdrawal.amount, withdrawal.currency)} was refused"
         next_step = "The money is in the wallet again, and its owner has been notified"

@@ -87,7 +87,7 @@ def _bank_digest(banks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def dispute(body: Mapping[str, Any]) -> CardDispute:
-    """Each of its balance transactions took or returned the amount, and took or returned a fee."""
+    """Each of its balance transactions took or gave back an amount, and a fee."""
     entries = body.get("balance_transactions") or []
     details = body.get("evidence_details") or {}
     return CardDispute(

@@ -1450,6 +1450,8 @@ export interface Chargeback {
   submissions: number;
   /** Stripe's fee for it, in minor units. */
   fee_amount: number;
+  /** What the bank took and has not given back, in minor units; null if not known. */
+  withdrawn_amount: number | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -3795,6 +3797,9 @@ export interface SeenChargeback {
   submissions: number;
   /** Stripe's fee for it, in minor units. */
   fee_amount: number;
+  /** What the bank took and has not given back, in minor units; null if not known. */
+  withdrawn_amount: number | null;
+  contested_amount: number;
   /** The dispute at Stripe. */
   stripe_id: string;
   /** What is held of the contractor's money for it, in minor units. */

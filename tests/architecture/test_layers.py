@@ -33,7 +33,7 @@ ALLOWED = {
     "disputes": "kernel ledger ports operations files deals notifications chat payouts jobs"
     " payments fulfillment",
     "privacy": "kernel ledger ports operations accounts presence files deals notifications chat"
-    " jobs wallet fulfillment disputes",
+    " jobs payouts wallet fulfillment disputes",
     "home": "kernel ledger operations accounts deals notifications chat payouts jobs wallet"
     " disputes",
     "reconciliation": "kernel ledger ports operations accounts deals notifications payouts wallet"

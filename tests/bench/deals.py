@@ -8,9 +8,9 @@ import msgspec
 
 from domain import ledger
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.deals.offer import Milestone, MilestoneStatus, Offer, OfferStatus, Refund, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
 from domain.kernel.money import Schedule
 from domain.kernel.record import Record
 from domain.kernel.store import new_id

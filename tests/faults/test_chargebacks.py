@@ -7,7 +7,7 @@ FEE = 1500
 
 
 async def test_chargeback_after_payout_won(completed_work):
-    """Guard: `_book_won`: the held amount is available again; the platform bears the fee."""
+    """Guard: `_book_withdrawn`: the held amount is available again; the platform bears the fee."""
     await completed_work.withdraw(30_000)
     chargeback = await completed_work.open_chargeback()
     await completed_work.market.settled(TIMEOUT)
@@ -29,9 +29,9 @@ async def test_chargeback_after_payout_lost(completed_work):
 
 
 async def test_chargeback_after_payout_won_and_lost_in_any_order(completed_work):
-    """Guard: `STEPS` has a transition between any two states; the last state counts, and nothing is
-    booked twice on the way. A part of the money is at the contractor's bank already: it is owed
-    while the chargeback is lost."""
+    """Guard: `chargeback_booking.book_change` leads from any state to any other; the last one
+    counts, and nothing is booked twice on the way. A part of the money is at the contractor's bank
+    already: it is owed while the chargeback is lost."""
     order = ("won", "lost", "under_review", "lost", "won", "under_review", "won")
     parts = {"won": (40_000, 0, 0), "lost": (0, 0, -30_000), "under_review": (0, 40_000, 0)}
     platform = {"won": 30_000 - FEE, "lost": -FEE, "under_review": 30_000 - FEE}

@@ -22,7 +22,7 @@ async def test_refund_webhook_before_the_api_reply(impatient_gateway, work):
 
 
 async def test_refund_after_transfer_with_balance(completed_work):
-    """Guard: `reverse_available` in `allocation.claw_back`: the contractor's share is reversed at
+    """Guard: `take_available` in `allocation.claw_back`: the contractor's share is reversed at
     Stripe."""
     await completed_work.refund()
     assert await completed_work.platform_and_escrow() == (0, 0)

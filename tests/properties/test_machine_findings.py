@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from domain.accounts.user import User
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.disputes.chargebacks import refresh_dispute
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE

@@ -182,6 +182,10 @@ class Sandbox:
         body = {"dispute": dispute, "status": status, "fee_back": fee_back}
         return await self.control("POST", "verdicts", body)
 
+    async def dispute_line(self, dispute: str, amount: int) -> Json:
+        """The bank takes more for a dispute (below zero), or gives a part back."""
+        return await self.control("POST", "dispute_lines", {"dispute": dispute, "amount": amount})
+
     async def fail_payout(self, payout: str, failure_code: str = "account_closed") -> Json:
         """The bank returns a payout, even a paid one."""
         body = {"payout": payout, "failure_code": failure_code}

@@ -39,6 +39,9 @@ def _codes(text: str) -> frozenset[str]:
 
 ZERO_DECIMAL = _codes("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf")
 THREE_DECIMAL = _codes("bhd jod kwd omr tnd")
+# https://docs.stripe.com/currencies#special-cases
+HUNDREDTHS_ARE_ZERO = _codes("isk ugx")
+PAID_OUT_IN_UNITS = _codes("huf isk twd ugx")
 TWO_DECIMAL = _codes(
     "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd"
     " cad cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd"
@@ -108,10 +111,21 @@ def check_charge_amount(amount: int, currency: str) -> None:
 
 
 def check_step(amount: int, currency: str) -> None:
-    """Raises for a three-decimal amount that is not a multiple of 10 minor units."""
-    if currency in THREE_DECIMAL and amount % 10:
+    """Raises for an amount that is not a multiple of the currency's step: 10 minor units with three
+    decimals, 100 where Stripe counts hundredths that do not exist."""
+    step = 10 if currency in THREE_DECIMAL else 100 if currency in HUNDREDTHS_ARE_ZERO else 1
+    _check_multiple(amount, currency, step)
+
+
+def check_payout_step(amount: int, currency: str) -> None:
+    """Raises for a payout that is no whole unit of a currency that banks take in units only."""
+    _check_multiple(amount, currency, 100 if currency in PAID_OUT_IN_UNITS else 1)
+
+
+def _check_multiple(amount: int, currency: str, step: int) -> None:
+    if amount % step:
         raise malformed(
-            f"Invalid amount: {currency} amounts must be a multiple of 10",
+            f"Invalid amount: {currency} amounts must be a multiple of {step}",
             "parameter_invalid_integer",
             "amount",
         )

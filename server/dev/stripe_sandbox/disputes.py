@@ -171,16 +171,39 @@ def _set_status(
     dispute.update(status=status, is_charge_refundable=inquiry or status in ("won", "prevented"))
     dispute["payment_method_details"]["card"]["case_type"] = "inquiry" if inquiry else "chargeback"
     context.save(dispute)
-    entries = dispute["balance_transactions"]
-    taken = -sum(entry["amount"] for entry in entries)
-    more = (dispute["amount"] if status in WITHDRAWN_STATUSES else 0) - taken
+    taken = -sum(entry["amount"] for entry in dispute["balance_transactions"])
+    if status in WITHDRAWN_STATUSES:
+        more = 0 if taken > 0 else dispute["amount"] - taken
+    else:
+        more = -taken
     if not more:
         return []
+    return [_book_line(context, dispute, -more, fee_back=fee_back)]
+
+
+def _book_line(
+    context: RequestContext, dispute: Json, amount: int, *, fee_back: bool = False
+) -> str:
+    """Book a balance transaction of a dispute: below zero is withdrawn, above zero reinstated. The
+    first one also takes the fee. Returns the event of it."""
+    entries = dispute["balance_transactions"]
     first = 0 if entries else int(context.tenant.setting("dispute_fee"))
-    fee = first if more > 0 else -fee_back * sum(entry["fee"] for entry in entries)
-    entry = balances.book(context, "adjustment", dispute, -more, fee=fee)
+    fee = first if amount < 0 else -fee_back * sum(entry["fee"] for entry in entries)
+    entry = balances.book(context, "adjustment", dispute, amount, fee=fee)
+    if amount > 0:
+        entry["reporting_category"] = "dispute_reversal"
+        context.save(entry)
     entries.append(context.public_view(entry))
-    return [f"charge.dispute.funds_{'withdrawn' if more > 0 else 'reinstated'}"]
+    context.save(dispute)
+    return f"charge.dispute.funds_{'withdrawn' if amount < 0 else 'reinstated'}"
+
+
+def add_line(context: RequestContext, dispute: Json, amount: int) -> Json:
+    """The bank takes more, or gives a part back, whatever the status is: conversions, fees of
+    networks, money that was refunded before."""
+    for kind in (_book_line(context, dispute, amount), "charge.dispute.updated"):
+        context.emit(kind, dispute)
+    return dispute
 
 
 def change_status(
@@ -200,7 +223,7 @@ def retrieve(context: RequestContext, dispute_id: str) -> Json:
 
 
 def update(context: RequestContext, dispute_id: str) -> Json:
-    """Submit evidence. Stripe's test texts decide the dispute at once."""
+    """Submit evidence, which is under review then. Stripe's test texts decide it soon after."""
     dispute, params = retrieve(context, dispute_id), context.params
     dispute["metadata"] = merge_metadata(dispute["metadata"], params.get("metadata", {}))
     context.save(dispute)
@@ -213,13 +236,27 @@ def update(context: RequestContext, dispute_id: str) -> Json:
             dispute["status"] = STATUS_AFTER_EVIDENCE[dispute["status"]]
             dispute["evidence_details"]["submission_count"] += 1
     context.emit("charge.dispute.updated", dispute)
+    if _verdict(dispute):
+        context.set_timer(context.now, "verdict", dispute["id"])
+    return dispute
+
+
+def _verdict(dispute: Json) -> str | None:
+    """What Stripe's test texts decide."""
     verdicts = {
         "under_review": EVIDENCE_OUTCOMES,
         "warning_under_review": INQUIRY_EVIDENCE_OUTCOMES,
     }
     outcomes = verdicts.get(dispute["status"], {})
-    verdict = outcomes.get(dispute["evidence"]["uncategorized_text"] or "")
-    return change_status(context, dispute, verdict) if verdict else dispute
+    return outcomes.get(dispute["evidence"]["uncategorized_text"] or "")
+
+
+def decide(context: RequestContext, dispute_id: str) -> None:
+    """Timer: the bank has reviewed the evidence."""
+    dispute = context.find(dispute_id)
+    verdict = _verdict(dispute) if dispute else None
+    if dispute and verdict:
+        change_status(context, dispute, verdict)
 
 
 def close(context: RequestContext, dispute_id: str) -> Json:

@@ -60,6 +60,14 @@ def change_dispute_status(context: RequestContext, body: Json) -> Json:
     return disputes.change_status(context, dispute, status, fee_back=bool(body.get("fee_back")))
 
 
+def add_dispute_line(context: RequestContext, body: Json) -> Json:
+    """The bank moves more money for a dispute: `dispute`, signed `amount` (it takes below zero)."""
+    amount = _optional(body, "amount", int)
+    if not amount:
+        raise malformed("`amount` is a number other than zero", param="amount")
+    return disputes.add_line(context, _named_object(context, body, "dispute"), amount)
+
+
 def change_refund_status(context: RequestContext, body: Json) -> Json:
     """The bank settles a refund: `refund`, `status` failed or succeeded; optional `reason`."""
     refund, status = _named_object(context, body, "refund"), body.get("status")
@@ -155,6 +163,7 @@ def _optional(body: Json, name: str, kind: type[T]) -> T | None:
 ACTIONS: dict[str, ExternalAction] = {
     "accounts": change_account_state,
     "disputes": open_dispute,
+    "dispute_lines": add_dispute_line,
     "entries": add_balance_entry,
     "onboardings": add_onboarded_account,
     "payouts": return_payout,

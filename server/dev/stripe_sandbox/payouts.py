@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.dev.stripe_sandbox import balances, fault_injection
-from server.dev.stripe_sandbox.currencies import check_positive
+from server.dev.stripe_sandbox.currencies import check_payout_step, check_positive
 from server.dev.stripe_sandbox.errors import Json, refused
 from server.dev.stripe_sandbox.parameters import (
     EXPAND,
@@ -49,6 +49,7 @@ def create(context: RequestContext) -> Json:
     params = context.params
     amount, currency_code = params["amount"], params["currency"]
     check_positive(amount, currency_code)
+    check_payout_step(amount, currency_code)
     bank = _destination(context, currency_code)
     balances.check_available(context, context.account, currency_code, amount, "payout")
     delay = context.tenant.setting("payout_delay_seconds")

@@ -15,6 +15,7 @@ HANDLERS: dict[str, Callable[[RequestContext, str], None]] = {
     "overdue": disputes.close_overdue,
     "payout": payouts.advance,
     "refund": refunds.carry_out_plan,
+    "verdict": disputes.decide,
 }
 TAKE_NEXT_DUE = (
     "DELETE FROM timers WHERE (tenant, due, what, id) IN (SELECT tenant, due, what, id FROM timers"

@@ -3,8 +3,8 @@
 import pytest
 
 from domain import ledger
+from domain.deals.chargeback import Chargeback
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.chargebacks import refresh_dispute
 from domain.operations.task import TryAgain
 from domain.payouts.transfer import Transfer
@@ -28,7 +28,7 @@ async def test_a_chargeback_freezes_the_payment(work):
 
 
 async def test_a_won_chargeback_restores_the_balances(work):
-    """Guard: `_book_won`; Stripe keeps its fee."""
+    """Guard: `chargeback_booking._book_withdrawn`; Stripe keeps its fee."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     chargeback = await work.open_chargeback()
@@ -42,8 +42,8 @@ async def test_a_won_chargeback_restores_the_balances(work):
 
 
 async def test_a_lost_chargeback_is_divided_like_a_refund(work):
-    """Guard: `rebook` in `chargebacks._book_lost`: the platform returns its fees, the contractor
-    the held money."""
+    """Guard: `rebook` in `chargeback_booking._book_lost`: the platform returns its fees, the
+    contractor the held money."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.decide_chargeback(await work.open_chargeback(), won=False)
@@ -53,7 +53,7 @@ async def test_a_lost_chargeback_is_divided_like_a_refund(work):
 
 
 async def test_a_chargeback_lost_after_the_payout_becomes_debt(work):
-    """Guard: `min(wallet.available, ...)` in `chargebacks._amount_to_hold` and the debt in
+    """Guard: `wallet.available` in `holds.change_of_hold`, and the debt in
     `allocation.claw_back`."""
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -106,8 +106,8 @@ async def win_after_loss(work):
 
 
 async def test_a_chargeback_won_after_the_job_ended_opens_a_dispute(work):
-    """Guard: `resolution.dispute_recovered_money` in `chargebacks._book_won`; without it the money
-    stays in escrow. Guard: `is_open` in `resolution._end_milestones`: cancelled milestones stay
+    """Guard: `resolution.dispute_recovered_money` in `chargeback_booking._continue`; without it the
+    money stays in escrow. Guard: `is_open` in `resolution._end_milestones`: cancelled milestones stay
     cancelled."""
     dispute = await win_after_loss(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
@@ -171,8 +171,8 @@ async def test_a_chargeback_of_a_payment_without_intent_id(work):
 
 
 async def test_a_dispute_first_seen_after_its_decision(work):
-    """Guard: `STEPS[chargeback.status, status]`; without its paths a dispute that is first seen as
-    decided is not opened, and the books lack the withdrawn amount."""
+    """Guard: `_book_withdrawn` in `chargeback_booking.book_change`; without it the books of a
+    dispute that is first seen as decided lack the withdrawn amount."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="charge.dispute.*", drop=True, times=100)
@@ -186,7 +186,7 @@ async def test_a_dispute_first_seen_after_its_decision(work):
         await refresh_dispute(work.server.ports, id)
     assert await work.platform_and_escrow() == (-FEE, 0)
     found = (await work.market.rows(Chargeback))[0]
-    assert (found.status, found.steps) == ("lost", 2)
+    assert (found.status, found.steps) == ("lost", 1)
     kinds = [row.kind for row in await work.market.rows(ledger.Transaction)]
     assert kinds.count("chargeback_opened") == kinds.count("chargeback_lost") == 1
     assert (await work.market.rows(Transfer))[0].status == "reversed"

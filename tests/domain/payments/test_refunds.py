@@ -35,7 +35,7 @@ async def test_a_refund_of_everything_ends_the_job(work):
 
 
 async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
-    """Guard: `reverse_available` in `allocation.claw_back`; without it the platform bears the
+    """Guard: `take_available` in `allocation.claw_back`; without it the platform bears the
     contractor's share."""
     await work.complete()
     assert await work.platform_and_escrow() == (30_000, 0)

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer

@@ -6,10 +6,10 @@ import pytest
 
 from domain.accounts.user import User
 from domain.bidding import reminders as offer_reminders
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes import reminders as dispute_reminders
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.kernel.outbox import OutboxRow
 from domain.payouts.transfer import Reversal, Transfer

@@ -10,9 +10,9 @@ from collections import Counter
 from aiohttp import ClientError
 
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.jobs.applications import Application
 from domain.jobs.job import Job, JobStatus

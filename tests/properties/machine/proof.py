@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from domain import ledger
 from domain.audit_trail import hash_chain, verification
+from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.deals.offer import OFFER_STEPS, MilestoneStatus, Offer, RefundStatus
 from domain.deals.payment import PAYMENT_STEPS, Payment
-from domain.disputes.chargeback import Chargeback, ChargebackStatus
 from domain.disputes.dispute import STEPS as DISPUTE_STEPS
 from domain.disputes.dispute import Dispute
 from domain.jobs.job import Job, JobStatus

@@ -2,9 +2,9 @@
 
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
+from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.jobs.applications import Application
 from domain.jobs.job import Job

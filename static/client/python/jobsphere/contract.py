@@ -1495,6 +1495,8 @@ class Chargeback(TypedDict):
     submissions: int
     # Stripe's fee for it, in minor units.
     fee_amount: int
+    # What the bank took and has not given back, in minor units; null if not known.
+    withdrawn_amount: int | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -4152,6 +4154,9 @@ class SeenChargeback(TypedDict):
     submissions: int
     # Stripe's fee for it, in minor units.
     fee_amount: int
+    # What the bank took and has not given back, in minor units; null if not known.
+    withdrawn_amount: int | None
+    contested_amount: int
     # The dispute at Stripe.
     stripe_id: str
     # What is held of the contractor's money for it, in minor units.

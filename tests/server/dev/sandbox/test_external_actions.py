@@ -128,6 +128,8 @@ async def test_an_inquiry_becomes_a_dispute(sandbox_shop: Shop) -> None:
     assert found.status == "warning_needs_response"
     evidence: Any = {"evidence": {"uncategorized_text": "escalate_inquiry_evidence"}}
     found = await sandbox_shop.v1.disputes.update_async(found.id, evidence)
+    assert found.status == "warning_under_review"
+    found = await sandbox_shop.v1.disputes.retrieve_async(found.id)
     assert (found.status, found.charge) == ("needs_response", paid.latest_charge)
     assert await sandbox_shop.available() == 9_680 - 10_000 - 1_500
     assert found.payment_method_details.card.case_type == "chargeback"

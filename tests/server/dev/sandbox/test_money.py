@@ -300,7 +300,8 @@ async def test_a_disputed_charge_is_decided_by_evidence(sandbox_shop: Shop) -> N
     error = await refusal(sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id}))
     assert error.code == "charge_disputed"
     evidence: Any = {"evidence": {"uncategorized_text": "winning_evidence"}}
-    assert (await disputes.update_async(found.id, evidence)).status == "won"
+    assert (await disputes.update_async(found.id, evidence)).status == "under_review"
+    assert (await disputes.retrieve_async(found.id)).status == "won"
     assert await sandbox_shop.available() == 9_680 - 1_500
     assert (await refusal(disputes.close_async(found.id))).http_status == 400
 

@@ -1,4 +1,8 @@
-"""The record of a chargeback, its states at Stripe, and its event."""
+"""The record of a chargeback, its states at Stripe, and its event.
+
+Stripe's lines say what a dispute moved: the amount, conversions, and parts that came back. What a
+dispute costs is the sum of its lines, which may differ from the disputed amount.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -43,9 +47,11 @@ STATUS_OF_STRIPE = {
 class Chargeback(Record, frozen=True):
     """A card dispute. Amounts are in minor units; `fee_amount` is Stripe's fee for it.
 
-    `steps` numbers the bookings: a bank may reverse its decision, so a step may occur repeatedly.
-    `completed_amount` is the completed work that the loss undid, and `held_amount` the part of the
-    contractor's money that is held. `warned_at` is when administrators were reminded of evidence.
+    `amount` is what the bank disputes and `withdrawn_amount` the sum of its lines at Stripe: what
+    was taken and not given back, None in records that are older than the field. `contested_amount`
+    is frozen, and set while the bank decides. `steps` numbers the bookings. `completed_amount` is
+    the completed work that the loss undid, and `held_amount` the part of the contractor's money
+    that is held. `warned_at` is when administrators were reminded of evidence.
     """
 
     COLLECTION = "chargebacks"
@@ -58,8 +64,18 @@ class Chargeback(Record, frozen=True):
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("offer_id", 1),)),
+        Index((("contractor_id", 1), ("_id", 1)), where={"contested_amount": {"$gt": 0}}),
     )
-    PRIVATE = frozenset({"steps", "stripe_id", "held_amount", "completed_amount", "warned_at"})
+    PRIVATE = frozenset(
+        {
+            "steps",
+            "stripe_id",
+            "held_amount",
+            "completed_amount",
+            "contested_amount",
+            "warned_at",
+        }
+    )
 
     stripe_id: str
     payment_id: PaymentId
@@ -78,9 +94,35 @@ class Chargeback(Record, frozen=True):
     warned_at: datetime | None = None
     submissions: Annotated[int, about("How often evidence was submitted.")] = 0
     fee_amount: Annotated[int, about("Stripe's fee for it, in minor units.")] = 0
+    withdrawn_amount: Annotated[
+        int | None,
+        about("What the bank took and has not given back, in minor units; null if not known."),
+    ] = None
+    contested_amount: int = 0
     held_amount: int = 0
     completed_amount: int = 0
     steps: int = 0
+
+    @property
+    def withdrawn(self) -> int:
+        if self.withdrawn_amount is None:
+            taken = self.status in (ChargebackStatus.OPEN, ChargebackStatus.LOST)
+            return self.amount if taken else 0
+        return self.withdrawn_amount
+
+    @property
+    def contested(self) -> int:
+        """What is frozen: the sum of the lines, or what is disputed until Stripe has lines. After
+        a decision for us it stays frozen until Stripe gives it back."""
+        if self.status is ChargebackStatus.LOST:
+            return 0
+        if self.status is ChargebackStatus.OPEN and not self.withdrawn:
+            return self.amount
+        return max(0, self.withdrawn)
+
+    @property
+    def lost(self) -> int:
+        return max(0, self.withdrawn) if self.status is ChargebackStatus.LOST else 0
 
 
 UPDATED = Event(
