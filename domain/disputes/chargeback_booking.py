@@ -8,7 +8,7 @@ books the difference, so lines and statuses may come in any order.
 import msgspec
 
 from domain import ledger
-from domain.deals.chargeback import Chargeback, ChargebackStatus
+from domain.deals.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.deals.offer import (
     Offer,
     OfferStatus,
@@ -24,14 +24,18 @@ from domain.payouts.allocation import rebook
 from domain.payouts.holds import change_of_hold, settle_available
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send_transfers
+from domain.ports.payment_gateway import CardDispute
 
 
-async def book_change(
-    uow: UnitOfWork, before: Chargeback, status: ChargebackStatus, withdrawn: int
-) -> Chargeback:
-    """Book the step to a new state. Returns the chargeback with it, which the caller stores."""
+async def book_change(uow: UnitOfWork, before: Chargeback, dispute: CardDispute) -> Chargeback:
+    """Book the step to the state of Stripe's dispute. Returns the chargeback with it, which the
+    caller stores."""
     after = msgspec.structs.replace(
-        before, status=status, withdrawn_amount=withdrawn, steps=before.steps + 1
+        before,
+        status=STATUS_OF_STRIPE[dispute.status],
+        amount=dispute.amount,
+        withdrawn_amount=dispute.withdrawn_amount,
+        steps=before.steps + 1,
     )
     after = msgspec.structs.replace(after, contested_amount=after.contested)
     moved = (after.withdrawn - before.withdrawn, after.lost - before.lost)

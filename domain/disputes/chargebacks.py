@@ -182,8 +182,7 @@ async def settle_dispute(
     if _is_current(chargeback, dispute):
         return True
     await _book_fee(uow, chargeback, dispute)
-    status = STATUS_OF_STRIPE[dispute.status]
-    booked = await book_change(uow, chargeback, status, dispute.withdrawn_amount)
+    booked = await book_change(uow, chargeback, dispute)
     changed = await _store(uow, booked, dispute)
     uow.publish(
         UPDATED,
@@ -223,8 +222,8 @@ async def _add_inquiry(uow: UnitOfWork, payment: Payment, dispute: CardDispute) 
 
 
 def _is_current(chargeback: Chargeback, dispute: CardDispute) -> bool:
-    known = (chargeback.status, chargeback.withdrawn_amount)
-    reported = (STATUS_OF_STRIPE[dispute.status], dispute.withdrawn_amount)
+    known = (chargeback.status, chargeback.amount, chargeback.withdrawn_amount)
+    reported = (STATUS_OF_STRIPE[dispute.status], dispute.amount, dispute.withdrawn_amount)
     return known == reported and (chargeback.submissions, chargeback.fee_amount) == (
         dispute.submissions,
         dispute.fee_amount,
@@ -252,6 +251,7 @@ async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> C
         Chargeback,
         booked.id,
         status=booked.status,
+        amount=dispute.amount,
         submissions=dispute.submissions,
         due_by=dispute.due_by,
         fee_amount=dispute.fee_amount,

@@ -17,7 +17,7 @@ from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
-from domain.kernel.errors import MoneyOutstanding, NotFound, WrongCredentials
+from domain.kernel.errors import InsufficientFunds, MoneyOutstanding, NotFound, WrongCredentials
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
@@ -53,7 +53,7 @@ class DeletedAccount(msgspec.Struct, frozen=True):
     style=Style.DIRECT,
     audited=True,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
-    errors=(MoneyOutstanding, NotFound, WrongCredentials),
+    errors=(InsufficientFunds, MoneyOutstanding, NotFound, WrongCredentials),
 )
 async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> DeletedAccount:
     """Delete the caller's account permanently, end its sessions and release its e-mail address.

@@ -267,6 +267,7 @@ def _check_chargeback(
     if dispute:
         status = STATUS_OF_STRIPE[dispute.status]
         report.compare("dispute's state", chargeback.id, status, chargeback.status)
+        report.compare("disputed amount", chargeback.id, dispute.amount, chargeback.amount)
         taken = chargeback.withdrawn
         report.compare("taken by the bank", chargeback.id, dispute.withdrawn_amount, taken)
 

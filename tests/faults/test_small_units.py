@@ -110,7 +110,7 @@ async def test_a_transfer_under_way_is_reduced_beside_its_remainder(market, serv
 
 
 async def test_a_lost_chargeback_in_steps(market, server):
-    """Guard: whole steps are held in `holds.hold_contested`; money that is no multiple can be
+    """Guard: whole steps are held in `holds.change_of_hold`; money that is no multiple can be
     neither reversed nor withdrawn."""
     work = await earned(market, server, "KWD", 1235)
     chargeback = await work.open_chargeback(amount=1010)

@@ -107,8 +107,8 @@ async def win_after_loss(work):
 
 async def test_a_chargeback_won_after_the_job_ended_opens_a_dispute(work):
     """Guard: `resolution.dispute_recovered_money` in `chargeback_booking._continue`; without it the
-    money stays in escrow. Guard: `is_open` in `resolution._end_milestones`: cancelled milestones stay
-    cancelled."""
+    money stays in escrow. Guard: `is_open` in `resolution._end_milestones`: cancelled milestones
+    stay cancelled."""
     dispute = await win_after_loss(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
     assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)

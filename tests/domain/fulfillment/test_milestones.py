@@ -210,7 +210,7 @@ async def test_a_completion_missed_in_an_outage_is_announced_again(work):
 
 
 async def test_after_a_chargeback_completion_is_announced_again(work):
-    """Guard: `announced_at=None` in `chargebacks._change_contested_amount`; without it work
+    """Guard: `announced_at=None` in `chargeback_booking._change_contested_amount`; without it work
     completes at the end of a chargeback, during which the customer could not object."""
     ports = work.server.ports
     await work.deliver(milestone=1)

@@ -26,13 +26,9 @@ WRONG = (
     (Withdrawal, {}, {"amount": 1}, {"paid out"}),
     (Withdrawal, {}, {"status": "failed"}, {"paid out"}),
     (Withdrawal, {}, {"payout_id": None}, {"paid out", "payout paid", "payout known here"}),
-    (
-        Chargeback,
-        {},
-        {"status": "won"},
-        {"dispute's state", "taken by the bank", "out in an open chargeback"},
-    ),
-    (Chargeback, {}, {"amount": 1}, {"out in an open chargeback", "taken by the bank"}),
+    (Chargeback, {}, {"status": "won"}, {"dispute's state"}),
+    (Chargeback, {}, {"amount": 1}, {"disputed amount"}),
+    (Chargeback, {}, {"withdrawn_amount": 1}, {"out in an open chargeback", "taken by the bank"}),
     (Chargeback, {}, {"stripe_id": "dp_other"}, {"dispute at Stripe", "dispute known here"}),
     (
         Offer,
