@@ -55,6 +55,7 @@ from domain.payments.processing import (
 )
 from domain.payments.refunds import SendRefund
 from domain.payouts.onboarding import CreateConnectAccount
+from domain.payouts.remainders import GiveUpRemainders
 from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
@@ -165,4 +166,5 @@ TASKS = (
     | FinishMessages
     | PostSystemMessages
     | CheckTrail
+    | GiveUpRemainders
 )

@@ -9,7 +9,9 @@ from typing import Any
 from domain import ledger
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
+from domain.operations.task import Task
 from domain.payouts.transfer import UNDER_WAY, Transfer
+from domain.ports.ports import Ports
 
 
 def round_up(amount: int, step: int) -> int:
@@ -34,20 +36,32 @@ async def remainder_of(uow: UnitOfWork, user_id: str, currency: str) -> int:
     return max(0, wallet.pending - (found[0]["total"] if found else 0))
 
 
-async def give_up_remainders(uow: UnitOfWork, user_id: str) -> None:
-    """Book the remainders of a user who leaves to the platform: no transfer can ever carry them.
+async def lone_remainders(uow: UnitOfWork, user_id: str) -> dict[str, int]:
+    """By currency, the remainders of a user whose wallet is empty otherwise: only their next
+    earnings could carry them."""
+    return {
+        wallet.currency: wallet.pending
+        for wallet in await ledger.wallets_of(uow, user_id)
+        if not (wallet.available or wallet.held or wallet.in_transit or wallet.debt)
+        and 0 < wallet.pending < CURRENCIES[wallet.currency].step
+    }
 
-    Only a wallet that is empty otherwise is changed.
-    """
-    for wallet in await ledger.wallets_of(uow, user_id):
-        rest = wallet.available + wallet.held + wallet.in_transit - wallet.debt
-        if rest or not 0 < wallet.pending < CURRENCIES[wallet.currency].step:
-            continue
-        await ledger.book(
-            uow,
-            f"remainder:{user_id}:{wallet.currency}",
-            "remainder_given_up",
-            wallet.currency,
-            [ledger.Posting(ledger.pending(user_id), ledger.PLATFORM, wallet.pending)],
-            users=[user_id],
-        )
+
+class GiveUpRemainders(Task, frozen=True, tag="give_up_remainders"):
+    """Book the remainders of a user who has left to the platform."""
+
+    user_id: str
+
+    async def run(self, ports: Ports) -> None:
+        await ports.store.transact(self._book)
+
+    async def _book(self, uow: UnitOfWork) -> None:
+        for currency, amount in (await lone_remainders(uow, self.user_id)).items():
+            await ledger.book(
+                uow,
+                f"remainder:{self.user_id}:{currency}",
+                "remainder_given_up",
+                currency,
+                [ledger.Posting(ledger.pending(self.user_id), ledger.PLATFORM, amount)],
+                users=[self.user_id],
+            )

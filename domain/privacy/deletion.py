@@ -4,11 +4,13 @@ The user's row stays, because the books refer to it, without personal data. Copi
 are erased afterwards, see `erasure.py`.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
 
+from domain import ledger
 from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import remove_second_factors
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
@@ -17,14 +19,14 @@ from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
-from domain.kernel.errors import InsufficientFunds, MoneyOutstanding, NotFound, WrongCredentials
+from domain.kernel.errors import MoneyOutstanding, NotFound, WrongCredentials
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
-from domain.payouts.remainders import give_up_remainders
+from domain.payouts.remainders import GiveUpRemainders, lone_remainders
 from domain.ports.ports import Ports
 from domain.privacy.erasure import DELETED_NAME, DeleteStripeCustomer, EraseCopies
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
@@ -53,7 +55,7 @@ class DeletedAccount(msgspec.Struct, frozen=True):
     style=Style.DIRECT,
     audited=True,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
-    errors=(InsufficientFunds, MoneyOutstanding, NotFound, WrongCredentials),
+    errors=(MoneyOutstanding, NotFound, WrongCredentials),
 )
 async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> DeletedAccount:
     """Delete the caller's account permanently, end its sessions and release its e-mail address.
@@ -79,10 +81,10 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
 
     Raises MoneyOutstanding, NotFound.
     """
-    await give_up_remainders(uow, user.id)
+    remainders = await lone_remainders(uow, user.id)
     outstanding = [
         name
-        for name, (kind, where) in deletion_blockers(user).items()
+        for name, (kind, where) in deletion_blockers(user, remainders).items()
         if await uow.find(kind, where)
     ]
     if outstanding:
@@ -103,6 +105,8 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
     )
     if changed is None:
         raise NotFound
+    if remainders:
+        uow.later(GiveUpRemainders(user.id))
     await remove_second_factors(uow, user.id)
     await end_all_sessions(uow, user.id)
     erase = EraseCopies(user.id, user.name, user.email)
@@ -112,14 +116,26 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
         uow.later(DeleteStripeCustomer(user.id, user.customer_id))
 
 
-def deletion_blockers(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]:
-    """Queries for what prevents deletion, by the name that the refusal reports."""
+def deletion_blockers(
+    user: User, remainders: Mapping[str, int]
+) -> dict[str, tuple[type[Any], dict[str, Any]]]:
+    """Queries for what prevents deletion, by the name that the refusal reports. `remainders` by
+    currency prevent nothing."""
+    too_small = tuple(f"{ledger.pending(user.id)}|{currency}" for currency in remainders)
     own = {"customer_id" if user.role is Role.CUSTOMER else "contractor_id": user.id}
     open_offers = (*OPEN_OFFERS, OfferStatus.ACCEPTING)
     active_jobs = (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)
     running = (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)
     return {
-        "wallet": (Balance, {"owner": user.id, "kind": "wallet", "balance": {"$ne": 0}}),
+        "wallet": (
+            Balance,
+            {
+                "owner": user.id,
+                "kind": "wallet",
+                "balance": {"$ne": 0},
+                "_id": {"$nin": too_small},
+            },
+        ),
         "debt": (Balance, {"owner": user.id, "kind": "debt", "balance": {"$ne": 0}}),
         "withdrawals": (Withdrawal, {"user_id": user.id, "status": running}),
         "offers": (Offer, {**own, "status": open_offers}),

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from domain import ledger
 from domain.kernel.money import CURRENCIES, holdings
 from domain.reconciliation.books_audit import audit
 from server.config import load
@@ -122,7 +123,7 @@ async def test_a_lost_chargeback_in_steps(market, server):
 
 
 async def test_a_remainder_does_not_keep_an_account_open(market, server):
-    """Guard: `give_up_remainders` in `deletion.anonymize`; without it 5 fils, which no transfer can
+    """Guard: `remainders` in `deletion.deletion_blockers`; without it 5 fils, which no transfer can
     carry, block the deletion for ever."""
     work = await earned(market, server, "KWD", 1235)
     await market.withdraw(work.contractor, 8640, "KWD")
@@ -132,3 +133,6 @@ async def test_a_remainder_does_not_keep_an_account_open(market, server):
     assert await wallet(work.contractor, "KWD") == (0, 5, 0, 0, 0)
     await work.contractor.call("/account", "delete", {"password": PASSWORD})
     await no_differences(work)
+    rows = await market.rows(ledger.Transaction)
+    [given_up] = [row for row in rows if row.kind == "remainder_given_up"]
+    assert [(each.destination, each.amount) for each in given_up.postings] == [("platform", 5)]

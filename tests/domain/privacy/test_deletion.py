@@ -188,9 +188,9 @@ async def test_concurrent_deletion_and_offer_have_one_winner(market, monkeypatch
     checked = asyncio.Event()
     real = deletion.deletion_blockers
 
-    def signal_and_query(user):
+    def signal_and_query(user, remainders):
         checked.set()
-        return real(user)
+        return real(user, remainders)
 
     monkeypatch.setattr(deletion, "deletion_blockers", signal_and_query)
     won = set()
