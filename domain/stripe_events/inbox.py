@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import User
+from domain.deals.chargeback import Chargeback
 from domain.deals.payment import Payment, PaymentStatus
 from domain.disputes import chargebacks
-from domain.disputes.chargeback import Chargeback
 from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
