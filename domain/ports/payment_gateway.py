@@ -36,7 +36,7 @@ class Intent(msgspec.Struct, frozen=True):
 class StripeMovement(msgspec.Struct, frozen=True):
     """A refund, transfer, reversal or payout at Stripe. `status` is Stripe's status.
 
-    `moved` is false if it has no balance transaction (yet), such as the refund of an ended hold.
+    `moved` is false if it has no balance transaction (yet), such as a refund that waits for funds.
     `refusal` says why Stripe refused to make it; it has no id then.
     """
 

@@ -30,7 +30,7 @@ def intent(body: Mapping[str, Any]) -> Intent:
         amount=body["amount"],
         currency=body["currency"].upper(),
         captured_amount=charge.get("amount_captured") or 0,
-        refunded_amount=_refunded(charge),
+        refunded_amount=charge.get("amount_refunded") or 0,
         client_secret=body.get("client_secret"),
         redirect_url=redirect.get("url"),
         charge_id=charge.get("id"),
@@ -41,14 +41,6 @@ def intent(body: Mapping[str, Any]) -> Intent:
         failure=error.get("decline_code") or error.get("code"),
         metadata=dict(body.get("metadata") or {}),
     )
-
-
-def _refunded(charge: Mapping[str, Any]) -> int:
-    """Without the part of a hold that was released at the capture: Stripe counts it as refunded."""
-    if not charge.get("captured"):
-        return 0
-    released = charge["amount"] - charge["amount_captured"]
-    return int((charge.get("amount_refunded") or 0) - released)
 
 
 def settled(body: Mapping[str, Any]) -> StripeMovement:

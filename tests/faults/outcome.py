@@ -9,6 +9,10 @@ from pymongo.errors import NetworkTimeout
 
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
+from domain.ports.ports import Ports
+from domain.reconciliation.books_audit import audit
+from domain.reconciliation.difference import Difference
+from domain.reconciliation.runs import compare_books
 from tests.support.market import Market
 from tests.support.parties import Party
 
@@ -43,6 +47,15 @@ async def feed_of(party: Party) -> list[dict[str, Any]]:
 async def feed_values(party: Party, name: str, field: str = "id") -> list[Any]:
     """One field of each event of that name in a user's feed, oldest first."""
     return [item["data"][field] for item in await feed_of(party) if item["name"] == name]
+
+
+async def books_differences(market: Market, ports: Ports) -> list[Difference]:
+    """What the audit and the comparison with Stripe's lines find, once all is settled."""
+    await market.settled(PATIENCE)
+    now = ports.clock.now()
+    span = timedelta(days=400)  # the sandbox's clock may be ahead
+    compared = await compare_books(ports, now - span, now + span)
+    return [*(await audit(ports)).differences, *compared.differences]
 
 
 async def count_booked(market: Market, kind: str) -> int:

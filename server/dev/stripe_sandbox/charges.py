@@ -27,6 +27,7 @@ UPDATE: Spec = {
     **EXPAND,
 }
 LIST: Spec = {**PAGE, "customer": text, "payment_intent": text, "transfer_group": text}
+EXPIRED = "expired"  # the cancellation reason of a hold that ended by itself
 
 
 def _is_held(intent: Json, method: Json) -> bool:
@@ -254,12 +255,11 @@ def _settle(context: RequestContext, intent: Json, charge: Json, amount: int) ->
 
 
 def capture(context: RequestContext, intent: Json, charge: Json, amount: int) -> Json:
-    """Capture `amount` of the hold and release the rest. Raises charge_expired_for_capture."""
+    """Capture `amount` of the hold and release the rest, which is no refund since API version
+    2025-03-31.basil. Raises charge_expired_for_capture."""
     if context.now >= charge["_capture_before"]:
         raise expired_error(charge)
     _settle(context, intent, charge, amount)
-    # Stripe counts the released part of a partial capture as refunded.
-    charge["amount_refunded"] = charge["amount"] - amount
     context.emit("charge.captured", charge)
     context.emit("payment_intent.succeeded", intent)
     return intent
@@ -275,32 +275,14 @@ def expired_error(charge: Json) -> StripeError:
 
 
 def cancel_intent(context: RequestContext, intent: Json, reason: str | None) -> Json:
-    """Cancel an intent. A released hold is a full refund of the charge, as at Stripe."""
+    """Cancel an intent and release its hold. Since API version 2025-03-31.basil that makes no
+    refund, and leaves the charge as it is; only an expiry has an event of the charge.
+
+    https://docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow
+    """
     charge = context.find(intent["latest_charge"])
-    if charge is not None and intent["status"] == "requires_capture":
-        expired = reason == "automatic"
-        charge.update(refunded=True, amount_refunded=charge["amount"])
-        context.save(charge)
-        context.add(
-            {
-                "id": new_id("re_3"),
-                "object": "refund",
-                "amount": charge["amount"],
-                "balance_transaction": None,
-                "charge": charge["id"],
-                "created": context.now,
-                "currency": charge["currency"],
-                "destination_details": {"card": {"type": "reversal"}, "type": "card"},
-                "metadata": {},
-                "payment_intent": intent["id"],
-                "reason": "expired_uncaptured_charge" if expired else None,
-                "receipt_number": None,
-                "source_transfer_reversal": None,
-                "status": "succeeded",
-                "transfer_reversal": None,
-            }
-        )
-        context.emit("charge.expired" if expired else "charge.refunded", charge)
+    if charge is not None and intent["status"] == "requires_capture" and reason == EXPIRED:
+        context.emit("charge.expired", charge)
     intent.update(
         status="canceled",
         canceled_at=context.now,
@@ -317,7 +299,7 @@ def expire_hold(context: RequestContext, intent_id: str) -> None:
     """Timer: cancel an intent that is still held."""
     intent = context.find(intent_id)
     if intent is not None and intent["status"] == "requires_capture":
-        cancel_intent(context, intent, "automatic")
+        cancel_intent(context, intent, EXPIRED)
 
 
 def retrieve(context: RequestContext, charge_id: str) -> Json:

@@ -85,9 +85,8 @@ def open_for_test_card(context: RequestContext, charge_id: str) -> None:
 
 def disputable_amount(context: RequestContext, charge: Json) -> int:
     """The amount that is captured, not refunded and not disputed."""
-    let_go = charge["amount"] - charge["amount_captured"]
-    refunded = charge["amount_refunded"] - let_go
-    return int(charge["amount_captured"] - refunded - _disputed_amount(context, charge))
+    rest = charge["amount_captured"] - charge["amount_refunded"]
+    return int(rest - _disputed_amount(context, charge))
 
 
 def _disputed_amount(context: RequestContext, charge: Json) -> int:

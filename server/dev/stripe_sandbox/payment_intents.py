@@ -361,7 +361,7 @@ def capture(context: RequestContext, intent_id: str) -> Json:
     """Capture the held money, or a part of it and release the rest."""
     intent = retrieve(context, intent_id)
     held = context.find(intent["latest_charge"])
-    if intent["cancellation_reason"] == "automatic" and held is not None:
+    if intent["cancellation_reason"] == charges.EXPIRED and held is not None:
         raise charges.expired_error(held)
     _check_status(intent, "captured", ("requires_capture",))
     assert held is not None

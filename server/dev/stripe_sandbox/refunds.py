@@ -44,7 +44,7 @@ def create(context: RequestContext) -> Json:
     if charge["status"] != "succeeded" or not charge["captured"]:
         raise refused(f"Charge {charge['id']} has not been captured.", "charge_not_refundable")
     disputes.check_refundable(context, charge)
-    left = charge["amount"] - charge["amount_refunded"]
+    left = charge["amount_captured"] - charge["amount_refunded"]
     if left == 0:
         raise refused(
             f"Charge {charge['id']} has already been refunded.", "charge_already_refunded"
@@ -62,7 +62,7 @@ def create(context: RequestContext) -> Json:
     if refund.get("pending_reason") != "insufficient_funds":
         _book_refund(context, refund)
     charge["amount_refunded"] += amount
-    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
     context.save(charge)
     context.emit("refund.created", refund)
     context.emit("charge.refunded", charge)

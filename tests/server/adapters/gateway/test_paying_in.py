@@ -88,7 +88,8 @@ async def test_stablecoins_pay_dollars_only(stripe):
 
 
 async def test_a_part_is_captured_in_the_dashboard(stripe, sandbox):
-    """Guard: `stripe_mapping._refunded`; Stripe counts the released part of a hold as refunded."""
+    """Guard: `amount_refunded` in `stripe_mapping.intent`: the released part of a hold is no refund
+    since API version 2025-03-31.basil."""
     held = await hold(stripe)
     await sandbox.capture_partly(held.id, 6000)
     found = await stripe.intent(held.id)
