@@ -53,7 +53,7 @@ from domain.payments.processing import (
     ReadPayment,
     ReleasePayment,
 )
-from domain.payments.refunds import SendRefund
+from domain.payments.refunds import CheckWaitingRefund, SendRefund
 from domain.payouts.onboarding import CreateConnectAccount
 from domain.payouts.remainders import GiveUpRemainders
 from domain.payouts.reversals import ReverseTransfer
@@ -135,6 +135,7 @@ TASKS = (
     | CapturePayment
     | ReleasePayment
     | SendRefund
+    | CheckWaitingRefund
     | ReadPayment
     | BlockRivalOffers
     | SendTransfer

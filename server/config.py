@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from domain.kernel.money import CURRENCIES
+from domain.ports.method_types import DEFAULT_METHODS, METHOD_TYPES, methods_for
 from server.redaction import secrets_of_url
 
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     currencies: tuple[str, ...]  # the first is the default
     # Currencies of these whose special payout rules are accepted.
     special_currencies: tuple[str, ...]
+    payment_methods: tuple[str, ...]  # types of payment methods that customers may pay with
     platform_fee_bps: int
     service_fee_bps: int
     auto_complete_days: int  # from the delivery; 0: never
@@ -166,6 +168,7 @@ def load(env: Mapping[str, str]) -> Settings:
         trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
         currencies=read("CURRENCY", "USD", _currencies, ()),
         special_currencies=read("SPECIAL_CURRENCIES", "", _each(str), ()),
+        payment_methods=read("PAYMENT_METHODS", ",".join(DEFAULT_METHODS), _methods, ()),
         platform_fee_bps=read("PLATFORM_FEE_BPS", "1000", _integer(0, BASIS_POINTS), 0),
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
@@ -226,6 +229,11 @@ def _contradictions(settings: Settings) -> list[str]:
             problems.append(
                 f"CURRENCY names {code}, which Stripe pays out in whole units only: remove it, or "
                 f"add {code} to SPECIAL_CURRENCIES to accept that"
+            )
+        elif settings.payment_methods and not methods_for(settings.payment_methods, code):
+            problems.append(
+                f"PAYMENT_METHODS names no method that pays in {code}: add card, or remove {code} "
+                "from CURRENCY"
             )
     live = "_live_" in settings.stripe_secret_key
     if live and settings.stripe_api_base:
@@ -447,6 +455,15 @@ def _currencies(text: str) -> tuple[str, ...]:
     if len(set(currencies)) < len(currencies):
         raise ValueError("names a currency twice: remove one")
     return currencies
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    methods = tuple(dict.fromkeys(_items(text)))
+    if not methods or not all(name in METHOD_TYPES for name in methods):
+        raise ValueError(
+            f"must be types of payment methods, separated by commas: {', '.join(METHOD_TYPES)}"
+        )
+    return methods
 
 
 def _log_level(text: str) -> str:

@@ -100,6 +100,7 @@ class Container:
             settings.stripe_secret_key,
             settings.stripe_api_base,
             settings.public_url,
+            settings.payment_methods,
             self.figures.note_stripe_call,
             self.access_alerts.note,
         )

@@ -20,6 +20,7 @@ def server_meta(
     return {
         "payments": {
             "stripe_publishable_key": settings.stripe_publishable_key,
+            "methods": list(settings.payment_methods),
             "sandbox": settings.stripe_api_base is not None,
         },
         "realtime": {

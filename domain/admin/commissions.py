@@ -86,6 +86,8 @@ FIELD_OF_KIND = {
     "resolved": "service_fee_amount",
     "refunded": "refunded_amount",
     "refund_failed": "refunded_amount",
+    "refund_reserved": "refunded_amount",
+    "refund_released": "refunded_amount",
     "stripe_fee": "stripe_fee_amount",
     "chargeback_fee": "chargeback_fee_amount",
     "chargeback_lost": "chargeback_amount",

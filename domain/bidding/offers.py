@@ -57,6 +57,7 @@ from domain.operations.command import (
 )
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
+from domain.payments.delayed import refuse_second_payment
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
 from domain.ports.ports import Ports
@@ -176,6 +177,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     previous = await uow.find(Offer, between, NEWEST)
     if await uow.find(Offer, {**between, "live": True}):
         raise OfferExists
+    await refuse_second_payment(uow, job.id)
     for user_id in (actor.id, cmd.contractor_id):
         await engage(uow, user_id)
     offer, payment = _new_offer(cmd, job, application, uow, previous)
@@ -225,6 +227,7 @@ def _new_offer(
         timeline_days=cmd.timeline_days,
         schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
+        answer_hours=cmd.expires_in_hours,
         history=(OfferStep(now, OfferStatus.AWAITING_PAYMENT, job.customer_id),),
         **shared,
     )

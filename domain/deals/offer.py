@@ -133,10 +133,10 @@ class Refund(msgspec.Struct, frozen=True):
 
     `by` is a user, `system` or `stripe`. `key` is the number of the idempotency key, first used at
     `asked_at`. A refund that is `requested` and has a `stripe_id` waits at Stripe until the
-    platform's balance suffices.
+    platform's balance suffices; `taken_amount` was taken back from the contractor for it.
     """
 
-    PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key"})
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key", "taken_amount"})
 
     id: Annotated[str, about("The id of the refund.")]
     amount: Annotated[
@@ -155,6 +155,7 @@ class Refund(msgspec.Struct, frozen=True):
         about("Stripe's code of why it failed, such as lost_or_stolen_card; null if it did not."),
     ] = None
     key: int = 0
+    taken_amount: int = 0
 
 
 class CounterOffer(msgspec.Struct, frozen=True):
@@ -195,7 +196,7 @@ class Offer(Record, frozen=True):
         Index((("thread_id", 1), ("_id", -1))),
         Index((("refunds.status", 1), ("updated_at", 1))),
     )
-    PRIVATE = frozenset({"visible", "live", "reminded_at", "announce_at"})
+    PRIVATE = frozenset({"visible", "live", "reminded_at", "announce_at", "answer_hours"})
     PERSONAL = frozenset({"customer_name", "contractor_name"})
     CONTRACTOR_SEES = {"visible": True}
 
@@ -226,6 +227,10 @@ class Offer(Record, frozen=True):
     refunds: Annotated[
         tuple[Refund, ...], Bounded(1000), about("All refunds, oldest first.")
     ] = ()  # most in Stripe's dashboard
+    processing_since: Annotated[
+        datetime | None,
+        about("Since when the customer's bank works on its payment; null if it does not."),
+    ] = None
     due_at: Annotated[
         datetime | None, about("The next automatic completion; null if none is due.")
     ] = None
@@ -244,6 +249,7 @@ class Offer(Record, frozen=True):
     history: Annotated[
         tuple[OfferStep, ...], Bounded(len(OfferStatus)), about("Its states, oldest first.")
     ] = ()
+    answer_hours: int = 72  # what the contractor has to answer, of a payment that needed days
     visible: bool = False
     live: bool = True
     reminded_at: datetime | None = None
@@ -331,7 +337,8 @@ UPDATED = Event(
     "offer.updated",
     Offer,
     about="When the work or the money of an accepted offer changes, such as a delivered milestone "
-    "or a refund, to both sides.",
+    "or a refund, to both sides; and when the customer's bank begins to work on the payment, to "
+    "the customer.",
 )
 COUNTERED = Event(
     "/bidding",
@@ -405,6 +412,8 @@ async def move_offer(
     """Move an offer to a status, with history and event; None if the state table forbids it."""
     if to in CLOSED_EVENTS and to is not OfferStatus.ACCEPTED:
         fields["live"] = False
+    if to is OfferStatus.PENDING:
+        fields["processing_since"] = None
     offer = await move(
         uow, Offer, offer_id, to, steps=OFFER_STEPS, only_if=only_if, by=by, **fields
     )

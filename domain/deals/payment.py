@@ -122,6 +122,10 @@ class Payment(Record, frozen=True):
     failed_at: Annotated[datetime | None, about("When it failed for good; null if it did not.")] = (
         None
     )
+    processing_since: Annotated[
+        datetime | None,
+        about("Since when the customer's bank works on the payment; null if it does not."),
+    ] = None
     available_on: Annotated[
         datetime | None,
         about("When Stripe makes the money available; null if it is not known yet."),
@@ -156,6 +160,7 @@ async def move_payment(
     uow: UnitOfWork, payment_id: str, to: PaymentStatus, **fields: Any
 ) -> Payment | None:
     """Move a payment to a status, with its event; None if the state table forbids it."""
+    fields.setdefault("processing_since", None)  # the bank is done with it
     payment = await move(uow, Payment, payment_id, to, steps=PAYMENT_STEPS, **fields)
     if payment:
         uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)

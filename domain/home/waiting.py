@@ -74,7 +74,7 @@ class Waiting(msgspec.Struct, frozen=True):
 async def waiting_for_customer(uow: UnitOfWork, user: User) -> list[Waiting]:
     """What waits for a customer; kinds without anything are left out."""
     own = {"customer_id": user.id}
-    unpaid = own | {"status": OfferStatus.AWAITING_PAYMENT}
+    unpaid = own | {"status": OfferStatus.AWAITING_PAYMENT, "processing_since": None}
     return await _existing(
         _list(uow, WaitingFor.OFFERS_TO_PAY, Offer, unpaid, NEWEST, _of_open_offer),
         _work_to_approve(uow, user.id),

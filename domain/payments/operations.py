@@ -1,5 +1,6 @@
 """The operations on payments: get, list, and confirm after 3-D Secure."""
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -30,6 +31,13 @@ class PaymentSheet(msgspec.Struct, frozen=True):
             "Stripe.js or Stripe's mobile SDKs confirm the payment with it, and with the "
             "`payments.stripe_publishable_key` of `GET /api/meta`. Null for others than the "
             "customer, and while Stripe is slow."
+        ),
+    ]
+    processing_since: Annotated[
+        datetime | None,
+        about(
+            "Since when the customer's bank works on it, for days with some methods; null if it "
+            "does not. Nothing is left to confirm then."
         ),
     ]
     redirect_url: Annotated[
@@ -71,6 +79,7 @@ def payment_sheet(payment: Payment, actor: Actor) -> PaymentSheet:
         id=payment.id,
         status=payment.status,
         failure=payment.failure,
+        processing_since=payment.processing_since,
         client_secret=payment.client_secret if own else None,
         redirect_url=payment.redirect_url if own else None,
     )

@@ -26,6 +26,7 @@ from domain.notifications.templates.refusals import stripe_says
 from domain.notifications.text import failure_text
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
+from domain.payments.delayed import answer_until, end_processing, settle_processing
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
@@ -35,6 +36,7 @@ from domain.ports.refusal import Refusal
 HOLD_MARGIN = timedelta(hours=1)  # an offer expires this long before its hold
 CHUNK = 20
 ENDED = ("succeeded", "canceled")  # PaymentIntent statuses that never change again
+PROCESSING = "processing"  # a bank works on it; it can be neither cancelled nor confirmed
 
 
 # -- tasks -------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ class ReleasePayment(Task, frozen=True, tag="release_payment"):
         intent = await find_intent(ports, payment)
         if intent is None:
             return await ports.store.transact(lambda uow: cancel_unheld(uow, payment))
-        if intent.status not in ENDED:
+        if intent.status not in ENDED and intent.status != PROCESSING:
             intent, failure = await change_intent(
                 ports,
                 intent.id,
@@ -233,10 +235,18 @@ async def settle_payment(uow: UnitOfWork, payment_id: str, intent: Intent) -> No
         await settle_capture(uow, payment, intent)
     elif intent.status == "canceled":
         await settle_cancellation(uow, payment, intent)
-    elif intent.status == "requires_payment_method" and intent.failure and payment.payment_method:
+    elif intent.status == PROCESSING:
+        await settle_processing(uow, payment, intent)
+    elif intent.status == "requires_payment_method" and intent.failure and _is_final(payment):
         await settle_decline(uow, payment, intent.failure, intent)
     elif payment.status is PaymentStatus.REQUIRES_PAYMENT:
         await settle_unfinished(uow, payment, intent)
+
+
+def _is_final(payment: Payment) -> bool:
+    """Whether a failed attempt ends the payment: nobody is there to try another method when the
+    server confirmed it, or a bank has worked on it for days."""
+    return bool(payment.payment_method or payment.processing_since)
 
 
 async def settle_unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
@@ -305,7 +315,7 @@ async def settle_capture(uow: UnitOfWork, payment: Payment, intent: Intent) -> N
     if intent.captured_amount != offer.amount:  # partly captured in Stripe's dashboard
         await fail_offer(uow, offer, OfferStatus.EXPIRED)
     elif offer.status is OfferStatus.AWAITING_PAYMENT:
-        await make_pending(uow, offer, offer.expires_at)
+        await make_pending(uow, offer, answer_until(uow, payment, offer))
     elif offer.status is OfferStatus.ACCEPTING:
         await accept_offer(uow, offer)
     await refund_unaccepted(uow, offer.id)
@@ -334,7 +344,9 @@ async def _move_to_captured(
 
 
 async def _book_capture(uow: UnitOfWork, payment: Payment, offer: Offer, intent: Intent) -> Offer:
-    changed = await uow.change(Offer, offer.id, captured_amount=intent.captured_amount)
+    changed = await uow.change(
+        Offer, offer.id, captured_amount=intent.captured_amount, processing_since=None
+    )
     assert changed is not None, "an offer is never removed"
     await ledger.book(
         uow,
@@ -427,6 +439,7 @@ async def settle_decline(
         intent_id=intent.id if intent else None,
     )
     if failed:
+        await end_processing(uow, payment)
         offer = await move_offer(uow, payment.offer_id, OfferStatus.FAILED, by="stripe")
         if offer:  # declines are common and need no action: not urgent
             why = says or failure_text(failure)

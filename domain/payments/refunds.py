@@ -3,11 +3,9 @@
 A refund is stored in its offer, so that it conflicts with every other change of the same money.
 It uses money that is not earned yet first; the rest lowers the completed amount and is clawed back
 from the contractor. It is booked when its money has moved: while the platform's balance at Stripe
-does not suffice, it waits there. A bank may return a refund, which is then booked back. Admins are
-alerted in both cases.
+does not suffice, it waits there (`waiting_refunds.py`). A bank may return a refund, which is then
+booked back, and admins are alerted.
 """
-
-from typing import Any
 
 import msgspec
 
@@ -22,6 +20,12 @@ from domain.notifications.refusals import alert_refused, tell_refused
 from domain.notifications.text import job_path
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
+from domain.payments.waiting_refunds import (
+    alert_waiting,
+    give_back,
+    keep_waiting,
+    with_refund,
+)
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
@@ -110,7 +114,31 @@ class SendRefund(Task, frozen=True, tag="send_refund"):
         offer = await uow.get(Offer, self.offer_id)
         refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
         if refund.key == used:
-            await uow.change(Offer, offer.id, refunds=_with_refund(offer, refund, key=used + 1))
+            await uow.change(Offer, offer.id, refunds=with_refund(offer, refund, key=used + 1))
+
+
+class CheckWaitingRefund(Task, frozen=True, tag="check_waiting_refund"):
+    """Alert administrators of a refund that still waits when its money should have been there."""
+
+    offer_id: str
+    refund_id: str
+
+    async def run(self, ports: Ports) -> None:
+        refund = await self._read(ports.store.single())
+        if refund.status is not RefundStatus.REQUESTED or refund.stripe_id is None:
+            return
+        state = await ports.gateway.refund_state(refund.stripe_id)
+        await ports.store.transact(lambda uow: settle_refund(uow, self.offer_id, state))
+        await ports.store.transact(self._alert)
+
+    async def _alert(self, uow: UnitOfWork) -> None:
+        refund = await self._read(uow)
+        if refund.status is RefundStatus.REQUESTED:
+            await alert_waiting(uow, await uow.get(Offer, self.offer_id), refund)
+
+    async def _read(self, uow: UnitOfWork) -> Refund:
+        offer = await uow.get(Offer, self.offer_id)
+        return next(refund for refund in offer.refunds if refund.id == self.refund_id)
 
 
 async def read_refunds(ports: Ports, payment_id: str) -> None:
@@ -181,13 +209,14 @@ async def _settle_made(
         offer,
         refunded_amount=total,
         completed_amount=completed,
-        refunds=_with_refund(
+        refunds=with_refund(
             offer,
             refund,
             status=RefundStatus.MADE,
             stripe_id=state.id,
             amount=state.amount,
-            completed_amount=offer.completed_amount - completed,
+            completed_amount=offer.completed_amount - completed + refund.taken_amount,
+            taken_amount=0,
         ),
     )
     await _move_payment(uow, after)
@@ -198,16 +227,12 @@ async def _settle_made(
 async def _settle_waiting(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> None:
-    """Stripe makes it once the platform's balance suffices. Nothing is booked until then."""
-    await change_offer(uow, offer, refunds=_with_refund(offer, refund, stripe_id=state.id))
-    amount = display(refund.amount, offer.currency)
-    await alert(
-        uow,
-        "refund_waits",
-        offer.payment_id,
-        f"The refund of {amount} for {offer.job_title} waits at Stripe until the platform's "
-        "balance suffices: add funds in Stripe's dashboard.",
-    )
+    """Stripe makes it once the platform's balance suffices. Nothing is refunded until then."""
+    patience = await keep_waiting(uow, offer, refund, state)
+    if patience:
+        uow.later(CheckWaitingRefund(offer.id, refund.id), at=patience)
+    else:
+        await alert_waiting(uow, offer, refund)
 
 
 async def _settle_returned(
@@ -219,7 +244,7 @@ async def _settle_returned(
         offer,
         refunded_amount=offer.refunded_amount - refund.amount,
         completed_amount=offer.completed_amount + refund.completed_amount,
-        refunds=_with_refund(offer, refund, status=RefundStatus.FAILED, failure=state.failure),
+        refunds=with_refund(offer, refund, status=RefundStatus.FAILED, failure=state.failure),
     )
     await _move_payment(uow, after)
     outside = {ledger.STRIPE: -refund.amount}
@@ -244,10 +269,14 @@ async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: StripeMovement)
 async def _settle_refused(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> None:
-    refunds = _with_refund(
-        offer, refund, status=RefundStatus.FAILED, failure=state.failure, stripe_id=state.id or None
+    await give_back(
+        uow,
+        offer,
+        refund,
+        status=RefundStatus.FAILED,
+        failure=state.failure,
+        stripe_id=state.id or None,
     )
-    await change_offer(uow, offer, refunds=refunds)
     await _alert_failed(uow, offer, refund, state)
     if state.refusal:
         await tell_refused(
@@ -285,8 +314,3 @@ async def _alert_failed(
     else:
         text = f"{what} ({state.failure}). {next_step}."
         await alert(uow, "refund_failed", offer.payment_id, text)
-
-
-def _with_refund(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ...]:
-    changed = msgspec.structs.replace(refund, **fields)
-    return tuple(changed if each.id == refund.id else each for each in offer.refunds)

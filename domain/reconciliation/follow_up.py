@@ -23,6 +23,7 @@ from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.task import Task
+from domain.payments.delayed import LONGEST
 from domain.payments.processing import CapturePayment, HoldPayment, ReadPayment, ReleasePayment
 from domain.payments.refunds import SendRefund
 from domain.payouts.reversals import ReverseTransfer
@@ -88,13 +89,22 @@ def _payment_tasks(payment: Payment) -> Sequence[Task]:
 
 
 async def _waits_for_customer(uow: UnitOfWork, payment: Payment) -> bool:
-    """Whether the customer has yet to confirm the payment; the offer expires if they do not."""
+    """Whether the customer has yet to confirm the payment, and the offer expires if they do not, or
+    their bank works on it no longer than the slowest one."""
+    if payment.processing_since:
+        return uow.now - payment.processing_since < LONGEST
     return payment.status is PaymentStatus.REQUIRES_PAYMENT and payment.intent_id is not None
 
 
 def _refund_tasks(offer: Offer) -> Sequence[Task]:
     requested = [refund for refund in offer.refunds if refund.status is RefundStatus.REQUESTED]
     return [SendRefund(offer.id, refund.id) for refund in requested]
+
+
+async def _refunds_wait_for_funds(uow: UnitOfWork, offer: Offer) -> bool:
+    """Whether Stripe has all of them; `CheckWaitingRefund` alerts when that takes too long."""
+    requested = [refund for refund in offer.refunds if refund.status is RefundStatus.REQUESTED]
+    return all(refund.stripe_id for refund in requested)
 
 
 def _transfer_tasks(transfer: Transfer) -> Sequence[Task]:
@@ -135,7 +145,7 @@ RULES = (
         _payment_tasks,
         _waits_for_customer,
     ),
-    Rule(Offer, {"refunds.status": RefundStatus.REQUESTED}, _refund_tasks),
+    Rule(Offer, {"refunds.status": RefundStatus.REQUESTED}, _refund_tasks, _refunds_wait_for_funds),
     Rule(
         Transfer,
         {"status": (TransferStatus.WAITING, TransferStatus.SENDING, TransferStatus.MADE)},

@@ -273,7 +273,11 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
         "stripe_id": "dp_1PQ2b3Kx",
     },
     "PaymentDispute": {"id": VALUES["dispute_id"], "reason": "quality"},
-    "PaymentFacts": {"stripe_publishable_key": "pk_live_51PQ2b3Kx", "sandbox": False},
+    "PaymentFacts": {
+        "stripe_publishable_key": "pk_live_51PQ2b3Kx",
+        "methods": ["card", "link"],
+        "sandbox": False,
+    },
     "PaymentSheet": {"id": PAYMENT, "client_secret": "pi_3PQ2b3Kx_secret_abc"},
     "MethodSetup": {"client_secret": "seti_1PQ2b3Kx_secret_abc"},
     "OnboardingLink": {"url": VALUES["url"]},

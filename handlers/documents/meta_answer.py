@@ -103,6 +103,10 @@ class PaymentFacts(msgspec.Struct, frozen=True):
             " is configured."
         ),
     ]
+    methods: Annotated[
+        list[str],
+        about("The types of payment methods that customers may pay with, by Stripe's names."),
+    ]
     sandbox: Annotated[
         bool,
         about(

@@ -14,6 +14,7 @@ import stripe
 
 from domain.kernel.errors import InvalidSignature
 from domain.kernel.settings import Clock
+from domain.ports.method_types import DEFAULT_METHODS, holdable, methods_for, savable
 from domain.ports.payment_gateway import (
     BalanceTransaction,
     CardDispute,
@@ -42,8 +43,6 @@ T = TypeVar("T")
 TOLERANCE_SECONDS = 300
 CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
-# Stripe, "Place a hold on a payment method": only a card's charge says how long it can be captured.
-HOLDABLE = ("card",)
 
 
 class StripeGateway:
@@ -54,14 +53,17 @@ class StripeGateway:
         secret_key: str,
         api_base: str | None,
         public_url: str,
+        methods: Sequence[str] = DEFAULT_METHODS,
         observe: Observe | None = None,
         forbidden: Forbidden | None = None,
     ) -> None:
+        """`methods` are the types of payment methods that customers may pay with."""
         self._client, self._http = connect(secret_key, api_base)
         self._http.observe = observe or self._http.observe
         self._http.forbidden = forbidden or self._http.forbidden
         self._stripe = self._client.v1
         self._public_url = public_url
+        self._methods = methods
 
     async def close(self) -> None:
         # Otherwise the SDK would open a session, and load all certificates, only to close it.
@@ -81,14 +83,17 @@ class StripeGateway:
         customer_id: str | None,
         metadata: dict[str, str],
     ) -> Intent:
-        """Hold where the method allows it; others, such as stablecoins, are captured at once."""
+        """Hold where the type of method allows it; others, such as stablecoins, are captured at
+        once."""
+        usable = methods_for(self._methods, currency)
+        manual = {kind: {"capture_method": "manual"} for kind in holdable(usable)}
         params: Any = {
             "amount": amount,
             "currency": currency.lower(),
             "transfer_group": group,
-            "automatic_payment_methods": {"enabled": True},
+            "payment_method_types": usable,
             "capture_method": "automatic_async",
-            "payment_method_options": {kind: {"capture_method": "manual"} for kind in HOLDABLE},
+            **({"payment_method_options": manual} if manual else {}),
             "metadata": metadata,
             "expand": CHARGE,
         }
@@ -183,7 +188,7 @@ class StripeGateway:
         return match["id"] if match else None
 
     async def setup(self, customer_id: str, *, key: str) -> SetupIntent:
-        params: Any = {"customer": customer_id, "automatic_payment_methods": {"enabled": True}}
+        params: Any = {"customer": customer_id, "payment_method_types": savable(self._methods)}
         made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
         return shapes.setup(made)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.ports.method_types import METHOD_TYPES
 from domain.ports.payment_gateway import (
     BalanceTransaction,
     CardDispute,
@@ -19,7 +20,6 @@ from domain.ports.payment_gateway import (
 def intent(body: Mapping[str, Any]) -> Intent:
     charge = body.get("latest_charge")
     charge = charge if isinstance(charge, Mapping) else {}
-    card = (charge.get("payment_method_details") or {}).get("card") or {}
     booked = charge.get("balance_transaction")
     booked = booked if isinstance(booked, Mapping) else {}
     error = body.get("last_payment_error") or {}
@@ -34,13 +34,26 @@ def intent(body: Mapping[str, Any]) -> Intent:
         client_secret=body.get("client_secret"),
         redirect_url=redirect.get("url"),
         charge_id=charge.get("id"),
-        capture_before=time(card.get("capture_before")),
+        capture_before=_capture_before(body, charge),
         available_on=time(booked.get("available_on")),
         fee_amount=booked.get("fee"),
         fee_currency=(booked.get("currency") or "").upper() or None,
         failure=error.get("decline_code") or error.get("code"),
         metadata=dict(body.get("metadata") or {}),
     )
+
+
+def _capture_before(body: Mapping[str, Any], charge: Mapping[str, Any]) -> datetime | None:
+    """When the hold expires: a card's charge says so, and others are held as long as their type
+    is."""
+    details = charge.get("payment_method_details") or {}
+    if stated := time((details.get("card") or {}).get("capture_before")):
+        return stated
+    kind = METHOD_TYPES.get(details.get("type", ""))
+    made = time(charge.get("created"))
+    if body["status"] != "requires_capture" or not (kind and kind.hold and made):
+        return None
+    return made + kind.hold
 
 
 def settled(body: Mapping[str, Any]) -> StripeMovement:

@@ -97,6 +97,7 @@ def _defaults(given: Mapping[str, str]) -> dict[str, str]:
     port = given.get("PORT", "8080").strip()
     return {
         "CURRENCY": "USD,EUR,JPY,KWD",
+        "PAYMENT_METHODS": "card,link,crypto,us_bank_account",
         "DRAIN_SECONDS": "1",
         "REQUIRE_SECOND_FACTOR": "off",
         "REQUIRE_VERIFICATION": "off",

@@ -36,6 +36,7 @@ async def test_refund_after_transfer_without_balance(completed_work):
     """Guard: the debt in `allocation.claw_back`; later earnings repay it first (`repaid` in
     `allocate`)."""
     await completed_work.withdraw(70_000)
+    await completed_work.sandbox.add_funds(70_000)  # else the refund waits for it
     await completed_work.refund()
     assert await completed_work.platform_and_escrow() == (0, 0)
     assert await completed_work.wallet("available", "debt") == (0, -70_000)

@@ -47,6 +47,19 @@ def test_only_the_required_variables_give_the_documented_defaults() -> None:
     assert settings.stripe_publishable_key == ""
     assert settings.require_second_factor is True
     assert settings.require_verification
+    assert settings.payment_methods == ("card", "link")
+
+
+def test_payment_methods_are_known_and_pay_in_every_currency() -> None:
+    """Fails without `_methods`, or the check of the currencies in `_contradictions`."""
+    listed = load(GOOD | {"PAYMENT_METHODS": "crypto, card,crypto"})
+    assert listed.payment_methods == ("crypto", "card")
+    (unknown,) = problems(PAYMENT_METHODS="card,klarna")
+    assert unknown.startswith("PAYMENT_METHODS must be types of payment methods")
+    (unpayable,) = problems(PAYMENT_METHODS="crypto,us_bank_account", CURRENCY="USD,EUR")
+    assert unpayable == (
+        "PAYMENT_METHODS names no method that pays in EUR: add card, or remove EUR from CURRENCY"
+    )
 
 
 def test_lists_keep_their_order_because_the_first_entry_leads() -> None:

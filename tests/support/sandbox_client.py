@@ -125,8 +125,8 @@ class Sandbox:
         await self.control("POST", "clock", {"advance": seconds})
 
     async def settings(self, **changed: float) -> Json:
-        """Change fee_bps, fee_fixed, dispute_fee, hold_seconds, available_ or
-        payout_delay_seconds."""
+        """Change fee_bps, fee_fixed, dispute_fee, hold_seconds, processing_seconds, async_seconds,
+        refunds_wait, available_ or payout_delay_seconds."""
         return await self.control("POST", "settings", changed)
 
     # -- external actions ------------------------------------------------------------------------
@@ -227,6 +227,10 @@ class Sandbox:
             "description": description,
         }
         return await self.control("POST", "entries", body)
+
+    async def add_funds(self, amount: int, currency: str = "USD") -> None:
+        """An administrator adds funds to the platform's balance."""
+        await self.add_balance_entry("topup", amount, currency)
 
     # -- events --------------------------------------------------------------------------------
 

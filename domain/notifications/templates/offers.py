@@ -28,8 +28,17 @@ def _offer_notice(
 
 
 def _money_back(data: Data) -> str:
+    """Only an offer that was pending had money held for it."""
     if data.get("captured_amount"):
         return f"You get {amount_of(data)} back."
+    if data.get("processing_since"):
+        return (
+            f"Your bank is still working on the payment. If {amount_of(data)} arrive, you get all "
+            "of it back."
+        )
+    history = data.get("history")
+    if history is not None and all(step["status"] != "pending" for step in history):
+        return "Nothing was taken from you."
     return (
         f"The hold of {amount_of(data)} on your card is released; banks show that within some days."
     )

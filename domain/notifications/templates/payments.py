@@ -28,11 +28,19 @@ def payment_updated(data: Data, side: Side) -> Notice | None:
             f"The offer of {amount_of(data)} has ended, and nothing was taken.",
             "Make the offer again, if necessary with another card.",
         )
+    elif data.get("processing_since"):
+        kind = "payment_processing"
+        title = f"Your bank is still working on the payment for {job_name(data)}"
+        text = join_lines(
+            "That can take some days, and you need not do anything.",
+            f"The contractor sees your offer when {amount_of(data)} have arrived.",
+            "If the payment does not go through, we tell you.",
+        )
     else:
         kind, title = "payment_unfinished", f"Finish the payment for {job_name(data)}"
         text = join_lines(
             f"Your bank asks you to confirm the payment of {amount_of(data)}.",
-            "The contractor sees your offer as soon as the money is held.",
+            "The contractor sees your offer as soon as it is confirmed.",
         )
     about = data.get("offer_id") or data["id"]
     return Notice(
@@ -42,7 +50,7 @@ def payment_updated(data: Data, side: Side) -> Notice | None:
         subject_id=about,
         fact=f"{kind}:{about}",
         path=job_path(data["job_id"]),
-        own=status != "failed",
+        own=kind == "payment_unfinished",
         rank=1,
     )
 

@@ -7,6 +7,7 @@ from server.dev.stripe_sandbox.errors import Json
 from server.dev.stripe_sandbox.store import new_id
 
 CAPABILITIES = ("transfers", "card_payments")
+METHOD_CAPABILITIES = ("link_payments", "crypto_payments", "us_bank_account_ach_payments")
 INITIAL_REQUIREMENTS = [
     "external_account",
     "individual.first_name",
@@ -104,7 +105,7 @@ def new_platform_account(name: str, created: int) -> Json:
         payouts_enabled=True,
         details_submitted=True,
         type="standard",
-        capabilities=dict.fromkeys(CAPABILITIES, "active"),
+        capabilities=dict.fromkeys((*CAPABILITIES, *METHOD_CAPABILITIES), "active"),
         controller={"type": "account"},
         requirements=requirements([]),
     )

@@ -102,6 +102,30 @@ def _add_to_balance(
             " VALUES (?, ?, ?, ?)",
             (account, currency_code, net, due),
         )
+    if net > 0 and waiting_refunds(context, account):
+        context.set_timer(due, "funds", account)
+
+
+# -- refunds that wait for funds -----------------------------------------------------------------
+
+
+def waiting_refunds(context: RequestContext, account: str) -> list[str]:
+    """The ids of the account's refunds that wait for funds, the oldest first."""
+    query = "SELECT id FROM waiting_refunds WHERE account = ? ORDER BY seq"
+    return [row[0] for row in context.store.db.execute(query, (account,)).fetchall()]
+
+
+def wait_for_funds(context: RequestContext, refund: Json) -> None:
+    """Look at a refund again whenever money of its account becomes available."""
+    account, db = context.owner(refund), context.store.db
+    db.execute("INSERT INTO waiting_refunds (account, id) VALUES (?, ?)", (account, refund["id"]))
+    query = "SELECT DISTINCT available_on FROM pending_amounts WHERE account = ? AND net > 0"
+    for (due,) in db.execute(query, (account,)).fetchall():
+        context.set_timer(due, "funds", account)
+
+
+def stop_waiting(context: RequestContext, refund_id: str) -> None:
+    context.store.db.execute("DELETE FROM waiting_refunds WHERE id = ?", (refund_id,))
 
 
 def available_and_pending(context: RequestContext, account: str) -> dict[str, tuple[int, int]]:

@@ -24,7 +24,8 @@ class Decline:
 class CardBehavior:
     """The behavior of a test card. `refusal` is a key of `DECLINES`, `secure` needs 3-D Secure,
     `asks_when_absent` is a bank that declines off-session payments unless the card was set up,
-    `disputed` is the reason of disputes of its charges, `refund` the outcome of its refunds."""
+    `disputed` is the reason of disputes of its charges, `refund` the outcome of its refunds.
+    `delayed` is what a bank does after days of work: it `pays`, it `fails`, or it is `stuck`."""
 
     number: str = ""
     brand: str = "visa"
@@ -37,6 +38,7 @@ class CardBehavior:
     instant: bool = False
     disputed: str = ""
     refund: str = ""
+    delayed: str = ""
 
     @property
     def error(self) -> StripeError:
@@ -184,11 +186,21 @@ CARDS = {
     ),
 }
 # Stripe has no test ids for these. `pm_crypto_usdc` is paid at once, `pm_crypto_usdc_page` on a
-# page as by a person. Crypto and Link's own balance cannot be held.
+# page as by a person. Crypto cannot be held.
 OTHER_METHODS = {
     "crypto_usdc": CardBehavior(kind="crypto", attachable=False),
     "crypto_usdc_page": CardBehavior(kind="crypto", attachable=False, secure=True),
     "link": CardBehavior(kind="link"),
+}
+# https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment: test account numbers.
+OTHER_METHODS |= {
+    f"usBankAccount_{name}": CardBehavior(number, kind="us_bank_account", delayed=delayed)
+    for name, number, delayed in (
+        ("success", "000123456789", "pays"),
+        ("accountClosed", "000111111113", "fails"),
+        ("insufficientFunds", "000222222227", "fails"),
+        ("processing", "000000000009", "stuck"),
+    )
 }
 # Stripe's other ids of the same cards: `pm_card_visa_chargeDeclinedLostCard`, `tok_radarBlock`.
 ALIASES = {

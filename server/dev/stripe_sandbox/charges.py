@@ -36,7 +36,7 @@ def _is_held(intent: Json, method: Json) -> bool:
     return bool((options.get("capture_method") or intent["capture_method"]) == "manual")
 
 
-def _new_charge(context: RequestContext, intent: Json, method: Json, *, secure: bool) -> Json:
+def new_charge(context: RequestContext, intent: Json, method: Json, *, secure: bool) -> Json:
     """An approved charge that is not captured."""
     kind = method["type"]
     details = _payment_method_details(intent, method, secure=secure)
@@ -96,6 +96,8 @@ def _payment_method_details(intent: Json, method: Json, *, secure: bool) -> Json
         return _card_details(intent, method["card"], secure=secure)
     if method["type"] == "link":
         return {"country": "US"}
+    if method["type"] == "us_bank_account":
+        return dict(method["us_bank_account"])
     return {
         "buyer_address": f"0x{new_id('', 40)}",
         "network": "base",
@@ -161,7 +163,7 @@ def _outcome(kind: str, network: str, message: str, reason: str | None = None) -
 
 def approve(context: RequestContext, intent: Json, method: Json, *, secure: bool = False) -> Json:
     """Approve a payment: hold the money, or capture it at once."""
-    charge = context.add(_new_charge(context, intent, method, secure=secure))
+    charge = context.add(new_charge(context, intent, method, secure=secure))
     intent.update(latest_charge=charge["id"], last_payment_error=None, next_action=None)
     if intent["setup_future_usage"] and intent["customer"]:
         payment_methods.attach_to_customer(context, method, intent["customer"])
@@ -173,7 +175,7 @@ def approve(context: RequestContext, intent: Json, method: Json, *, secure: bool
         context.emit("charge.succeeded", charge)
         context.emit("payment_intent.amount_capturable_updated", intent)
         return intent
-    _settle(context, intent, charge, intent["amount"])
+    settle(context, intent, charge, intent["amount"])
     context.emit("charge.succeeded", charge)
     context.emit("payment_intent.succeeded", intent)
     return intent
@@ -181,7 +183,7 @@ def approve(context: RequestContext, intent: Json, method: Json, *, secure: bool
 
 def decline(context: RequestContext, intent: Json, method: Json, error: StripeError) -> StripeError:
     """Decline a payment and keep the failed charge. Returns the error to raise."""
-    charge = _new_charge(context, intent, method, secure=False)
+    charge = new_charge(context, intent, method, secure=False)
     details = charge["payment_method_details"][method["type"]]
     if method["type"] == "card":
         details.pop("capture_before", None)
@@ -226,18 +228,45 @@ def reset_after_failure(
     context.emit("payment_intent.payment_failed", intent)
 
 
-def _settle(context: RequestContext, intent: Json, charge: Json, amount: int) -> None:
-    """Book the captured money, less Stripe's fee, and mark charge and intent as paid."""
+def settle(context: RequestContext, intent: Json, charge: Json, amount: int) -> None:
+    """Mark charge and intent as paid, and book the captured money.
+
+    With `automatic_async` a payment that was not held is booked later:
+    https://docs.stripe.com/payments/payment-intents/asynchronous-capture
+    """
     tenant = context.tenant
+    method = context.find(charge["payment_method"])
+    assert method is not None, "methods are never removed"
+    if payment_methods.behavior_of(method).disputed:
+        context.set_timer(tenant.now(), "dispute", charge["id"])
+    charge.update(captured=True, amount_captured=amount)
+    context.save(charge)
+    intent.update(status="succeeded", amount_capturable=0, amount_received=amount)
+    context.save(intent)
+    if intent["capture_method"] == "automatic_async" and not _is_held(intent, method):
+        context.set_timer(tenant.now() + tenant.setting("async_seconds"), "balance", charge["id"])
+    else:
+        _book(context, charge, method)
+
+
+def book_captured(context: RequestContext, charge_id: str) -> None:
+    """Timer: book a payment that was captured asynchronously."""
+    charge = context.find(charge_id)
+    assert charge is not None, "charges are never removed"
+    method = context.find(charge["payment_method"])
+    assert method is not None, "methods are never removed"
+    _book(context, charge, method)
+    context.emit("charge.updated", charge, {"balance_transaction": None})
+
+
+def _book(context: RequestContext, charge: Json, method: Json) -> None:
+    """Book the captured money, less Stripe's fee."""
+    tenant, amount = context.tenant, charge["amount_captured"]
     fee = min(
         amount,
         round(amount * tenant.setting("fee_bps") / 10_000) + int(tenant.setting("fee_fixed")),
     )
-    method = context.find(charge["payment_method"])
-    assert method is not None, "methods are never removed"
     card = payment_methods.behavior_of(method)
-    if card.disputed:
-        context.set_timer(tenant.now(), "dispute", charge["id"])
     delay = 0 if card.instant else int(tenant.setting("available_delay_seconds"))
     entry = balances.book(
         context,
@@ -246,12 +275,10 @@ def _settle(context: RequestContext, intent: Json, charge: Json, amount: int) ->
         amount,
         fee=fee,
         available_on=context.now + delay,
-        description=intent["description"],
+        description=charge["description"],
     )
-    charge.update(captured=True, amount_captured=amount, balance_transaction=entry["id"])
+    charge["balance_transaction"] = entry["id"]
     context.save(charge)
-    intent.update(status="succeeded", amount_capturable=0, amount_received=amount)
-    context.save(intent)
 
 
 def capture(context: RequestContext, intent: Json, charge: Json, amount: int) -> Json:
@@ -259,7 +286,7 @@ def capture(context: RequestContext, intent: Json, charge: Json, amount: int) ->
     2025-03-31.basil. Raises charge_expired_for_capture."""
     if context.now >= charge["_capture_before"]:
         raise expired_error(charge)
-    _settle(context, intent, charge, amount)
+    settle(context, intent, charge, amount)
     context.emit("charge.captured", charge)
     context.emit("payment_intent.succeeded", intent)
     return intent

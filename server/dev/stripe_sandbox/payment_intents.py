@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import charges, customers, payment_methods
+from server.dev.stripe_sandbox import charges, customers, delayed_payments, payment_methods
 from server.dev.stripe_sandbox.card_behaviors import CardBehavior, decline_error
 from server.dev.stripe_sandbox.currencies import check_charge_amount
 from server.dev.stripe_sandbox.errors import Json, StripeError, refused
@@ -38,6 +38,7 @@ METHOD_OPTIONS = nested(
         capture_method=one_of("", "manual"),
         setup_future_usage=one_of("none", "off_session"),
     ),
+    us_bank_account=nested(setup_future_usage=one_of("none", "off_session", "on_session")),
 )
 COMMON: Spec = {
     "capture_method": CAPTURE_METHODS,
@@ -169,7 +170,7 @@ def create(context: RequestContext) -> Json:
 def _automatic_method_types(params: Json) -> list[str]:
     """The method types enabled in the dashboard that fit the currency and capture method."""
     coins = params["currency"] == "usd" and params.get("capture_method") != "manual"
-    return ["card", "link", *(["crypto"] if coins else [])]
+    return ["card", "link", *(["crypto", "us_bank_account"] if coins else [])]
 
 
 def retrieve(context: RequestContext, intent_id: str) -> Json:
@@ -207,7 +208,9 @@ def _apply_parameters(context: RequestContext, intent: Json) -> None:
         if name in params and name != "metadata":
             intent[name] = params[name]
     if "payment_method_types" in params:
-        intent["payment_method_types"] = params["payment_method_types"]
+        kinds = params["payment_method_types"]
+        payment_methods.check_types(context, kinds, intent["currency"])
+        intent["payment_method_types"] = kinds
     for kind, options in params.get("payment_method_options", {}).items():
         stored = intent["payment_method_options"].setdefault(kind, {})
         stored.update({name: value for name, value in options.items() if value})
@@ -281,6 +284,8 @@ def _confirm(context: RequestContext, intent: Json) -> Json:
         return _require_action(context, intent)
     if card.refusal:
         raise charges.decline(context, intent, method, card.error)
+    if card.delayed:
+        return delayed_payments.begin(context, intent, method)
     return charges.approve(context, intent, method)
 
 

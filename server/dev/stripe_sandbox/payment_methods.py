@@ -30,15 +30,51 @@ from server.dev.stripe_sandbox.store import new_id
 
 BILLING = nested(address=ADDRESS, email=text, name=text, phone=text, tax_id=text)
 METHOD: dict[str, Any] = {
-    "type": Required(one_of("card", "crypto", "link")),
+    "type": Required(one_of("card", "crypto", "link", "us_bank_account")),
     "card": nested(number=text, exp_month=integer, exp_year=integer, cvc=text, token=text),
     "crypto": nested(),
     "link": nested(),
+    "us_bank_account": nested(
+        account_holder_type=text, account_number=text, account_type=text, routing_number=text
+    ),
     "billing_details": BILLING,
     "allow_redisplay": one_of("always", "limited", "unspecified"),
     "metadata": metadata,
 }
 CREATE_METHOD: Spec = {**METHOD, **EXPAND}
+
+
+# By the capability of the platform's account that each type needs, with its only currency.
+TYPES = {
+    "card": ("card_payments", None),
+    "crypto": ("crypto_payments", "usd"),
+    "link": ("link_payments", None),
+    "us_bank_account": ("us_bank_account_ach_payments", "usd"),
+}
+
+
+def check_types(context: RequestContext, kinds: list[str], currency_code: str | None) -> None:
+    """Raises refused for a type that is unknown, not activated, or pays in another currency."""
+    account = context.find(context.tenant.account)
+    active = account["capabilities"] if account else {}
+    for kind in kinds:
+        capability, only = TYPES.get(kind, ("", None))
+        if active.get(capability) != "active":
+            raise refused(
+                f'The payment method type "{kind}" is invalid. Please ensure the provided type is'
+                " activated in your dashboard"
+                " (https://dashboard.stripe.com/account/payments/settings) and your account is"
+                " enabled for any preview features that you are trying to use.",
+                "payment_intent_invalid_parameter",
+                "payment_method_types",
+            )
+        if only and currency_code and currency_code != only:
+            raise refused(
+                f"The currency provided ({currency_code}) is invalid for one or more payment method"
+                " types on this PaymentIntent.",
+                "payment_intent_invalid_parameter",
+                "currency",
+            )
 
 
 def create_method(context: RequestContext) -> Json:
@@ -80,6 +116,8 @@ def _add_method(context: RequestContext, name: str, params: Json) -> Json:
     details: Json = {"email": billing.get("email")} if card.kind == "link" else {}
     if card.kind == "card":
         details = _card_details(name, card, params.get("card"))
+    if card.kind == "us_bank_account":
+        details = _bank_account_details(name, card)
     return context.add(
         {
             "id": new_id("pm_1"),
@@ -129,6 +167,18 @@ def _card_details(name: str, card: CardBehavior, given: Json | None) -> Json:
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
+    }
+
+
+def _bank_account_details(name: str, account: CardBehavior) -> Json:
+    """The `us_bank_account` object of a payment method."""
+    return {
+        "account_holder_type": "individual",
+        "account_type": "checking",
+        "bank_name": "STRIPE TEST BANK",
+        "fingerprint": (name.partition("_")[2] + "FingerPrintOfBank")[:16],
+        "last4": account.number[-4:],
+        "routing_number": "110000000",
     }
 
 

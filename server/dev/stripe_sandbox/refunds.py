@@ -34,6 +34,7 @@ CREATE_OF_CHARGE: Spec = {name: parse for name, parse in CREATE.items() if name 
 UPDATE: Spec = {"metadata": metadata, **EXPAND}
 LIST: Spec = {**PAGE, "charge": text, "payment_intent": text}
 UNRETURNED = ("pending", "requires_action", "succeeded")
+UNFUNDED = ("charge_pending", "insufficient_funds")  # no money moves for these
 # The refund outcomes of Stripe's test cards.
 PLAN_BY_TEST_CARD: dict[str, Json] = {"failed": {}, "pending": {"pending_reason": "processing"}}
 
@@ -59,7 +60,10 @@ def create(context: RequestContext) -> Json:
         )
     refund = context.add(_new_refund(context, charge, amount))
     _plan_outcome(context, refund, charge)
-    if refund.get("pending_reason") != "insufficient_funds":
+    if refund["status"] != "pending" and (reason := _reason_to_wait(context, refund, charge)):
+        refund.update(status="pending", pending_reason=reason)
+        balances.wait_for_funds(context, context.save(refund))
+    if refund.get("pending_reason") not in UNFUNDED:
         _book_refund(context, refund)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
@@ -70,6 +74,33 @@ def create(context: RequestContext) -> Json:
         _add_bank_reference(context, refund)
     disputes.close_refunded_inquiries(context, charge)
     return refund
+
+
+def _reason_to_wait(context: RequestContext, refund: Json, charge: Json) -> str:
+    """Why Stripe keeps a refund back; empty if it does not.
+
+    Refunds draw on the available balance, also shortly after the payment that they are of:
+    https://support.stripe.com/questions/pending-refunds-due-to-insufficient-funds-or-stripe-balance
+    """
+    entry = context.find(charge["balance_transaction"])
+    if entry is None:
+        return "charge_pending"
+    account, waits = context.owner(refund), context.tenant.setting("refunds_wait")
+    currency, amount = entry["currency"], refund["amount"]
+    held = balances.available_and_pending(context, account).get(currency, (0, 0))
+    return "insufficient_funds" if waits and held[0] < amount else ""
+
+
+def retry_waiting(context: RequestContext, account: str) -> None:
+    """Timer: make the refunds for which the balance suffices now, the oldest first."""
+    for refund_id in balances.waiting_refunds(context, account):
+        refund = context.find(refund_id)
+        assert refund is not None, "refunds are never removed"
+        charge = context.find(refund["charge"])
+        if refund["status"] != "pending":
+            balances.stop_waiting(context, refund_id)
+        elif charge is not None and not _reason_to_wait(context, refund, charge):
+            succeed(context, refund)
 
 
 def _book_refund(context: RequestContext, refund: Json) -> None:
@@ -177,6 +208,7 @@ def succeed(context: RequestContext, refund: Json) -> Json:
     if refund["status"] == "pending":
         refund.update(status="succeeded")
         refund.pop("pending_reason", None)
+        balances.stop_waiting(context, refund["id"])
         if refund["balance_transaction"] is None:
             _book_refund(context, refund)
         _add_bank_reference(context, refund)

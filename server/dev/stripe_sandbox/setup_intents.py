@@ -86,7 +86,7 @@ def create(context: RequestContext) -> Json:
                 "request_three_d_secure": "automatic",
             }
         },
-        "payment_method_types": params.get("payment_method_types", ["card", "link"]),
+        "payment_method_types": _method_types(context),
         "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": params.get("usage", "off_session"),
@@ -95,6 +95,12 @@ def create(context: RequestContext) -> Json:
     _set_method(context, setup)
     context.emit("setup_intent.created", setup)
     return _confirm(context, setup) if params.get("confirm") else setup
+
+
+def _method_types(context: RequestContext) -> list[str]:
+    kinds: list[str] = context.params.get("payment_method_types", ["card", "link"])
+    payment_methods.check_types(context, kinds, None)
+    return kinds
 
 
 def _set_method(context: RequestContext, setup: Json) -> None:

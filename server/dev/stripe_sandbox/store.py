@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS balances (account TEXT, currency TEXT, net INTEGER NO
 CREATE TABLE IF NOT EXISTS pending_amounts (id INTEGER PRIMARY KEY, account TEXT, currency TEXT,
   net INTEGER NOT NULL, available_on INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS pending_by_account ON pending_amounts (account, currency, available_on);
+CREATE TABLE IF NOT EXISTS waiting_refunds (seq INTEGER PRIMARY KEY, account TEXT NOT NULL,
+  id TEXT UNIQUE NOT NULL);
+CREATE INDEX IF NOT EXISTS waiting_by_account ON waiting_refunds (account, seq);
 CREATE TABLE IF NOT EXISTS timers (tenant TEXT, due REAL, what TEXT, id TEXT,
   PRIMARY KEY (tenant, due, what, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS idempotency_keys (tenant TEXT, account TEXT, key TEXT,
@@ -72,6 +75,9 @@ DEFAULT_SETTINGS: dict[str, float] = {
     "fee_fixed": 0,
     "available_delay_seconds": 0,
     "payout_delay_seconds": 1,
+    "processing_seconds": 4 * 86_400,
+    "async_seconds": 0,  # until a payment that is captured asynchronously is in the balance
+    "refunds_wait": 1,  # 0: refunds also draw on money that is not available
     "hold_seconds": 7 * 86_400,
     "dispute_fee": 1_500,
 }

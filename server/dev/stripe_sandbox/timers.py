@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from server.dev.stripe_sandbox import charges, disputes, payouts, refunds
+from server.dev.stripe_sandbox import charges, delayed_payments, disputes, payouts, refunds
 from server.dev.stripe_sandbox.request_context import RequestContext
 from server.dev.stripe_sandbox.store import Store, Tenant
 
 HANDLERS: dict[str, Callable[[RequestContext, str], None]] = {
+    "balance": charges.book_captured,
+    "delayed": delayed_payments.finish,
     "dispute": disputes.open_for_test_card,
+    "funds": refunds.retry_waiting,
     "hold": charges.expire_hold,
     "overdue": disputes.close_overdue,
     "payout": payouts.advance,

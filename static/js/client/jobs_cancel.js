@@ -51,10 +51,10 @@ async function ofOpen(job) {
     ${all.length > held.length && html`<p>Offers whose payment is not confirmed end; nothing is held for them.</p>`}
     ${held.length === 0
       ? html`<p>No money is held for this job: nothing is paid, and nothing comes back.</p>`
-      : html`<dl class="sums">${held.map((offer) => html`<dt key=${offer.id}>Held for the offer to ${nameOf(offer)}</dt>
+      : html`<dl class="sums">${held.map((offer) => html`<dt key=${offer.id}>Set aside for the offer to ${nameOf(offer)}</dt>
           <dd class="amount">${display(offer.amount, offer.currency)}</dd>`)}
-          <dt class="total">Released to you</dt><dd class="amount total">${display(total, held[0].currency)}</dd></dl>
-        <p class="soft small">It was held on your card and never charged. The contractor gets nothing, and there is no fee.</p>`}`;
+          <dt class="total">Back to you</dt><dd class="amount total">${display(total, held[0].currency)}</dd></dl>
+        <p class="soft small">${held.every(({ captured_amount }) => captured_amount === 0) && "It was held on your card and never charged. "} The contractor gets nothing, and there is no fee.</p>`}`;
   return { body, expected_amount: 0 };
 }
 

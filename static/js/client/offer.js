@@ -82,6 +82,13 @@ function Now({ offer, job, other, customer }) {
 const button = (label, step, kind = "", icon) =>
   html`<button class=${`button ${kind}`} type="button" onClick=${run(step)}>${icon && html`<${Icon} name=${icon} />`}${label}</button>`;
 
+/** What becomes of the money of an offer that ended: only a pending one had some. @param {Offer} offer */
+function backOf(offer) {
+  if (offer.captured_amount > 0) return "Your money comes back to you in full.";
+  if (offer.processing_since) return "Your bank is still working on the payment: if the money arrives, you get all of it back.";
+  return offer.history.some(({ status }) => status === "pending") ? "You pay nothing: the hold is released." : "You pay nothing.";
+}
+
 /** @param {Offer} offer @param {any} job @param {string} other */
 function forCustomer(offer, job, other) {
   const held = display(offer.amount, offer.currency);
@@ -91,21 +98,25 @@ function forCustomer(offer, job, other) {
     href=${`/offers/new?job=${offer.job_id}&contractor=${offer.contractor_id}&from=${offer.id}`}>${offer.counter
       ? `Make an offer of ${display(offer.counter.amount, offer.currency)}` : "Make a new offer"}</a>`;
   switch (offer.status) {
-    case "awaiting_payment": return {
+    case "awaiting_payment": return offer.processing_since ? {
+      text: `Your bank is still working on the payment, which can take some days. You need not do anything: ${other} sees the offer when ${held} have arrived. If you withdraw it, you get all of it back.`,
+      act: withdraw,
+    } : {
       text: html`Your payment is not confirmed yet: ${other} sees the offer as soon as the money is held. You have <${Countdown} until=${offer.expires_at} over="no time left" />.`,
       act: html`<a class="button primary" href=${`/payments/${offer.payment_id}`}><${Icon} name="credit-card" />Continue the payment</a>${withdraw}`,
     };
     case "pending": return {
-      text: html`${name} can answer for <${Countdown} until=${offer.expires_at} over="no more time" />. ${held} are held for it; you are charged only when it is accepted.`,
+      text: html`${name} can answer for <${Countdown} until=${offer.expires_at} over="no more time" />. ${offer.captured_amount
+        ? `${held} are paid, and come back if it is not accepted.` : `${held} are held for it; you are charged only when it is accepted.`}`,
       act: withdraw,
     };
-    case "accepting": return { text: `${name} has accepted. Your card is being charged.` };
+    case "accepting": return { text: offer.captured_amount ? `${name} has accepted.` : `${name} has accepted. Your card is being charged.` };
     case "accepted": return { text: workOf(offer, job, name) };
     case "countered": return {
-      text: again ? `The hold is released. You can make a new offer from these terms, or others.` : "The hold is released, and the job is no longer open.",
+      text: again ? `${backOf(offer)} You can make a new offer from these terms, or others.` : `${backOf(offer)} The job is no longer open.`,
       act: again || undefined,
     };
-    default: return { text: endOf(offer, "You pay nothing: the hold is released."), act: again || undefined };
+    default: return { text: endOf(offer, backOf(offer)), act: again || undefined };
   }
 }
 
@@ -219,7 +230,7 @@ function MilestoneCard({ offer, job, other, customer, milestone, number, split }
 // -- what has happened -------------------------------------------------------------------------
 
 const HISTORY = /** @type {Record<string, string>} */ ({
-  awaiting_payment: "Offer made", pending: "Money held, offer sent", accepting: "Accepted",
+  awaiting_payment: "Offer made", pending: "Money set aside, offer sent", accepting: "Accepted",
   accepted: "Money charged, job assigned", rejected: "Declined", countered: "Answered with other terms",
   withdrawn: "Withdrawn", expired: "Expired without an answer", blocked: "Stopped: the job is not open any more",
   failed: "The payment failed",

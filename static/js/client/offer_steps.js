@@ -84,8 +84,8 @@ export async function accept(offer, other) {
 export async function reject(offer, other) {
   const done = await ask({
     title: "Decline this offer?", yes: "Decline", danger: true,
-    body: () => html`<p>The offer ends, and nobody pays: the ${display(offer.amount, offer.currency)} that are held
-      on the card of ${other} are released.</p><p class="soft">If only the price is not right, answer with other terms instead.</p>`,
+    body: () => html`<p>The offer ends, and nobody pays: the ${display(offer.amount, offer.currency)} ${offer.captured_amount
+      ? `that ${other} has paid go back` : `that are held for it are released`}.</p><p class="soft">If only the price is not right, answer with other terms instead.</p>`,
     run: () => write(() => server.bidding.reject({ offer_id: offer.id })),
   });
   if (!done) return;
@@ -98,7 +98,9 @@ export async function withdraw(offer) {
   const { status, currency, amount } = offer;
   const done = await ask({
     title: "Withdraw this offer?", yes: "Withdraw it", danger: true,
-    body: () => html`<p>${status === "pending"
+    body: () => html`<p>${offer.processing_since
+      ? "The offer ends. Your bank is still working on the payment: if the money arrives, you get all of it back."
+      : offer.captured_amount ? `The offer ends, and you get the ${display(amount, currency)} that you have paid back.` : status === "pending"
       ? `The offer ends, and you pay nothing: the ${display(amount, currency)} that are held are released. Banks show that within some days.`
       : "The offer ends, and you pay nothing."}</p>`,
     run: () => write(() => server.bidding.withdraw({ offer_id: offer.id })),
@@ -117,7 +119,7 @@ export async function counter(offer, other) {
     const { minimum } = limitsOf(useMeta(), currency);
     const split = amount !== null && amount >= minimum && splitAll(amount, offer.schedule);
     return html`
-      <p>The present offer of ${display(offer.amount, currency)} ends, and its hold is released. ${capital(other)} can make a new offer from your terms.</p>
+      <p>The present offer of ${display(offer.amount, currency)} ends, and its money goes back. ${capital(other)} can make a new offer from your terms.</p>
       <${MoneyField} form=${form} name="amount" label="You ask for" currency=${currency} required autofocus
         onInput=${(/** @type {any} */ { target }) => (text.value = target.value)} />
       <${Field} form=${form} name="note" label="Why" as="textarea" maxlength="2000" hint="What would change, and what it includes." />

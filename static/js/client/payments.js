@@ -31,6 +31,9 @@ const CHARGEBACK = /** @type {Record<string, import("../shared/words.js").Status
   closed: { word: "Closed", icon: "circle-x", tone: "" },
 });
 
+/** @type {import("../shared/words.js").Status} */
+const PROCESSING = { word: "The bank works on it", icon: "loader-circle", tone: "wait" };
+
 export function Payments() {
   const customer = me.value?.role === "customer";
   const status = /** @type {any} */ (place.value.query.get("status") || null);
@@ -61,8 +64,11 @@ function PaymentLine({ payment }) {
   return html`<a class="line tall" href=${`/payments/${payment.id}`}>
     <span class="grow"><span class="strong">${payment.job_title}</span><br /><span class="soft small"><${Ago} at=${payment.created_at} />
       ${back > 0 && ` · ${display(back, currency)} refunded`}${payment.failure && payment.status === "failed" && ` · ${failureOf(payment.failure)}`}</span></span>
-    <span class="side"><span class="amount">${display(payment.amount, currency)}</span><${Badge} of=${statusOf("payment", payment.status)} /></span></a>`;
+    <span class="side"><span class="amount">${display(payment.amount, currency)}</span><${Badge} of=${stateOf(payment)} /></span></a>`;
 }
+
+/** Its state, which is another one while the customer's bank works on it. @param {Payment} payment */
+const stateOf = ({ status, processing_since }) => (processing_since ? PROCESSING : statusOf("payment", status));
 
 /** @param {{list: import("../shared/records.js").RecordList}} props */
 function Chargebacks({ list }) {
@@ -85,15 +91,16 @@ export function PaymentView({ id }) {
   if (!payment || !isNamed(payment) || !(offer || noOffer)) return html`<${View} title="Payment" back=${back}>${problem ? html`<${Problem} problem=${problem} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
   const customer = me.value?.role === "customer";
   const { currency, status } = payment;
+  const open = customer && status === "requires_payment" && !payment.processing_since;
   return html`<${View} title=${`Payment: ${payment.job_title}`} back=${back} actions=${html`
       ${payment.captured_amount > 0 && html`<a class="button" href=${`/payments/${id}/receipt`}><${Icon} name="receipt" />Receipt</a>`}
       <a class="button" href=${`/offers/${payment.offer_id}`}><${Icon} name="handshake" />The offer</a>`}>
     <div class="columns">
       <div class="stack">
-        <section class=${`card stack ${customer && status === "requires_payment" ? "act" : ""}`} aria-label="Now">
-          <div class="row spread"><p class="amount big">${display(payment.amount, currency)}</p><${Badge} of=${statusOf("payment", status)} /></div>
+        <section class=${`card stack ${open ? "act" : ""}`} aria-label="Now">
+          <div class="row spread"><p class="amount big">${display(payment.amount, currency)}</p><${Badge} of=${stateOf(payment)} /></div>
           <p>${sentenceOf(payment, customer, other)}</p>
-          ${customer && status === "requires_payment" && html`<${Pay} payment=${payment} />`}
+          ${open && html`<${Pay} payment=${payment} />`}
           ${customer && (status === "failed" || status === "canceled") && offer?.status !== "accepted" && html`<div class="row"><a class="button primary"
             href=${`/offers/new?job=${payment.job_id}&contractor=${payment.contractor_id}&from=${payment.offer_id}`}>Make a new offer</a></div>`}
         </section>
@@ -114,7 +121,10 @@ export function PaymentView({ id }) {
 function sentenceOf(payment, customer, other) {
   const name = capital(other);
   switch (payment.status) {
-    case "requires_payment": return customer ? `The payment is not confirmed yet. ${name} sees the offer as soon as the money is held.` : "The payment is not confirmed yet.";
+    case "requires_payment": if (payment.processing_since) return customer
+      ? `Your bank is still working on the payment, which can take some days. You need not do anything: ${other} sees the offer when the money has arrived.`
+      : "The customer's bank is still working on the payment.";
+      return customer ? `The payment is not confirmed yet. ${name} sees the offer as soon as the money is held.` : "The payment is not confirmed yet.";
     case "authorized": return html`The money is held and not charged. It is charged when ${customer ? other : "you"} ${customer ? "accepts" : "accept"} the offer.
       ${payment.capture_before && html` The hold lasts for <${Countdown} until=${payment.capture_before} over="no longer" />.`}`;
     case "capturing": return "The money is being charged.";
@@ -122,7 +132,7 @@ function sentenceOf(payment, customer, other) {
       : html`The money is charged and safe.${payment.available_on && Date.parse(payment.available_on) > Date.now() ? ` Stripe has it ready on ${dayOf(payment.available_on)}.` : ""}`;
     case "partially_refunded": return "A part of the money went back.";
     case "refunded": return "All of the money went back.";
-    case "canceled": return "The hold is released: nothing is charged. Banks show that within some days.";
+    case "canceled": return payment.authorized_at ? "The hold is released: nothing is charged. Banks show that within some days." : "Nothing was charged.";
     case "failed": return `The payment did not go through: ${failureOf(payment.failure)}.`;
     default: return statusOf("payment", payment.status).word;
   }
@@ -133,7 +143,7 @@ function Course({ payment, offer }) {
   const times = [
     { at: payment.created_at, text: "Begun" },
     ...(offer?.history ?? []).flatMap((/** @type {any} */ { at, status }) => {
-      const text = /** @type {Record<string, string>} */ ({ pending: "Money held", accepting: "Being charged", accepted: "Charged", failed: "Failed",
+      const text = /** @type {Record<string, string>} */ ({ pending: payment.authorized_at ? "Money held" : "Paid", accepting: "Being charged", accepted: "Charged", failed: "Failed",
         rejected: "Released: declined", withdrawn: "Released: withdrawn", expired: "Released: no answer in time", countered: "Released: other terms", blocked: "Released: the job went to somebody else or was cancelled" })[status];
       return text ? [{ at, text }] : [];
     }),
@@ -152,7 +162,7 @@ function Pay({ payment }) {
   const key = stripeKey(useMeta());
   const look = async () => {
     sheet.value = await server.payment.confirm({ payment_id: payment.id });
-    if (sheet.value.status !== "requires_payment") payments.put(await server.payment.get({ payment_id: payment.id }));
+    if (sheet.value.status !== "requires_payment" || sheet.value.processing_since) payments.put(await server.payment.get({ payment_id: payment.id }));
   };
   useEffect(() => {
     look().catch(refuse);
@@ -188,12 +198,17 @@ async function finish(payment_id) {
   const { status, failure } = await server.payment.confirm({ payment_id });
   const payment = await server.payment.get({ payment_id });
   payments.put(payment);
+  if (payment.processing_since) {
+    say("Your bank is working on the payment. You need not do anything.");
+    go(`/offers/${payment.offer_id}`, { replace: true });
+    return;
+  }
   if (status === "requires_payment") {
     say("The payment is not finished yet.", { tone: "bad" });
     go(`/payments/${payment_id}`, { replace: true });
     return;
   }
   if (status === "failed") say(`The payment did not go through: ${failureOf(failure)}.`, { tone: "bad" });
-  else if (status !== "canceled") say("The money is held, and the offer is out.", { tone: "good" });
+  else if (status !== "canceled") say(status === "captured" ? "The offer is paid, and out." : "The money is held, and the offer is out.", { tone: "good" });
   go(`/offers/${payment.offer_id}`, { replace: true });
 }

@@ -207,6 +207,7 @@ const KINDS = /** @type {Record<string, string>} */ ({
   accepted: "Offer accepted", completed: "Work approved", resolved: "Dispute ended", transfer_settled: "Became available",
   transfer_returned: "Taken back", withdrawn: "Withdrawn", paid_out: "Arrived at your bank", payout_failed: "Withdrawal came back",
   debt_repaid: "What you owed was paid", refunded: "Refunded to the customer", refund_failed: "A refund came back",
+  refund_reserved: "Set aside for a refund", refund_released: "A refund was not made",
   chargeback_opened: "Disputed at the bank", chargeback_held: "Held for a dispute at the bank", chargeback_freed: "Free of a dispute again", chargeback_won: "Free of a dispute again", chargeback_lost: "Lost at the bank", chargeback_undone: "The bank gave it back",
   adjusted: "Corrected by JobSphere", remainder_given_up: "Too little to be paid out",
 });

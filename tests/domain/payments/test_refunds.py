@@ -55,6 +55,7 @@ async def test_withdrawn_money_becomes_debt_and_is_repaid_first(work):
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.withdraw(60_000)
+    await work.sandbox.add_funds(60_000)  # else the refund waits for it
     await work.refund()
     assert await work.platform_and_escrow() == (0, 0)
     assert await work.wallet("available", "debt") == (0, -60_000)

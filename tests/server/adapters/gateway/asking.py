@@ -9,6 +9,7 @@ from domain.ports.payment_gateway import GatewayRefused
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 RETURN = "http://shop.test"
+METHODS = ("card", "link", "crypto", "us_bank_account")
 
 
 def key() -> str:

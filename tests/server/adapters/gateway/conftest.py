@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from server.adapters.stripe_gateway import StripeGateway
-from tests.server.adapters.gateway.asking import RETURN, key
+from tests.server.adapters.gateway.asking import METHODS, RETURN, key
 from tests.support import stripe_oracle
 from tests.support.sandbox_client import Sandbox
 
@@ -26,7 +26,7 @@ async def sandbox(stores):
 
 @pytest.fixture
 async def stripe(sandbox):
-    gateway = StripeGateway(sandbox.key, sandbox.base, RETURN)
+    gateway = StripeGateway(sandbox.key, sandbox.base, RETURN, METHODS)
     yield gateway
     await gateway.close()
 

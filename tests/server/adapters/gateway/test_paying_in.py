@@ -4,13 +4,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.server.adapters.gateway.asking import LONG_AGO, hold, key, pay, refusal
+from server.adapters.stripe_gateway import StripeGateway
+from tests.server.adapters.gateway.asking import (
+    LONG_AGO,
+    METHODS,
+    RETURN,
+    hold,
+    key,
+    pay,
+    refusal,
+)
 
 # -- payments ----------------------------------------------------------------------------------
 
 
 async def test_a_card_is_held_and_captured(stripe):
-    """Guard: `HOLDABLE`; `capture_before` and the balance transaction in `shapes.intent`."""
+    """Guard: `holdable` in `hold`; `capture_before` and the balance transaction in
+    `shapes.intent`."""
     held = await hold(stripe)
     assert (held.status, held.captured_amount, held.currency) == ("requires_capture", 0, "USD")
     assert timedelta(days=6) < held.capture_before - datetime.now(UTC) < timedelta(days=8)
@@ -25,12 +35,57 @@ async def test_a_card_is_held_and_captured(stripe):
     assert await refusal(stripe.cancel(held.id, key=key())) == "payment_intent_unexpected_state"
 
 
-@pytest.mark.parametrize("method", ["pm_crypto_usdc", "pm_link"])
-async def test_what_cannot_be_held_is_captured_at_once(stripe, method):
-    """Guard: `automatic_async` and `automatic_payment_methods` in `hold`."""
-    paid = await hold(stripe, method)
+async def test_link_is_held_as_long_as_a_card(stripe):
+    """Guard: `holdable` in `hold`, and `_capture_before` in `shapes.intent`: Stripe does not say in
+    the charge when a hold of Link ends."""
+    held = await hold(stripe, "pm_link")
+    assert (held.status, held.captured_amount) == ("requires_capture", 0)
+    assert timedelta(days=6) < held.capture_before - datetime.now(UTC) < timedelta(days=8)
+    assert held.charge_id.startswith("py_")
+    taken = await stripe.capture(held.id, key=key())
+    assert (taken.status, taken.captured_amount, taken.capture_before) == (
+        "succeeded",
+        10_000,
+        None,
+    )
+
+
+async def test_only_listed_methods_are_asked_for(sandbox, stripe):
+    """Guard: `methods_for` in `hold` and `savable` in `setup`: neither what the dashboard has
+    switched on, nor a method that does not pay in the currency."""
+    only_cards = StripeGateway(sandbox.key, sandbox.base, RETURN, ("card",))
+    code = await refusal(hold(only_cards, "pm_crypto_usdc"))
+    assert code == "payment_intent_incompatible_payment_method"
+    await only_cards.close()
+    for currency, kinds in (("USD", METHODS), ("JPY", ("card", "link"))):
+        made = await hold(stripe, None, currency=currency)
+        found = await sandbox.api("GET", f"payment_intents/{made.id}")
+        assert (found["payment_method_types"], found["automatic_payment_methods"]) == (
+            list(kinds),
+            None,
+        )
+
+
+async def test_a_bank_works_on_a_delayed_method(stripe, sandbox):
+    """Guard: `delayed_payments` of the sandbox; Stripe refuses to cancel what a bank works on."""
+    begun = await hold(stripe, "pm_usBankAccount_success")
+    assert (begun.status, begun.captured_amount) == ("processing", 0)
+    assert await refusal(stripe.cancel(begun.id, key=key())) == "payment_intent_unexpected_state"
+    await sandbox.advance(4 * 86_400 + 1)
+    assert (await stripe.intent(begun.id)).status == "succeeded"
+    refused = await hold(stripe, "pm_usBankAccount_insufficientFunds")
+    await sandbox.advance(4 * 86_400 + 1)
+    found = await stripe.intent(refused.id)
+    assert (found.status, found.failure) == ("requires_payment_method", "insufficient_funds")
+
+
+async def test_what_cannot_be_held_is_captured_at_once(stripe):
+    """Guard: `automatic_async` in `hold`."""
+    paid = await hold(stripe, "pm_crypto_usdc")
     assert (paid.status, paid.captured_amount, paid.capture_before) == ("succeeded", 10_000, None)
+    assert paid.available_on is None, "Stripe books it later, and sends charge.updated then"
     assert paid.charge_id.startswith("py_")
+    assert (await stripe.intent(paid.id)).available_on is not None
     refund = await stripe.refund(paid.id, 10_000, key=key(), metadata={})
     assert (refund.status, (await stripe.intent(paid.id)).refunded_amount) == ("succeeded", 10_000)
 
@@ -41,7 +96,7 @@ async def test_what_cannot_be_held_is_captured_at_once(stripe, method):
         ("pm_card_visa", "requires_capture"),
         ("pm_crypto_usdc", "succeeded"),
         ("crypto", "succeeded"),
-        ("link", "succeeded"),
+        ("link", "requires_capture"),
     ],
 )
 async def test_a_browser_confirms_with_any_method(stripe, sandbox, method, status):

@@ -106,8 +106,9 @@ class Shop:
         await self.control("POST", "clock", {"advance": seconds})
 
     async def charge_fees(self) -> None:
-        """Set Stripe's usual fees: 2.9 % and 30 minor units."""
-        await self.control("POST", "settings", {"fee_bps": 290, "fee_fixed": 30})
+        """Set Stripe's usual fees: 2.9 % and 30 minor units. Refunds may overdraw the balance."""
+        usual = {"fee_bps": 290, "fee_fixed": 30, "refunds_wait": 0}
+        await self.control("POST", "settings", usual)
 
     async def log(self) -> list[dict[str, Any]]:
         """The request log."""
