@@ -74,9 +74,8 @@ class Waiting(msgspec.Struct, frozen=True):
 async def waiting_for_customer(uow: UnitOfWork, user: User) -> list[Waiting]:
     """What waits for a customer; kinds without anything are left out."""
     own = {"customer_id": user.id}
-    unpaid = own | {"status": OfferStatus.AWAITING_PAYMENT, "processing_since": None}
     return await _existing(
-        _list(uow, WaitingFor.OFFERS_TO_PAY, Offer, unpaid, NEWEST, _of_open_offer),
+        _offers_to_pay(uow, user.id),
         _work_to_approve(uow, user.id),
         _counter_offers(uow, user.id),
         _list(
@@ -136,6 +135,14 @@ async def _list(
     if page.next_cursor:
         count = await uow.count(record, where, limit=MOST)
     return Waiting(kind, count, [subject(found) for found in page.items])
+
+
+async def _offers_to_pay(uow: UnitOfWork, customer_id: str) -> Waiting:
+    """Those whose payment the customer has yet to confirm, not those that a bank works on."""
+    where = {"customer_id": customer_id, "status": OfferStatus.AWAITING_PAYMENT}
+    found = await uow.first(Offer, where, NEWEST, MOST, SHARE)
+    unpaid = [each for each in found if each.processing_since is None]
+    return _shown(WaitingFor.OFFERS_TO_PAY, map(_of_open_offer, unpaid))
 
 
 def _shown(kind: WaitingFor, subjects: Iterable[Subject]) -> Waiting:

@@ -12,9 +12,11 @@ import msgspec
 
 from domain.deals.offer import Offer, Refund, change_offer
 from domain.deals.payment import Payment
-from domain.kernel.money import display
+from domain.kernel.money import Holdings, display
 from domain.kernel.store import UnitOfWork
+from domain.notifications import notices
 from domain.notifications.alerts import alert
+from domain.notifications.text import WALLET, quoted_title
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import StripeMovement
 
@@ -46,12 +48,28 @@ async def keep_waiting(
     )
     if taken:
         await rebook(uow, f"refund_reserved:{refund.id}", "refund_reserved", offer, after)
+        await _notify_contractor(uow, offer, refund, offer.holdings, after.holdings)
     funds = (await uow.get(Payment, offer.payment_id)).available_on
     if funds is None:
         return uow.now + FUNDS_UNKNOWN
     if funds > uow.now:
         return funds + PATIENCE
     return uow.now + PATIENCE if taken else None
+
+
+async def _notify_contractor(
+    uow: UnitOfWork, offer: Offer, refund: Refund, before: Holdings, after: Holdings
+) -> None:
+    part = display(before.contractor - after.contractor, offer.currency)
+    await notices.notify(
+        uow,
+        [offer.contractor_id],
+        "refund_reserved",
+        f"{part} of your earnings for {quoted_title(offer.job_title)} go back to the customer",
+        "That is your part of a refund which is on its way.",
+        refund.id,
+        path=WALLET,
+    )
 
 
 async def give_back(uow: UnitOfWork, offer: Offer, refund: Refund, **fields: Any) -> None:

@@ -2761,6 +2761,8 @@ export interface Offer {
   milestones: Milestone[];
   /** All refunds, oldest first. */
   refunds: Refund[];
+  /** Since when the customer's bank works on its payment; null if it does not. */
+  processing_since: string | null;
   /** The next automatic completion; null if none is due. */
   due_at: string | null;
   /** The id of the first offer of this negotiation. */
@@ -2976,6 +2978,8 @@ export interface Payment {
   captured_at: string | null;
   /** When it failed for good; null if it did not. */
   failed_at: string | null;
+  /** Since when the customer's bank works on the payment; null if it does not. */
+  processing_since: string | null;
   /** When Stripe makes the money available; null if it is not known yet. */
   available_on: string | null;
   /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
@@ -3232,6 +3236,11 @@ export interface PaymentSheet {
    * while Stripe is slow.
    */
   client_secret: string | null;
+  /**
+   * Since when the customer's bank works on it, for days with some methods; null if it does not.
+   * Nothing is left to confirm then.
+   */
+  processing_since: string | null;
   /** Open it to pay; null if the method needs no page, and for others. */
   redirect_url: string | null;
   /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
@@ -3910,6 +3919,8 @@ export interface SeenOffer {
   milestones: Milestone[];
   /** All refunds, oldest first. */
   refunds: Refund[];
+  /** Since when the customer's bank works on its payment; null if it does not. */
+  processing_since: string | null;
   /** The next automatic completion; null if none is due. */
   due_at: string | null;
   /** The id of the first offer of this negotiation. */

@@ -40,6 +40,7 @@ BY_EVENT = {
     "resolved": ("/payment dispute.updated", {"status": "resolved"}, both("dispute_resolved")),
     "refunded": (OFFER, refund("made"), both("refund_made")),
     "refund_failed": (OFFER, refund("failed"), both("refund_failed")),
+    "refund_released": (OFFER, refund("failed"), both("refund_failed")),
     "chargeback_opened": (CHARGEBACK, {"status": "open"}, both("chargeback_open")),
     "chargeback_won": (CHARGEBACK, {"status": "won"}, {CONTRACTOR: "chargeback_won"}),
     "chargeback_undone": (CHARGEBACK, {"status": "won"}, {CONTRACTOR: "chargeback_won"}),
@@ -50,7 +51,14 @@ BY_EVENT = {
     "payout_failed": (WITHDRAWAL, {"status": "failed"}, {SELF: "withdrawal_failed"}),
 }
 # No event carries these: their owner is notified directly, see below.
-DIRECTLY = {"adjusted", "chargeback_held", "debt_repaid", "transfer_returned", "transfer_settled"}
+DIRECTLY = {
+    "adjusted",
+    "chargeback_held",
+    "debt_repaid",
+    "refund_reserved",
+    "transfer_returned",
+    "transfer_settled",
+}
 OF_THE_PLATFORM = {"stripe_fee", "stripe_other_fee", "chargeback_fee", "platform_withdrew"}
 OF_NOBODY_ANY_MORE = {"remainder_given_up"}  # of an account that its owner deletes
 

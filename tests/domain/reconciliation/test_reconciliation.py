@@ -31,6 +31,7 @@ def differences(found):
 
 async def test_all_kinds_of_lines_reconcile(work):
     """Guard: each function in `stripe_lines.COMPARISONS`; without one its lines are differences."""
+    await work.sandbox.add_funds(50_000)
     await work.complete()
     await work.refund(20_000)
     await work.market.settled(TIMEOUT)

@@ -2988,6 +2988,8 @@ class Offer(TypedDict):
     milestones: list[Milestone]
     # All refunds, oldest first.
     refunds: list[Refund]
+    # Since when the customer's bank works on its payment; null if it does not.
+    processing_since: str | None
     # The next automatic completion; null if none is due.
     due_at: str | None
     # The id of the first offer of this negotiation.
@@ -3228,6 +3230,8 @@ class Payment(TypedDict):
     captured_at: str | None
     # When it failed for good; null if it did not.
     failed_at: str | None
+    # Since when the customer's bank works on the payment; null if it does not.
+    processing_since: str | None
     # When Stripe makes the money available; null if it is not known yet.
     available_on: str | None
     # Stripe's code of why it failed, such as generic_decline; null if it did not.
@@ -3482,6 +3486,9 @@ class PaymentSheet(TypedDict):
     # `payments.stripe_publishable_key` of `GET /api/meta`. Null for others than the customer, and
     # while Stripe is slow.
     client_secret: str | None
+    # Since when the customer's bank works on it, for days with some methods; null if it does not.
+    # Nothing is left to confirm then.
+    processing_since: str | None
     # Open it to pay; null if the method needs no page, and for others.
     redirect_url: str | None
     # Stripe's code of why it failed, such as generic_decline; null if it did not.
@@ -4270,6 +4277,8 @@ class SeenOffer(TypedDict):
     milestones: list[Milestone]
     # All refunds, oldest first.
     refunds: list[Refund]
+    # Since when the customer's bank works on its payment; null if it does not.
+    processing_since: str | None
     # The next automatic completion; null if none is due.
     due_at: str | None
     # The id of the first offer of this negotiation.

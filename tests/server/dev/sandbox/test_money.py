@@ -284,7 +284,7 @@ async def test_a_balance_is_the_sum_of_its_balance_transactions(sandbox_shop: Sh
 
 
 async def test_the_fee_is_a_setting(sandbox_shop: Shop) -> None:
-    """Fails without `fee_bps` and `fee_fixed` in `charges._settle`."""
+    """Fails without `fee_bps` and `fee_fixed` in `charges._book`."""
     await sandbox_shop.control("POST", "settings", {"fee_bps": 100, "fee_fixed": 7})
     await sandbox_shop.pay()
     assert await sandbox_shop.available() == 10_000 - 107

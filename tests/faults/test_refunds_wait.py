@@ -1,0 +1,146 @@
+"""Refunds draw on the platform's available balance: they wait at Stripe while it is too small."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.ledger.transaction import Transaction
+from tests.faults.outcome import books_differences, feed_values
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
+
+DAY = 86_400
+pytestmark = pytest.mark.usefixtures("prompt_retries")
+
+
+@pytest.fixture
+async def early(market, server):
+    """A job in progress whose money is available at Stripe in two days."""
+    await server.sandbox.settings(available_delay_seconds=2 * DAY)
+    return await JobInProgress(market, server).start()
+
+
+async def waiting_refund(work):
+    """The only refund at Stripe, which waits."""
+    await work.market.settled(TIMEOUT)
+    (refund,) = await work.stripe_list("refunds")
+    assert (refund["status"], refund["balance_transaction"]) == ("pending", None)
+    assert refund["pending_reason"] == "insufficient_funds"
+    return refund
+
+
+async def alerts_of(work, kind):
+    return [push for push in work._admin.received("/admin", "alert") if push.data["kind"] == kind]
+
+
+async def test_a_refund_shortly_after_the_capture_waits_without_an_alert(early):
+    """Guard: `keep_waiting` in `refunds._settle_waiting`: with an alert for each of them nobody
+    reads those that matter."""
+    await early.refund(30_000)
+    await waiting_refund(early)
+    assert await alerts_of(early, "refund_waits") == []
+    (stored,) = (await early.stored_offer()).refunds
+    assert (stored.status, (await early.stored_offer()).refundable) == ("requested", 70_000)
+    assert await early.platform_and_escrow() == (10_000, 90_000)
+    assert await books_differences(early.market, early.server.ports) == []
+    await early.sandbox.advance(2 * DAY + 1)
+    await early.customer.push(
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 30_000, TIMEOUT
+    )
+    assert await early.platform_and_escrow() == (7000, 63_000)
+    kinds = await feed_values(early.customer, "notification", "kind")
+    assert (kinds.count("refund_made"), kinds.count("refund_failed")) == (1, 0)
+    assert await alerts_of(early, "refund_waits") == []
+    assert await books_differences(early.market, early.server.ports) == []
+
+
+async def test_a_refund_that_waits_too_long_is_an_alert(early, monkeypatch):
+    """Guard: `CheckWaitingRefund`: the platform has paid out the money that the refund needs."""
+    monkeypatch.setattr("domain.payments.waiting_refunds.PATIENCE", -timedelta(days=2))
+    await early.sandbox.add_balance_entry("stripe_fee", -100_000, "USD")
+    await early.refund(30_000)
+    told = await early._admin.push(
+        "/admin", "alert", lambda a: a["kind"] == "refund_waits", TIMEOUT
+    )
+    assert told["subject"] == early.offer["payment_id"]
+    assert "add funds" in told["message"]
+    await early.sandbox.add_funds(150_000)
+    await early.customer.push(
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 30_000, TIMEOUT
+    )
+    assert await early.platform_and_escrow() == (7000, 63_000)
+
+
+async def test_what_the_contractor_has_is_taken_back_for_it(completed_work):
+    """Guard: `refund_reserved` in `waiting_refunds.keep_waiting`: the money that the refund waits
+    for is on the contractor's account, and came back only after the refund."""
+    await completed_work.refund()
+    assert await completed_work.platform_and_escrow() == (0, 0)
+    assert await completed_work.wallet("available", "pending", "debt") == (0, 0, 0)
+    kinds = [row.kind for row in await completed_work.market.rows(Transaction)]
+    assert [kind for kind in kinds if kind.startswith("refund")] == ["refund_reserved", "refunded"]
+    told = await feed_values(completed_work.contractor, "notification", "kind")
+    assert told.count("refund_reserved") == 1
+    assert await alerts_of(completed_work, "refund_waits") == []
+    (refund,) = (await completed_work.stored_offer()).refunds
+    assert (refund.status, refund.completed_amount, refund.taken_amount) == ("made", 100_000, 0)
+    ports = completed_work.server.ports
+    assert await books_differences(completed_work.market, ports) == []
+
+
+async def test_a_waiting_refund_that_fails_gives_it_back(completed_work):
+    """Guard: `give_back` in `refunds._settle_refused`: the contractor keeps what they have earned,
+    and the customer can be refunded again."""
+    await completed_work.withdraw(70_000)
+    await completed_work.refund()
+    refund = await waiting_refund(completed_work)
+    assert await completed_work.wallet("available", "debt") == (0, -70_000)
+    await completed_work.sandbox.fail_refund(refund["id"])
+    await completed_work._admin.push(
+        "/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT
+    )
+    assert await completed_work.platform_and_escrow() == (30_000, 0)
+    assert await completed_work.wallet("available", "pending", "debt") == (0, 0, 0)
+    (stored,) = (await completed_work.stored_offer()).refunds
+    assert (stored.status, stored.completed_amount, stored.taken_amount) == ("failed", 100_000, 0)
+    ports = completed_work.server.ports
+    assert await books_differences(completed_work.market, ports) == []
+    await completed_work.sandbox.add_funds(70_000)
+    await completed_work.refund()
+    assert await completed_work.platform_and_escrow() == (0, 0)
+    assert await completed_work.wallet("debt") == (-70_000,)
+
+
+async def test_a_refund_of_what_is_not_booked_yet_waits(market, server):
+    """Guard: `charge_pending` in the sandbox's `refunds._reason_to_wait`, and `charge.updated` for
+    a payment that Stripe captures asynchronously."""
+    await server.sandbox.settings(async_seconds=DAY)
+    work = JobInProgress(market, server)
+    await work.start(payment_method="pm_crypto_usdc")
+    assert (await work.stored_payment()).available_on is None
+    await work.refund(30_000)
+    await work.market.settled(TIMEOUT)
+    (refund,) = await work.stripe_list("refunds")
+    assert (refund["status"], refund["pending_reason"]) == ("pending", "charge_pending")
+    assert await alerts_of(work, "refund_waits") == []
+    await server.sandbox.advance(DAY + 1)
+    await work.customer.push(
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 30_000, TIMEOUT
+    )
+    assert (await work.stored_payment()).available_on is not None
+    assert await work.platform_and_escrow() == (7000, 63_000)
+    assert await books_differences(market, server.ports) == []
+
+
+async def test_fees_and_funds_of_an_asynchronous_capture_are_booked_later(market, server):
+    """Guard: `settle_charge` on `charge.updated`: Stripe's fee is not known at the capture."""
+    await server.sandbox.settings(
+        async_seconds=DAY, fee_bps=290, fee_fixed=30, available_delay_seconds=2 * DAY
+    )
+    work = JobInProgress(market, server)
+    await work.start(payment_method="pm_crypto_usdc")
+    assert await work.platform_and_escrow() == (10_000, 90_000)
+    await server.sandbox.advance(DAY + 1)
+    await market.settled(TIMEOUT)
+    assert (await work.stored_payment()).available_on is not None
+    assert await work.platform_and_escrow() == (10_000 - 2930, 90_000)
+    assert await books_differences(market, server.ports) == []
