@@ -117,6 +117,7 @@ async def test_user_deleted_with_money_outstanding(market, server):
     await refuses_to_leave(work, work.contractor)
     await work.withdraw(70_000)
     await work.contractor.call("/account", "delete", {"password": PASSWORD})
+    await work.sandbox.add_funds(50_000)
     await work.refund(50_000)  # the books still name the debtor
     assert await work.platform_and_escrow() == (15_000, 0)
 
