@@ -60,7 +60,7 @@ def create(context: RequestContext) -> Json:
         )
     refund = context.add(_new_refund(context, charge, amount))
     _plan_outcome(context, refund, charge)
-    if refund["status"] != "pending" and (reason := _reason_to_wait(context, refund, charge)):
+    if refund["status"] == "succeeded" and (reason := _reason_to_wait(context, refund, charge)):
         refund.update(status="pending", pending_reason=reason)
         balances.wait_for_funds(context, context.save(refund))
     if refund.get("pending_reason") not in UNFUNDED:
