@@ -144,11 +144,19 @@ async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> MessageRange:
 async def messages_around(
     uow: UnitOfWork, conversation: Conversation, before: int | None, after: int | None, limit: int
 ) -> MessageRange:
-    """The newest messages, those before a number, or those from one on."""
-    bounds = {"$gt": after or 0}
-    if before is not None:
-        bounds["$lt"] = before
+    """The newest messages, those before a number, or those from one on.
+
+    Numbers have no gaps, so the range is no longer than the page: a database that does not read an
+    index in the order of `sort` sorts only these.
+    """
     forward = after is not None
+    if after is not None:
+        end = after + limit + 1
+        bounds = {"$gt": after, "$lt": end if before is None else min(before, end)}
+    elif before is not None:
+        bounds = {"$gt": max(0, before - limit - 1), "$lt": before}
+    else:
+        bounds = {"$gt": max(0, conversation.head - limit)}
     items = await uow.first(
         Message,
         {"conversation_id": conversation.id, "seq": bounds},
