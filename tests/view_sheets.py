@@ -36,6 +36,13 @@ UNKNOWN = ("/jobs/none", "/offers/none", "/chat/none", "/payments/none", "/dispu
 LIST = re.compile(r'^  "?([a-z-]+)"?: \{$', re.MULTILINE)  # of the back office
 HEIGHT = """() => Math.max(...[...document.querySelectorAll("html, main, dialog")]
     .map(({ scrollHeight }) => scrollHeight))"""
+FILL = """() => {
+    for (const area of document.querySelectorAll("main textarea")) {
+        const { set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(area), "value");
+        set.call(area, "As we have agreed.");
+        area.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+}"""
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 KEY = "jobsphere.session"  # as in static/client/session.js
 
@@ -109,9 +116,9 @@ def _of_client(reader: Reader) -> Iterator[Wanted]:
     if customer:
         open_job = f"/jobs/{jobs['open'][0]['id']}"
         yield Wanted(role, f"{open_job}/edit")
-        yield from (
-            Wanted(role, new_offer, "terms") for new_offer in _new_offers(reader, jobs["open"])
-        )
+        for new_offer in _new_offers(reader, jobs["open"]):
+            yield Wanted(role, new_offer, "terms")
+            yield Wanted(role, new_offer, "terms", ("Check and send",))
         yield Wanted(role, open_job, "open", ("Cancel the job",))
         yield Wanted(role, f"/jobs/{jobs['assigned'][0]['id']}", "assigned", ("Cancel the job",))
         if delivered:
@@ -134,6 +141,7 @@ def _of_client(reader: Reader) -> Iterator[Wanted]:
         if state == "proposed":
             yield Wanted(role, f"/disputes/{of[0]['id']}", state, ("Agree",))
         if state in ("open", "proposed"):
+            yield Wanted(role, f"/disputes/{of[0]['id']}", state, ("Check and propose",))
             yield Wanted(role, f"/disputes/{of[0]['id']}", state, ("Let JobSphere decide",))
 
 
@@ -208,6 +216,8 @@ class Taker:
             await self.page.wait_for_function(READY, timeout=READY_MS)
             await self.page.wait_for_timeout(DRAWN_MS)
             shifts = await self.page.evaluate("() => shifts")
+            if view.press:
+                await self.page.evaluate(FILL)
             for name in view.press:
                 button = re.compile(rf"^{re.escape(name)}")
                 await self.page.locator("main").get_by_role("button", name=button).first.click()
