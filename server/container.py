@@ -4,6 +4,7 @@ from the settings, started and stopped in order. A worker process has only this.
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,7 +23,8 @@ from domain.kernel.rooms import LIVE_MONITOR, gets_copies, user_room
 from domain.kernel.settings import Clock, Demands, Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
-from domain.ports.ports import Ports
+from domain.operations.own_deeds import queue_own_deeds
+from domain.ports.ports import Ports, Seal
 from domain.presence import presence
 from domain.registry import RECORDS, TASKS
 from server.adapters.argon2_passwords import Argon2Passwords
@@ -81,7 +83,6 @@ class Container:
         self.figures = Figures(self.KIND, clock.now)
         self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
         self.store.delivers = False  # while its relay does not run
-        self.store.before_commit = _follow
         self.store.on_damaged = _log_damaged
         self.redis = _redis(settings.redis_url)
         self.fanout = Fanout(settings.redis_urls, self.store.name)
@@ -108,6 +109,7 @@ class Container:
         self.activity_writer = ActivityWriter(self.store, self._push_activity)
         self.relay.figures = self.process_figures
         seal = HmacSeal(settings.audit_keys)
+        self.store.before_commit = partial(_follow, seal=seal)
         demands = Demands(second_factor=settings.require_second_factor)
         self.message_writer = MessageWriter(self.store, seal, self._push)
         self.presence = Presence(
@@ -248,7 +250,8 @@ def _rates(settings: Settings) -> Rates:
     )
 
 
-def _follow(uow: UnitOfWork) -> None:
+async def _follow(uow: UnitOfWork, seal: Seal) -> None:
+    await uow.add_all(queue_own_deeds(uow, seal))
     notices.queue_notifications(uow)
     system_messages.queue_system_messages(uow)
     presence.queue_presence(uow)

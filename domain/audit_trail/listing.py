@@ -40,15 +40,25 @@ class AuditListing(msgspec.Struct, frozen=True):
     at: Annotated[datetime, about("When it happened.")]
     seq: Annotated[int | None, about("Its number in the chain; null while it waits to be chained.")]
     actor_id: Annotated[
-        str | None, about("The id of the user who did it; null if nobody was signed in.")
+        str | None,
+        about("The id of the user who did it; null for the platform, or if nobody was signed in."),
     ]
     role: Annotated[str | None, about("Their role; null if nobody was signed in.")]
     session_id: Annotated[str | None, about("The id of their session; null if there was none.")]
-    operation: Annotated[str, about("What they did, such as admin.refund.")]
+    operation: Annotated[
+        str,
+        about(
+            "What they did, such as admin.refund; what the platform did by itself begins with "
+            "`platform.`, such as platform.captured."
+        ),
+    ]
     request_id: Annotated[str | None, about("The request id, if the client gave one.")]
     address: Annotated[str, about("The network address of the client.")]
     subjects: Annotated[tuple[str, ...], about("The ids of what was changed or read.")]
-    detail: Annotated[Any, about("The fields of the command and the changes, without secrets.")]
+    detail: Annotated[
+        Any,
+        about("The fields of the command or the cause, and the changes."),
+    ]
 
 
 @operation("admin.audit", roles={Role.ADMIN}, style=Style.READ)

@@ -56,6 +56,7 @@ class Chargeback(Record, frozen=True):
 
     COLLECTION = "chargebacks"
     PREFIX = "cbk"
+    DEED = "status"
     INDEXES = (
         Index((("stripe_id", 1),), unique=True),
         Index((("status", 1), ("_id", -1))),

@@ -179,6 +179,7 @@ class Offer(Record, frozen=True):
 
     COLLECTION = "offers"
     PREFIX = "ofr"
+    DEED = "status"
     INDEXES = (
         Index((("job_id", 1), ("contractor_id", 1)), unique=True, where={"live": True}),
         Index((("job_id", 1), ("status", 1))),

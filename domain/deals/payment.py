@@ -70,6 +70,7 @@ class Payment(Record, frozen=True):
 
     COLLECTION = "payments"
     PREFIX = "pay"
+    DEED = "status"
     INDEXES = (
         Index((("intent_id", 1),), unique=True, where={"intent_id": {"$gt": ""}}),
         # Not partial: a query for a list of ids would not use a partial index.

@@ -78,6 +78,7 @@ class Dispute(Record, frozen=True):
 
     COLLECTION = "disputes"
     PREFIX = "dsp"
+    DEED = "status"
     INDEXES = (
         Index((("job_id", 1),)),
         Index((("customer_id", 1), ("_id", -1))),

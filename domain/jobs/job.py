@@ -83,6 +83,7 @@ class Job(Record, frozen=True):
 
     COLLECTION = "jobs"
     PREFIX = "job"
+    DEED = "status"
     INDEXES = (
         Index((("status", 1), ("_id", -1), *_DETAILS)),
         Index((("status", 1), ("category_key", 1), ("_id", -1), *_DETAILS)),

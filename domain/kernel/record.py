@@ -47,7 +47,8 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     A subclass names its COLLECTION and id PREFIX, declares the INDEXES that its queries need,
     and lists in PRIVATE the fields that never leave over the wire. For the audit log it lists
     in UNLOGGED the fields that are left out, and in PERSONAL those of which only a keyed digest
-    is kept. With LOGGED false its changes are not in the audit log at all. CONTRACTOR_SEES is the
+    is kept. With LOGGED false its changes are not in the audit log at all. DEED is the field that
+    names what the platform did with it by itself, see `own_deeds.py`. CONTRACTOR_SEES is the
     condition under which a contractor sees a record of theirs; see `visibility.py`.
 
     Fields in ENCRYPTED are stored encrypted, those in ENCRYPTED_MESSAGES only where the deployment
@@ -62,6 +63,7 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     UNLOGGED: ClassVar[frozenset[str]] = frozenset()
     PERSONAL: ClassVar[frozenset[str]] = frozenset()
     LOGGED: ClassVar[bool] = True
+    DEED: ClassVar[str] = ""
     ENCRYPTED: ClassVar[frozenset[str]] = frozenset()
     ENCRYPTED_MESSAGES: ClassVar[frozenset[str]] = frozenset()
     LOOKUP: ClassVar[frozenset[str]] = frozenset()

@@ -70,10 +70,8 @@ DatabaseError = PyMongoError  # for callers, which do not import the driver
 
 
 class Duplicate(Exception):
-    """A unique index refused a row. A transaction is rolled back.
-
-    Without a transaction, the first `done` rows are stored.
-    """
+    """A unique index refused a row. A transaction is rolled back; without one, the first `done`
+    rows are stored."""
 
     def __init__(self, message: str = "", done: int = 0) -> None:
         super().__init__(message)
@@ -112,7 +110,7 @@ class Store:
         self.abandoned: deque[bytes] = deque(maxlen=MAX_ABANDONED)  # sessions, see `lost_answer`
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
         self.on_damaged: Callable[[str, Sequence[str]], None] = lambda collection, ids: None
-        self.before_commit: Callable[[UnitOfWork], None] = lambda uow: None
+        self.before_commit: Callable[[UnitOfWork], Awaitable[None]] | None = None
 
     @property
     def name(self) -> str:
@@ -490,7 +488,8 @@ class UnitOfWork(Outgoing):
         return documents.record(kind, self._codec.open(kind, document))
 
     async def flush(self) -> None:
-        self._store.before_commit(self)
+        if self._store.before_commit:
+            await self._store.before_commit(self)
         await self.add_all(self.rows)
 
     def _of(self, kind: type[Record]) -> Any:

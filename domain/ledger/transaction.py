@@ -24,6 +24,7 @@ class Transaction(Record, frozen=True):
 
     COLLECTION = "transactions"
     PREFIX = "txn"
+    DEED = "kind"
     INDEXES = (
         Index((("fact", 1),), unique=True),
         Index((("users", 1), ("_id", -1))),

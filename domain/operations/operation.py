@@ -28,6 +28,7 @@ from domain.kernel.errors import (
 from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
+from domain.operations.cause import caused_by
 from domain.operations.command import Command, Meta, Style
 from domain.operations.idempotency import ClaimLost, Reply, claim_request, fingerprint
 from domain.operations.input_errors import missing_value, null_character, refused_input
@@ -226,7 +227,8 @@ async def _run(
 ) -> Any:
     if op.style is not Style.WRITE:
         if op.style is Style.DIRECT:
-            answer = wire(await op.run(command, actor, ports, meta))
+            with caused_by(operation=op.name):
+                answer = wire(await op.run(command, actor, ports, meta))
         else:
             answer = wire(await op.run(command, actor, ports.store.single()))
         if audits_reads(op, actor):

@@ -25,6 +25,7 @@ from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert
+from domain.operations.cause import caused_by
 from domain.operations.task import Task, TryAgain
 from domain.payments import refunds
 from domain.payments.processing import apply_intent
@@ -282,7 +283,8 @@ class ProcessEvent(Task, frozen=True, tag="process_stripe_event"):
         try:
             await self._check_account(ports, event)
             if handler := HANDLERS.get(event.object_type):
-                await handler(ports, event)
+                with caused_by(event=event.id, event_type=event.type):
+                    await handler(ports, event)
         except NotOurs as foreign:
             status, reason = EventStatus.NOT_OURS, str(foreign)
         except Exception as failed:

@@ -71,6 +71,7 @@ class Withdrawal(Record, frozen=True):
 
     COLLECTION = "withdrawals"
     PREFIX = "wdr"
+    DEED = "status"
     INDEXES = (
         Index((("user_id", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),

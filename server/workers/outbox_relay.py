@@ -27,6 +27,7 @@ from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
 from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.store import UNREACHABLE, Store, UnitOfWork
 from domain.notifications import feed
+from domain.operations.cause import caused_by
 from domain.operations.task import NeedsPerson, Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.ports.ports import Ports
@@ -263,7 +264,8 @@ class Relay:
         try:
             # One at a time for each subject, so that none takes all the slots.
             async with self._turns.setdefault(task.subject, asyncio.Lock()), self._slots[row.lane]:
-                await task.run(self._ports)
+                with caused_by(task=task.tag(), row=row.id):
+                    await task.run(self._ports)
         except TryAgain as later:
             await self._retry_later(row, str(later), body=later.task, at=later.at, waiting=True)
         except NeedsPerson as refused:

@@ -30,6 +30,7 @@ from domain.kernel import leases, process_registry
 from domain.kernel.store import UnitOfWork
 from domain.monitor import writer
 from domain.notifications import feed
+from domain.operations.cause import caused_by
 from domain.ports.ports import Ports
 from domain.reconciliation import follow_up, ownerless_money, runs
 from server.runtime.background_tasks import end
@@ -145,7 +146,8 @@ class Scheduler:
         """Run a job; renews its lease while it runs."""
         renewing = asyncio.create_task(self._renew(job.name))
         try:
-            await job.run(self._ports)
+            with caused_by(job=job.name):
+                await job.run(self._ports)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)

@@ -1209,13 +1209,16 @@ export interface AuditListing {
   at: string;
   /** Its number in the chain; null while it waits to be chained. */
   seq: number | null;
-  /** The id of the user who did it; null if nobody was signed in. */
+  /** The id of the user who did it; null for the platform, or if nobody was signed in. */
   actor_id: string | null;
   /** Their role; null if nobody was signed in. */
   role: string | null;
   /** The id of their session; null if there was none. */
   session_id: string | null;
-  /** What they did, such as admin.refund. */
+  /**
+   * What they did, such as admin.refund; what the platform did by itself begins with `platform.`,
+   * such as platform.captured.
+   */
   operation: string;
   /** The request id, if the client gave one. */
   request_id: string | null;
@@ -1223,7 +1226,7 @@ export interface AuditListing {
   address: string;
   /** The ids of what was changed or read. */
   subjects: string[];
-  /** The fields of the command and the changes, without secrets. */
+  /** The fields of the command or the cause, and the changes. */
   detail: unknown;
 }
 

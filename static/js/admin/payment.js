@@ -121,7 +121,7 @@ function AtStripe({ details: { payment, events, tasks } }) {
 
 /** @param {{details: Details}} props */
 function Trail({ details: { audit, payment } }) {
-  return html`<${Part} title="Audit trail" more=${`/admin/audit?subject=${payment.id}`}><${Lines} rows=${audit} none="No command has changed it yet." line=${(/** @type {any} */ row) => html`
+  return html`<${Part} title="Audit trail" more=${`/admin/audit?subject=${payment.id}`}><${Lines} rows=${audit} none="Nothing has changed it yet." line=${(/** @type {any} */ row) => html`
     <span class="grow"><code class="small">${row.operation}</code><${Detail} row=${row} /></span>${row.actor_id && html`<${Id} id=${row.actor_id} />`}<${Ago} at=${row.at} />`} /></${Part}>`;
 }
 

@@ -135,7 +135,7 @@ export const WORK_LISTS = {
     read: (fields) => server.admin.audit(fields),
     filters: [{ name: "actor_id", label: "By (user id)" }, { name: "operation", label: "Operation" }, { name: "subject", label: "About (id)" }],
     head: ChainState,
-    columns: [["No.", ({ seq }) => seq ?? html`<span class="soft">waits</span>`], ["Operation", ({ operation }) => html`<code class="small">${operation}</code>`], ["By", (row) => (row.actor_id ? html`<${Id} id=${row.actor_id} />` : "nobody signed in")],
+    columns: [["No.", ({ seq }) => seq ?? html`<span class="soft">waits</span>`], ["Operation", ({ operation }) => html`<code class="small">${operation}</code>`], ["By", (row) => (row.actor_id ? html`<${Id} id=${row.actor_id} />` : row.operation.startsWith("platform.") ? "the platform itself" : "nobody signed in")],
       ["About", ({ subjects }) => html`${subjects.slice(0, 5).map((/** @type {string} */ each) => html`<${Id} id=${each} key=${each} /> `)}${subjects.length > 5 && html`<span class="small soft">and ${subjects.length - 5} more</span>`}`],
       ["What", (row) => html`<${Detail} row=${row} />`], ["At", when]],
   },

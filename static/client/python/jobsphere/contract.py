@@ -1237,13 +1237,14 @@ class AuditListing(TypedDict):
     at: str
     # Its number in the chain; null while it waits to be chained.
     seq: int | None
-    # The id of the user who did it; null if nobody was signed in.
+    # The id of the user who did it; null for the platform, or if nobody was signed in.
     actor_id: str | None
     # Their role; null if nobody was signed in.
     role: str | None
     # The id of their session; null if there was none.
     session_id: str | None
-    # What they did, such as admin.refund.
+    # What they did, such as admin.refund; what the platform did by itself begins with `platform.`,
+    # such as platform.captured.
     operation: str
     # The request id, if the client gave one.
     request_id: str | None
@@ -1251,7 +1252,7 @@ class AuditListing(TypedDict):
     address: str
     # The ids of what was changed or read.
     subjects: list[str]
-    # The fields of the command and the changes, without secrets.
+    # The fields of the command or the cause, and the changes.
     detail: Any
 
 
