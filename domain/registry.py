@@ -45,6 +45,7 @@ from domain.notifications.feed import FeedRow
 from domain.notifications.notices import NotificationMark, Notify, SendMail
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
+from domain.payments.card_attempts import CardAttempt
 from domain.payments.payment_methods import CreateCustomer
 from domain.payments.processing import (
     BlockRivalOffers,
@@ -84,6 +85,7 @@ RECORDS = (
     Message,
     Offer,
     Payment,
+    CardAttempt,
     Transaction,
     Balance,
     Withdrawal,

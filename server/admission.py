@@ -18,9 +18,9 @@ from typing import NamedTuple
 import structlog
 from aiohttp import web
 
+from domain.kernel.networks import network_of
 from server.config import Network
 from server.cross_origin import CrossOrigin
-from server.networks import network_of
 from server.problems import PROBLEM, problem
 from server.runtime.background_tasks import end
 from server.token_buckets import Buckets, Rate

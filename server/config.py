@@ -85,6 +85,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     service_fee_bps: int
     auto_complete_days: int  # from the delivery; 0: never
     admin_approval_amount: int  # in minor units of any currency; 0: never
+    card_attempts: int  # of a user or a card in a day, before delays; 0: no bound
     drain_seconds: int
     realtime: str  # "fast", or "stock": aiohttp and python-engineio serve every websocket
     commands_per_second: int  # of one user
@@ -173,6 +174,7 @@ def load(env: Mapping[str, str]) -> Settings:
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         admin_approval_amount=read("ADMIN_APPROVAL_AMOUNT", "100000", _integer(0, 999_999_999), 0),
+        card_attempts=read("CARD_ATTEMPTS", "10", _integer(0, 1000), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
         realtime=read("REALTIME", "fast", _one_of("fast", "stock"), "fast"),
         commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 1_000_000), 1),

@@ -247,6 +247,7 @@ def _rates(settings: Settings) -> Rates:
         settings.auto_complete_days,
         settings.require_verification,
         settings.admin_approval_amount,
+        settings.card_attempts,
     )
 
 

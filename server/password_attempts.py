@@ -25,10 +25,10 @@ from redis.exceptions import RedisError
 from domain.accounts.devices import Account
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Code, RateLimited
+from domain.kernel.networks import NEIGHBOURS, network_of
 from domain.operations.command import Meta
 from domain.operations.limits import ELSEWHERE
 from domain.ports.sessions import Devices
-from server.networks import NEIGHBOURS, network_of
 from server.token_buckets import ANSWER_SECONDS, Rate, SharedBuckets, rounded
 
 USUAL_SECONDS = 90 * 24 * 3600  # after a sign-in its network is a usual one

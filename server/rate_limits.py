@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from domain.kernel.actor import Actor
 from domain.kernel.errors import DomainError, Invalid, RateLimited
+from domain.kernel.networks import network_of
 from domain.operations.command import Meta
 from domain.operations.limits import ANSWER_BYTES, Limit, Per, Usage
 from domain.operations.operation import Operation
 from domain.ports.sessions import Devices
 from server.caller import CALLER, Caller
-from server.networks import network_of
 from server.password_attempts import AccountOf, Attempt, PasswordAttempts
 from server.token_buckets import Rate, SharedBuckets, rounded
 

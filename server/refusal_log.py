@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from domain.kernel.errors import Code
-from server.networks import NEIGHBOURS, network_of
+from domain.kernel.networks import NEIGHBOURS, network_of
 
 log = structlog.get_logger()
 

@@ -185,6 +185,10 @@ class SeenPayment(msgspec.Struct, frozen=True):
     ]
     intent_id: Annotated[str | None, about("The PaymentIntent at Stripe; null until there is one.")]
     charge_id: Annotated[str | None, about("The charge at Stripe; null until there is one.")]
+    decline_code: Annotated[
+        str | None,
+        about("The bank's reason, also where `failure` says less; null if it was not declined."),
+    ] = None
 
 
 class Payments(Command, frozen=True):

@@ -29,6 +29,7 @@ from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import WalletBalances, wallets_of
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
+from domain.payments.card_attempts import attempts_of
 from domain.payouts.transfer import Transfer
 from domain.ports.ports import Ports
 from domain.presence.presence import LastSeen
@@ -72,6 +73,18 @@ class UserProfile(msgspec.Struct, frozen=True):
     ]
 
 
+class CustomerCosts(msgspec.Struct, frozen=True):
+    """What administrators watch of a customer: attempts at cards."""
+
+    card_attempts: Annotated[
+        int,
+        about("Declines, new cards and preparations to save one within a day; few more than free."),
+    ]
+    card_attempts_until: Annotated[
+        datetime | None, about("Until when they have to wait for another; null if not at all.")
+    ]
+
+
 class UserDetails(msgspec.Struct, frozen=True):
     """A user with all records about them."""
 
@@ -90,6 +103,9 @@ class UserDetails(msgspec.Struct, frozen=True):
     audit: Annotated[
         list[AuditListing], about("The latest rows of the audit trail about the account.")
     ]
+    costs: Annotated[
+        CustomerCosts | None, about("What the customer's payments cost; null for others.")
+    ] = None
 
 
 @operation("admin.user", roles=ADMINS, style=Style.DIRECT, errors=(NotFound,))
@@ -108,9 +124,17 @@ async def user_details(cmd: UserById, actor: Actor, ports: Ports, meta: Meta) ->
         user=seen_user(user),
         profile=await _profile(ports, user),
         balances=await wallets_of(uow, user.id),
+        costs=await _costs(uow, user),
         audit=await newest_rows(uow, {"subjects": user.id}, AUDIT_SHOWN, share=AUDIT_SHARE),
         **dict(zip(kinds, found, strict=True)),
     )
+
+
+async def _costs(uow: UnitOfWork, user: User) -> CustomerCosts | None:
+    if user.role is not Role.CUSTOMER:
+        return None
+    attempts, until = await attempts_of(uow, user.id)
+    return CustomerCosts(attempts, until)
 
 
 def _kinds(user: User) -> Mapping[str, tuple[type[Record], dict[str, Any]]]:

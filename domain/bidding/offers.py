@@ -58,6 +58,7 @@ from domain.operations.command import (
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.payments.delayed import refuse_second_payment
+from domain.payments.card_attempts import require_attempt
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
 from domain.ports.ports import Ports
@@ -162,13 +163,14 @@ async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPa
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     """Offer the job to an applicant and start the hold of the money.
 
-    Raises NotFound, JobNotOpen, JobTaken, NotAnApplicant, OfferExists, CurrencyNotSupported,
-    AmountNotPayable, Invalid.
+    Who tries many cards has to wait. Raises NotFound, JobNotOpen, JobTaken, NotAnApplicant,
+    OfferExists, CurrencyNotSupported, AmountNotPayable, Invalid, RateLimited.
     """
     check_chargeable(cmd.amount, cmd.currency, uow.rates.currencies)
     _check_milestones(cmd, uow.rates.currencies)
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     _require_open(job)
+    await require_attempt(uow, actor.id, cmd.payment_method)
     application = await active_application(uow, job.id, cmd.contractor_id)
     if application is None:
         raise NotAnApplicant
@@ -232,7 +234,12 @@ def _new_offer(
         **shared,
     )
     payment = uow.new(
-        Payment, id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **shared
+        Payment,
+        id=offer.payment_id,
+        offer_id=offer.id,
+        payment_method=cmd.payment_method,
+        network=uow.network,
+        **shared,
     )
     return offer, payment
 

@@ -89,9 +89,18 @@ class Payment(Record, frozen=True):
         Index((("failed_at", 1),), where={"failed_at": ANY_TIME}),
     )
     PRIVATE = frozenset(
-        {"visible", "intent_id", "charge_id", "client_secret", "redirect_url", "payment_method"}
+        {
+            "visible",
+            "intent_id",
+            "charge_id",
+            "client_secret",
+            "redirect_url",
+            "payment_method",
+            "network",
+            "decline_code",
+        }
     )
-    UNLOGGED = frozenset({"client_secret", "redirect_url"})
+    UNLOGGED = frozenset({"client_secret", "redirect_url", "network"})
     ENCRYPTED = frozenset({"client_secret", "redirect_url"})
     PERSONAL = frozenset({"customer_name", "contractor_name"})
     CONTRACTOR_SEES = {"visible": True}
@@ -137,6 +146,8 @@ class Payment(Record, frozen=True):
     ] = None
     visible: bool = False
     payment_method: str | None = None
+    network: str = ""  # a keyed digest of the network of its customer
+    decline_code: str | None = None  # Stripe's, also where `failure` tells less
     intent_id: str | None = None
     charge_id: str | None = None
     client_secret: str | None = None

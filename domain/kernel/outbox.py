@@ -127,6 +127,7 @@ class Outgoing:
         self.now = now
         self.rows: list[OutboxRow] = []
         self.by: str | None = None  # the user whose command it is
+        self.network = ""  # a keyed digest of the client's, for what is counted for a network
         self._worker = worker
         self._owns = owns
         self._new_id = new_id

@@ -17,14 +17,16 @@ class Clock(Protocol):
 class Rates(msgspec.Struct, frozen=True):
     """Fees in basis points, the currencies that the platform settles, the days after which
     delivered work completes automatically (0: never), whether users must verify their e-mail
-    addresses, and the amount in minor units above which a second administrator approves money
-    commands (0: never)."""
+    addresses, the amount in minor units above which a second administrator approves money
+    commands (0: never), and the attempts at cards of a user in a day before they have to wait
+    (0: never)."""
 
     schedule: Schedule
     currencies: tuple[str, ...]
     auto_complete_days: int = 7
     require_verification: bool = False
     approval_amount: int = 0
+    card_attempts: int = 0
 
 
 class Demands(msgspec.Struct, frozen=True):

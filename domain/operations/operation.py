@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
 
@@ -25,6 +26,7 @@ from domain.kernel.errors import (
     Unauthenticated,
     Unavailable,
 )
+from domain.kernel.networks import network_of
 from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
@@ -227,7 +229,8 @@ async def _run(
 ) -> Any:
     if op.style is not Style.WRITE:
         if op.style is Style.DIRECT:
-            with caused_by(operation=op.name):
+            # An instant one may end in another context than it began in.
+            with nullcontext() if op.instant else caused_by(operation=op.name):
                 answer = wire(await op.run(command, actor, ports, meta))
         else:
             answer = wire(await op.run(command, actor, ports.store.single()))
@@ -274,8 +277,10 @@ async def _write(
     if isinstance(claim, Reply):
         return claim.answer
 
+    network = ports.seal.sign(f"network {network_of(meta.address)}".encode())[:32]
+
     async def work(uow: UnitOfWork) -> Any:
-        uow.by = actor.id
+        uow.by, uow.network = actor.id, network
         value = wire(await op.run(command, actor, uow))
         if uow.changes or uow.rows or actor.role is Role.ADMIN:
             await audit_log.record(uow, ports.seal, _audit_entry(op, fields, actor, meta))

@@ -16,6 +16,7 @@ from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
+from domain.payments.card_attempts import count_setup, require_attempt
 from domain.ports.payment_gateway import GatewayRefused, GatewayUnknown, PaymentMethod, SetupIntent
 from domain.ports.ports import Ports
 from domain.ports.refusal import Refusal
@@ -108,8 +109,13 @@ async def store_refusal(uow: UnitOfWork, user_id: str, refusal: Refusal, what: s
     errors=(NotFound,),
 )
 async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
-    """Prepare the saving of a card or another payment method for later offers."""
+    """Prepare the saving of a card or another payment method for later offers.
+
+    Who tries many cards has to wait: RateLimited.
+    """
     user = await uow.get(User, actor.id)
+    await require_attempt(uow, user.id)
+    await count_setup(uow, user.id)
     if user.customer_refusal:
         user = await uow.change(User, user.id, customer_refusal=None) or user
     if user.customer_id is None:

@@ -14,11 +14,8 @@ from domain.accounts.user import User
 from domain.deals.charges import book_stripe_fee, settle_charge
 from domain.deals.offer import CREATED, OPEN_OFFERS, Offer, OfferStatus, move_offer
 from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_payment
-from domain.jobs.applications import UPDATED as APPLICATION_UPDATED
 from domain.jobs.applications import Application, ApplicationStatus, active_application
 from domain.jobs.job import Job, JobStatus
-from domain.jobs.job_files import restrict_files
-from domain.jobs.views import publish_job
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure
@@ -27,6 +24,14 @@ from domain.notifications.text import failure_text
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payments.delayed import answer_until, end_processing, settle_processing
+from domain.payments.card_attempts import (
+    TOO_MANY,
+    card_has_to_wait,
+    count_decline,
+    count_new_card,
+    shown_failure,
+)
+from domain.payments.deal_steps import answer_application, assign_job, fail_offer
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
@@ -81,6 +86,9 @@ class HoldPayment(Task, frozen=True, tag="hold_payment"):
         )
 
     async def _post(self, ports: Ports, payment: Payment) -> Intent | None:
+        if await card_has_to_wait(ports, payment):
+            await ports.store.transact(lambda uow: settle_decline(uow, payment, TOO_MANY))
+            return None
         customer = await ports.store.single().get(User, payment.customer_id)
         return await ports.gateway.hold(
             key=f"hold:{payment.id}:{self.key}",
@@ -185,21 +193,6 @@ class BlockRivalOffers(Task, frozen=True, tag="block_rival_offers"):
         return bool(rivals or waiting)
 
 
-async def answer_application(
-    uow: UnitOfWork, application: Application, status: ApplicationStatus
-) -> None:
-    """Accept or reject a pending application as a consequence of an offer or of the job's end."""
-    changed = await uow.change(
-        Application,
-        application.id,
-        only_if={"status": ApplicationStatus.PENDING},
-        status=status,
-        live=status is ApplicationStatus.ACCEPTED,
-    )
-    if changed:
-        uow.publish(APPLICATION_UPDATED, changed, to=[changed.contractor_id, changed.customer_id])
-
-
 class ReadPayment(Task, frozen=True, tag="read_payment"):
     """Read a payment from Stripe and settle it."""
 
@@ -250,7 +243,12 @@ def _is_final(payment: Payment) -> bool:
 
 
 async def settle_unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The customer still has to confirm, choose a card or pass 3-D Secure."""
+    """The customer still has to confirm, choose a card or pass 3-D Secure.
+
+    Stripe lets one PaymentIntent be tried with many cards, so it ends with the customer's bound.
+    """
+    if intent.failure and await count_decline(uow, payment, intent):
+        return await _end_declined(uow, payment, intent.failure, intent)
     changed = await uow.change(
         Payment,
         payment.id,
@@ -258,7 +256,8 @@ async def settle_unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -
         intent_id=intent.id,
         client_secret=intent.client_secret,
         redirect_url=intent.redirect_url,
-        failure=intent.failure,
+        failure=shown_failure(intent.failure),
+        decline_code=intent.failure,
     )
     offer = await uow.get(Offer, payment.offer_id)
     if changed and offer.status is OfferStatus.AWAITING_PAYMENT:
@@ -283,6 +282,8 @@ async def settle_hold(uow: UnitOfWork, payment: Payment, intent: Intent) -> None
         authorized_at=uow.now,
         visible=offer.status is OfferStatus.AWAITING_PAYMENT,
     )
+    if authorized:
+        await count_new_card(uow, payment, intent)
     expires_at = offer.expires_at
     if intent.capture_before:
         expires_at = min(expires_at, intent.capture_before - HOLD_MARGIN)
@@ -311,6 +312,8 @@ async def settle_capture(uow: UnitOfWork, payment: Payment, intent: Intent) -> N
     if not await _move_to_captured(uow, payment, offer, intent):
         return await settle_charge(uow, payment, intent)  # it was booked before
     offer = await _book_capture(uow, payment, offer, intent)
+    if payment.status is PaymentStatus.REQUIRES_PAYMENT:
+        await count_new_card(uow, payment, intent)
     await book_stripe_fee(uow, payment, intent)
     if intent.captured_amount != offer.amount:  # partly captured in Stripe's dashboard
         await fail_offer(uow, offer, OfferStatus.EXPIRED)
@@ -388,26 +391,11 @@ async def accept_offer(uow: UnitOfWork, before: Offer) -> None:
     offer = await move_offer(uow, before.id, OfferStatus.ACCEPTED, by="stripe", accepted_at=uow.now)
     assert offer is not None, "the caller has checked that the offer is being accepted"
     await rebook(uow, f"accept:{offer.id}", "accepted", before, offer)
-    await _assign_job(uow, offer)
+    await assign_job(uow, offer)
     application = await active_application(uow, offer.job_id, offer.contractor_id)
     if application:
         await answer_application(uow, application, ApplicationStatus.ACCEPTED)
     uow.later(BlockRivalOffers(offer.job_id))
-
-
-async def _assign_job(uow: UnitOfWork, offer: Offer) -> None:
-    job = await uow.change(
-        Job,
-        offer.job_id,
-        only_if={"status": JobStatus.OPEN, "accepting_offer_id": offer.id},
-        status=JobStatus.ASSIGNED,
-        contractor_id=offer.contractor_id,
-        offer_id=offer.id,
-        accepting_offer_id=None,
-    )
-    if job:
-        await restrict_files(uow, job)
-        publish_job(uow, job, market=True)
 
 
 async def settle_cancellation(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
@@ -429,12 +417,25 @@ async def settle_decline(
 ) -> None:
     """The card was declined: the offer fails, and the PaymentIntent is cancelled, so that it cannot
     be confirmed later. `says` is why Stripe refused to create one."""
+    if intent:
+        await count_decline(uow, payment, intent)
+    await _end_declined(uow, payment, failure, intent, says)
+
+
+async def _end_declined(
+    uow: UnitOfWork,
+    payment: Payment,
+    failure: str,
+    intent: Intent | None = None,
+    says: str | None = None,
+) -> None:
     failed = await move_payment(
         uow,
         payment.id,
         PaymentStatus.FAILED,
         only_if={"status": PaymentStatus.REQUIRES_PAYMENT},
-        failure=failure,
+        failure=shown_failure(failure),
+        decline_code=failure,
         failed_at=uow.now,
         intent_id=intent.id if intent else None,
     )
@@ -452,7 +453,12 @@ async def settle_decline(
 async def settle_failed_capture(uow: UnitOfWork, payment: Payment, refusal: Refusal) -> None:
     """Stripe refused the capture: the offer fails, the job is open again, nothing is booked."""
     failed = await move_payment(
-        uow, payment.id, PaymentStatus.FAILED, failure=refusal.reason, failed_at=uow.now
+        uow,
+        payment.id,
+        PaymentStatus.FAILED,
+        failure=shown_failure(refusal.reason),
+        decline_code=refusal.reason,
+        failed_at=uow.now,
     )
     if failed:
         offer = await uow.get(Offer, payment.offer_id)
@@ -464,22 +470,6 @@ async def settle_failed_capture(uow: UnitOfWork, payment: Payment, refusal: Refu
 async def _alert_capture_failed(uow: UnitOfWork, offer: Offer, failure: str) -> None:
     text = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
     await alert(uow, "capture_failed", offer.id, text)
-
-
-async def fail_offer(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
-    """End an offer whose payment failed, with the status `ending`. One that is being accepted
-    becomes failed, and its job can accept another offer."""
-    ended = await move_offer(
-        uow, offer.id, OfferStatus.FAILED, by="stripe", only_if={"status": OfferStatus.ACCEPTING}
-    )
-    if ended is None:
-        await move_offer(uow, offer.id, ending, by="stripe")
-        return
-    job = await uow.change(
-        Job, offer.job_id, only_if={"accepting_offer_id": offer.id}, accepting_offer_id=None
-    )
-    if job:
-        publish_job(uow, job)
 
 
 async def cancel_unheld(uow: UnitOfWork, payment: Payment) -> None:

@@ -13,7 +13,8 @@ class Intent(msgspec.Struct, frozen=True):
     """A PaymentIntent as read from Stripe. Amounts are in minor units of `currency`.
 
     `status` is Stripe's status: requires_payment_method, requires_confirmation,
-    requires_action, processing, requires_capture, succeeded or canceled.
+    requires_action, processing, requires_capture, succeeded or canceled. `attempt` is the charge of
+    the last failed attempt, and `card` the fingerprint of the card that was used last.
     """
 
     id: str
@@ -31,6 +32,8 @@ class Intent(msgspec.Struct, frozen=True):
     fee_currency: str | None = None
     failure: str | None = None
     metadata: dict[str, str] = {}
+    attempt: str = ""
+    card: str = ""
 
 
 class StripeMovement(msgspec.Struct, frozen=True):
@@ -99,14 +102,20 @@ class PaymentMethod(msgspec.Struct, frozen=True):
     last4: str | None = None
     exp_month: int | None = None
     exp_year: int | None = None
+    fingerprint: str = ""
 
 
 class SetupIntent(msgspec.Struct, frozen=True):
-    """A SetupIntent: the client uses `client_secret` to save a payment method."""
+    """A SetupIntent: the client uses `client_secret` to save a payment method.
+
+    After a failed attempt `card` is the fingerprint of its card.
+    """
 
     id: str
     client_secret: str | None
     status: str
+    customer_id: str | None = None
+    card: str = ""
 
 
 class BalanceTransaction(msgspec.Struct, frozen=True):
@@ -259,6 +268,10 @@ class PaymentGateway(Protocol):
     async def find_customer(self, user_id: str, since: datetime) -> str | None: ...
 
     async def setup(self, customer_id: str, *, key: str) -> SetupIntent: ...
+
+    async def setup_state(self, id: str) -> SetupIntent: ...
+
+    async def cancel_setup(self, id: str, *, key: str) -> SetupIntent: ...
 
     async def methods(self, customer_id: str) -> list[PaymentMethod]: ...
 

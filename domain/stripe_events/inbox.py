@@ -28,6 +28,7 @@ from domain.notifications.alerts import alert
 from domain.operations.cause import caused_by
 from domain.operations.task import Task, TryAgain
 from domain.payments import refunds
+from domain.payments.card_attempts import count_declined_setup
 from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
 from domain.payouts.transfer import Transfer
@@ -385,6 +386,21 @@ async def _process_payout(ports: Ports, event: WebhookEvent) -> None:
     await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
 
 
+async def _process_setup(ports: Ports, event: WebhookEvent) -> None:
+    """A card could not be saved: it counts as an attempt, and further ones may have to end."""
+    if event.account or event.type != "setup_intent.setup_failed":
+        return
+    setup = await _read(ports.gateway.setup_state(event.object_id))
+    customer = {"customer_id": setup.customer_id}
+    user = await ports.store.single().find(User, customer) if setup.customer_id else None
+    if user is None:
+        raise NotOurs("No customer of this platform prepared it.")
+    id = user.id
+    over = await ports.store.transact(lambda uow: count_declined_setup(uow, id, event.id, setup))
+    if over and setup.status not in ("canceled", "succeeded"):
+        await ports.gateway.cancel_setup(setup.id, key=f"cancel_setup:{setup.id}:0")
+
+
 async def _process_dispute(ports: Ports, event: WebhookEvent) -> None:
     if event.account:
         raise NotOurs("It is about a charge of a connected account.")
@@ -407,6 +423,7 @@ HANDLERS: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
     "payment_intent": _process_payment,
     "charge": _process_payment,
     "refund": _process_payment,
+    "setup_intent": _process_setup,
     "dispute": _process_dispute,
     "transfer": _process_transfer,
     "payout": _process_payout,

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from domain.kernel.errors import Unauthenticated, Unavailable
 from domain.kernel.field_codec import FieldCipher, UndecipherableField
+from domain.kernel.networks import NEIGHBOURS, network_of
 from domain.kernel.settings import Clock
 from domain.ports.sessions import (
     LONGEST_SESSION,
@@ -34,7 +35,6 @@ from domain.ports.sessions import (
     Tokens,
 )
 from server.adapters.jwt_tokens import AccessTokens
-from server.networks import NEIGHBOURS, network_of
 
 SECRET_BYTES = 32
 NONCE_BYTES = 12  # of AES-GCM

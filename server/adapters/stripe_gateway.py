@@ -192,6 +192,13 @@ class StripeGateway:
         made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
         return shapes.setup(made)
 
+    async def setup_state(self, id: str) -> SetupIntent:
+        return shapes.setup(await _ask(self._stripe.setup_intents.retrieve_async(id)))
+
+    async def cancel_setup(self, id: str, *, key: str) -> SetupIntent:
+        asked = self._stripe.setup_intents.cancel_async(id, {}, _options(key))
+        return shapes.setup(await _ask(asked))
+
     async def methods(self, customer_id: str) -> list[PaymentMethod]:
         found = self._stripe.customers.payment_methods.list_async(customer_id, {"limit": WINDOW})
         return [shapes.method(body) async for body in _each(found)]

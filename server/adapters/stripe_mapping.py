@@ -40,6 +40,8 @@ def intent(body: Mapping[str, Any]) -> Intent:
         fee_currency=(booked.get("currency") or "").upper() or None,
         failure=error.get("decline_code") or error.get("code"),
         metadata=dict(body.get("metadata") or {}),
+        attempt=error.get("charge") or "",
+        card=_card_of(error) or card.get("fingerprint") or "",
     )
 
 
@@ -121,11 +123,25 @@ def method(body: Mapping[str, Any]) -> PaymentMethod:
         last4=shown.get("last4"),
         exp_month=shown.get("exp_month"),
         exp_year=shown.get("exp_year"),
+        fingerprint=shown.get("fingerprint") or "",
     )
 
 
 def setup(body: Mapping[str, Any]) -> SetupIntent:
-    return SetupIntent(body["id"], body.get("client_secret"), body["status"])
+    error = body.get("last_setup_error") or {}
+    return SetupIntent(
+        id=body["id"],
+        client_secret=body.get("client_secret"),
+        status=body["status"],
+        customer_id=_id(body.get("customer")),
+        card=_card_of(error),
+    )
+
+
+def _card_of(error: Mapping[str, Any]) -> str:
+    """The fingerprint of the card that an attempt failed with."""
+    card = (error.get("payment_method") or {}).get("card") or {}
+    return card.get("fingerprint") or ""
 
 
 def entry(body: Mapping[str, Any]) -> BalanceTransaction:

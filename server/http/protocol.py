@@ -15,7 +15,7 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 
 from domain.kernel.errors import Code
-from server.networks import NEIGHBOURS, network_of
+from domain.kernel.networks import NEIGHBOURS, network_of
 from server.problems import PROBLEM, problem
 
 log = structlog.get_logger()

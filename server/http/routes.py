@@ -26,6 +26,7 @@ from domain.kernel.errors import (
     UnknownCommand,
     UnsupportedType,
 )
+from domain.kernel.networks import network_of
 from domain.kernel.store import UNREACHABLE
 from domain.operations.command import Command, Meta
 from domain.operations.operation import Operation
@@ -34,7 +35,6 @@ from server.http import downloads
 from server.http.conditional import is_known, tag_of
 from server.http.transfer_slots import TransferSlots
 from server.http.uploads import Uploads
-from server.networks import network_of
 from server.operation_calls import ChargeAnswer, Note, Refuse, RunOperation, checked_request_id
 from server.problems import PROBLEM, problem
 from server.runtime import json_input

@@ -1713,6 +1713,14 @@ export interface CounterOffer {
   at: string;
 }
 
+/** What administrators watch of a customer: attempts at cards. */
+export interface CustomerCosts {
+  /** Declines, new cards and preparations to save one within a day; few more than free. */
+  card_attempts: number;
+  /** Until when they have to wait for another; null if not at all. */
+  card_attempts_until: string | null;
+}
+
 /** A failed outbox row: the `kind` of its work, and the id of the object it is about. */
 export interface DeadLetter {
   /** Identifies it, for `admin.retry` and `admin.discard`. */
@@ -4000,6 +4008,8 @@ export interface SeenPayment {
   intent_id: string | null;
   /** The charge at Stripe; null until there is one. */
   charge_id: string | null;
+  /** The bank's reason, also where `failure` says less; null if it was not declined. */
+  decline_code: string | null;
 }
 
 /** A part of a list; `next_cursor` is null at the end. */
@@ -4632,6 +4642,8 @@ export interface UserDetails {
   reports_by: UserRecords;
   /** The latest rows of the audit trail about the account. */
   audit: AuditListing[];
+  /** What the customer's payments cost; null for others. */
+  costs: CustomerCosts | null;
 }
 
 /** What another user sees: both fields are null if one of the two hides presence. */
@@ -5538,7 +5550,9 @@ export interface ChatPushes {
 
 export interface BiddingCommands {
   /**
-   * Offer the job to an applicant and start the hold of the money
+   * Offer the job to an applicant and start the hold of the money.
+   *
+   * Who tries many cards has to wait.
    *
    * For customer. Refusals of its own: amount_not_payable, currency_not_supported, forbidden,
    * job_not_open, job_taken, not_an_applicant, not_found, offer_exists.
@@ -5638,7 +5652,9 @@ export interface PaymentCommands {
    */
   list(fields?: PaymentListFields, options?: CallOptions): Promise<PaymentPage>;
   /**
-   * Prepare the saving of a card or another payment method for later offers
+   * Prepare the saving of a card or another payment method for later offers.
+   *
+   * Who tries many cards has to wait: RateLimited.
    *
    * For customer. Refusals of its own: forbidden, not_found.
    */

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from domain.kernel.networks import network_of
 from server import token_buckets
-from server.networks import network_of
 from server.token_buckets import Buckets, Rate, SharedBuckets
 
 SLOW = 1e-6  # a second: nothing comes back during a test

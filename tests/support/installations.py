@@ -100,6 +100,7 @@ async def new_installation(
         "SIGN_INS_PER_MINUTE": "10000",
         "REQUIRE_SECOND_FACTOR": "off",
         "ADMIN_APPROVAL_AMOUNT": "0",
+        "CARD_ATTEMPTS": "1000",
     }
     yield Installation(env, load(env), sandbox)
     try:

@@ -255,6 +255,7 @@ COLLECTIONS = {
     "unapproved_totals",
     "activity",
     "alerts",
+    "card_attempts",
     "assignments",
     "trail_checks",
     "book_differences",

@@ -11,6 +11,7 @@ DECLINES = {
     "incorrect_number": "The number of the card is wrong.",
     "authentication_required": "The bank asks you to confirm the payment.",
     "payment_intent_authentication_failure": "The bank could not confirm that it was you.",
+    "too_many_attempts": "The card was tried too often today. Use another one, or wait.",
     "processing_error": "The bank could not process the card just now.",
     "currency_not_supported": "The card does not support this currency.",
 }

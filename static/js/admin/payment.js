@@ -51,7 +51,7 @@ function Sums({ details: { payment, offer } }) {
   return html`<${Facts} facts=${[
     ["Charged", money(captured_amount)], ["Refunded", money(refunded_amount)], ["Disputed by the bank", money(disputed_amount)],
     ["Can be refunded", offer.accepted_at && money(offer.refundable_amount)], ["Not earned yet", offer.accepted_at && money(offer.earnable_amount)], ["Completed work", money(offer.completed_amount)],
-    ["Failed", failure && words(failure)], ["Held until", payment.status === "authorized" && capture_before && html`<${Countdown} until=${capture_before} />`],
+    ["Failed", failure && words(payment.decline_code ?? failure)], ["Held until", payment.status === "authorized" && capture_before && html`<${Countdown} until=${capture_before} />`],
     ["Available at Stripe", available_on && html`<${Ago} at=${available_on} />`],
   ]} />`;
 }

@@ -43,6 +43,7 @@ export function User({ id }) {
       <${Account} user=${user} />
       <${Profile} details=${found} />
       <${Wallet} details=${found} />
+      <${Costs} details=${found} />
       <${Devices} sessions=${sessions} user=${user} load=${load} />
     </aside></div></${View}>`;
 }
@@ -100,6 +101,15 @@ function Wallet({ details: { balances, user } }) {
   return html`<section class="card stack" aria-labelledby="wallet"><h2 id="wallet">Wallet</h2>${balances.map((balance) => html`<${Facts} key=${balance.currency} facts=${parts.map(([part, label]) =>
     [label, (balance[part] !== 0 || part === "available") && html`<span class="amount">${display(balance[part], balance.currency)}</span>`])} />`)}
     <p><a href=${`/admin/transactions?user_id=${user.id}`}>Journal</a> · <a href=${`/admin/wallets?user_id=${user.id}`}>Accounts</a></p></section>`;
+}
+
+/** @param {{details: Details}} props */
+function Costs({ details: { costs, user } }) {
+  if (!costs) return null;
+  return html`<section class="card stack" aria-labelledby="costs"><h2 id="costs">Watched</h2>
+    ${costs.card_attempts_until && html`<p class="note wait"><${Icon} name="clock" /><span>Tried too many cards, and has to wait until ${fullTime(costs.card_attempts_until)}.</span></p>`}
+    <${Facts} facts=${[["Attempts at cards, 24 h", costs.card_attempts]]} />
+    <p><a href=${`/admin/payments?customer_id=${user.id}`}>Payments</a></p></section>`;
 }
 
 /** @param {{sessions: import("../../client/jobsphere.js").SessionView[] | null, user: SeenUser, load: () => void}} props */

@@ -10,7 +10,7 @@ from tests.support.parties import Party, Refused
 
 async def test_files_are_read_while_the_job_is_open_and_then_by_its_sides(market: Market) -> None:
     """Guard: `job_files._readers`; `set_files` in `posting.create` and `posting.update`, with
-    `detach`; `restrict_files` in `processing._assign_job` and `work.cancel`; the files in
+    `detach`; `restrict_files` in `deal_steps.assign_job` and `work.cancel`; the files in
     `views.public_part`."""
     customer, admin = await market.customer(), await market.admin()
     contractor, rival = await market.contractor(onboarded=True), await market.contractor("Rita")

@@ -1777,6 +1777,15 @@ class CounterOffer(TypedDict):
     at: str
 
 
+class CustomerCosts(TypedDict):
+    """What administrators watch of a customer: attempts at cards."""
+
+    # Declines, new cards and preparations to save one within a day; few more than free.
+    card_attempts: int
+    # Until when they have to wait for another; null if not at all.
+    card_attempts_until: str | None
+
+
 class DeadLetter(TypedDict):
     """A failed outbox row: the `kind` of its work, and the id of the object it is about."""
 
@@ -4358,6 +4367,8 @@ class SeenPayment(TypedDict):
     intent_id: str | None
     # The charge at Stripe; null until there is one.
     charge_id: str | None
+    # The bank's reason, also where `failure` says less; null if it was not declined.
+    decline_code: str | None
 
 
 class SeenPaymentPage(TypedDict):
@@ -5067,6 +5078,8 @@ class UserDetails(TypedDict):
     reports_by: UserRecords
     # The latest rows of the audit trail about the account.
     audit: list[AuditListing]
+    # What the customer's payments cost; null for others.
+    costs: CustomerCosts | None
 
 
 class UserPresence(TypedDict):
@@ -6377,7 +6390,9 @@ class BiddingCommands(Namespace):
     async def create(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingCreateFields]
     ) -> OfferWithPayment:
-        """Offer the job to an applicant and start the hold of the money
+        """Offer the job to an applicant and start the hold of the money.
+
+        Who tries many cards has to wait.
 
         For customer. Refusals: amount_not_payable, currency_not_supported, job_not_open, job_taken,
         not_an_applicant, not_found, offer_exists.
@@ -6472,7 +6487,9 @@ class PaymentCommands(Namespace):
         return answer
 
     async def setup(self, *, request_id: str | None = None) -> MethodSetup:
-        """Prepare the saving of a card or another payment method for later offers
+        """Prepare the saving of a card or another payment method for later offers.
+
+        Who tries many cards has to wait: RateLimited.
 
         For customer. Refusals: not_found.
         """
