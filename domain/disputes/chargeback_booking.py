@@ -19,7 +19,8 @@ from domain.deals.offer import (
 from domain.deals.payment import PAYMENT_UPDATED, Payment
 from domain.disputes import resolution
 from domain.kernel.store import UnitOfWork
-from domain.payments.processing import fail_offer, refund_unaccepted
+from domain.payments.deal_steps import fail_offer
+from domain.payments.processing import refund_unaccepted
 from domain.payouts.allocation import rebook
 from domain.payouts.holds import change_of_hold, settle_available
 from domain.payouts.transfer import Transfer, TransferStatus
