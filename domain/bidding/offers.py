@@ -57,8 +57,8 @@ from domain.operations.command import (
 )
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
-from domain.payments.delayed import refuse_second_payment
 from domain.payments.card_attempts import require_attempt
+from domain.payments.delayed import refuse_second_payment
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
 from domain.ports.ports import Ports

@@ -23,7 +23,6 @@ from domain.notifications.templates.refusals import stripe_says
 from domain.notifications.text import failure_text
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
-from domain.payments.delayed import answer_until, end_processing, settle_processing
 from domain.payments.card_attempts import (
     TOO_MANY,
     card_has_to_wait,
@@ -32,6 +31,7 @@ from domain.payments.card_attempts import (
     shown_failure,
 )
 from domain.payments.deal_steps import answer_application, assign_job, fail_offer
+from domain.payments.delayed import answer_until, end_processing, settle_processing
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
