@@ -41,7 +41,7 @@ def intent(body: Mapping[str, Any]) -> Intent:
         failure=error.get("decline_code") or error.get("code"),
         metadata=dict(body.get("metadata") or {}),
         attempt=error.get("charge") or "",
-        card=_card_of(error) or card.get("fingerprint") or "",
+        card=_card_of(error) or _card_of({"payment_method": charge.get("payment_method_details")}),
     )
 
 
