@@ -104,6 +104,7 @@ async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, compl
     await tab.go("Journal")
     await tab.heads("Journal")
     kind = tab.page.get_by_label("Kind")
+    await kind.click()  # waits until it is shown, which pressing keys does not
     await kind.press_sequentially("captured", delay=200)
     await expect(kind).to_have_value("captured")
     record = tab.page.locator("tbody tr")
