@@ -55,7 +55,7 @@ from domain.payments.processing import (
     ReleasePayment,
 )
 from domain.payments.refunds import CheckWaitingRefund, SendRefund
-from domain.payouts.onboarding import CreateConnectAccount
+from domain.payouts.onboarding import CreateConnectAccount, PayOutManually
 from domain.payouts.remainders import GiveUpRemainders
 from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer
@@ -133,6 +133,7 @@ RECORDS = (
 
 TASKS = (
     CreateConnectAccount
+    | PayOutManually
     | HoldPayment
     | CapturePayment
     | ReleasePayment

@@ -24,7 +24,7 @@ from domain.kernel.settings import Rates
 from domain.notifications.feed import KEPT as PUSHES_KEPT
 from domain.operations.field_types import FieldType, fields_of, type_at
 from domain.operations.operation import Operation
-from domain.payouts.countries import COUNTRIES
+from domain.payouts.countries import reachable
 from domain.ports.sessions import ACCESS_LIFE, LONGEST_SESSION, MAX_SESSIONS, SESSION_LIFE
 from handlers import CONTRACT_VERSION, NAMESPACES
 
@@ -44,7 +44,7 @@ def meta(rates: Rates) -> dict[str, Any]:
         "contract": CONTRACT_VERSION,
         "roles": [role.value for role in PartyRole],
         "money": _money(rates),
-        "countries": COUNTRIES,
+        "countries": reachable(rates.platform_country),
         "pages": {
             "default": _default(ListJobs, "limit"),
             "max": type_at(ListJobs, "limit").limits[Rule.MAX],

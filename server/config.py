@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from domain.kernel.money import CURRENCIES
+from domain.payouts.countries import PLATFORM_COUNTRIES
 from domain.ports.method_types import DEFAULT_METHODS, METHOD_TYPES, methods_for
 from server.redaction import secrets_of_url
 
@@ -69,6 +70,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     stripe_publishable_key: str
     stripe_webhook_secrets: tuple[str, ...]
     stripe_api_base: str | None
+    stripe_accounts: str  # "v2", or "v1": by which version accounts of contractors are made
+    platform_country: str  # of the platform's account at Stripe
     jwt_keys: tuple[SecretKey, ...]  # the first signs, all verify
     audit_keys: tuple[SecretKey, ...]  # of the audit trail; the first signs, all verify
     field_keys: tuple[SecretKey, ...]  # of stored fields; the first encrypts, all decrypt
@@ -157,6 +160,8 @@ def load(env: Mapping[str, str]) -> Settings:
         stripe_publishable_key=read("STRIPE_PUBLISHABLE_KEY", "", _optional(_key("pk"), ""), ""),
         stripe_webhook_secrets=read("STRIPE_WEBHOOK_SECRETS", None, _webhook_secrets, ()),
         stripe_api_base=read("STRIPE_API_BASE", "", _optional(_api_base, None), None),
+        stripe_accounts=read("STRIPE_ACCOUNTS", "v2", _one_of("v2", "v1"), "v2"),
+        platform_country=read("PLATFORM_COUNTRY", "US", _country, "US"),
         jwt_keys=read("JWT_KEYS", None, _keys, ()),
         audit_keys=read("AUDIT_KEY", None, _keys, ()),
         field_keys=read("FIELD_KEYS", None, _keys, ()),
@@ -448,6 +453,12 @@ def _network(text: str) -> Network:
         raise ValueError(
             "must be IP networks such as 10.0.0.0/8 (with no host bits set), separated by commas"
         ) from None
+
+
+def _country(text: str) -> str:
+    if text.upper() not in PLATFORM_COUNTRIES:
+        raise ValueError("must be the code of a country where Stripe serves businesses, such as US")
+    return text.upper()
 
 
 def _currencies(text: str) -> tuple[str, ...]:

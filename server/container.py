@@ -97,14 +97,7 @@ class Container:
             self.session_events.publish,
         )
         self.access_alerts = AccessAlerts(self.store)
-        self.gateway = StripeGateway(
-            settings.stripe_secret_key,
-            settings.stripe_api_base,
-            settings.public_url,
-            settings.payment_methods,
-            self.figures.note_stripe_call,
-            self.access_alerts.note,
-        )
+        self.gateway = self._stripe_gateway()
         self.relay = Relay(TASKS, self._push)
         self.activity_writer = ActivityWriter(self.store, self._push_activity)
         self.relay.figures = self.process_figures
@@ -143,6 +136,17 @@ class Container:
             public_url=settings.public_url,
         )
         self.scheduler = Scheduler(self.ports, jobs)
+
+    def _stripe_gateway(self) -> StripeGateway:
+        return StripeGateway(
+            self.settings.stripe_secret_key,
+            self.settings.stripe_api_base,
+            self.settings.public_url,
+            self.settings.payment_methods,
+            self.figures.note_stripe_call,
+            self.access_alerts.note,
+            accounts=self.settings.stripe_accounts,
+        )
 
     async def start(self, *, listening: bool = False) -> None:
         if not (self.settings.require_second_factor or self.settings.demo):
@@ -248,6 +252,7 @@ def _rates(settings: Settings) -> Rates:
         settings.require_verification,
         settings.admin_approval_amount,
         settings.card_attempts,
+        settings.platform_country,
     )
 
 

@@ -33,12 +33,14 @@ class NoticeGroup(StrEnum):
 
 
 class PayoutSetup(StrEnum):
-    """`started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out."""
+    """`started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out.
+    `rejected`: it never will."""
 
     NONE = "none"
     STARTED = "started"
     WAITING = "waiting"
     DONE = "done"
+    REJECTED = "rejected"
 
 
 MAX_REQUIREMENTS = 100  # of Stripe, for one account
@@ -51,9 +53,10 @@ class User(Record, frozen=True):
     `verified_at` is when they proved their address. `engagements` counts the offers that they made
     and received; see `engage`. `totp_enabled` and `passkey_count` say which second factors they
     have. `bank` is a digest of their bank accounts at Stripe, `bank_changed_at` when it changed
-    since the last withdrawal. `payout_attempts` and `customer_attempts` count what Stripe refused.
-    Sessions of a generation before `sessions_valid_from` ended, except
-    `kept_session`; see `sessions.py`. Administrators find them by `search_keys`.
+    since the last withdrawal. `payout_attempts` and `customer_attempts` count what Stripe refused,
+    `payout_agreement` is that of their account at Stripe (see `payouts/countries.py`). Sessions of
+    a generation before `sessions_valid_from` ended, except `kept_session`; see `sessions.py`.
+    Administrators find them by `search_keys`.
     """
 
     COLLECTION = "users"
@@ -79,6 +82,7 @@ class User(Record, frozen=True):
             "customer_refusal",
             "customer_attempts",
             "payout_attempts",
+            "payout_agreement",
             "default_method",
             "frozen_reason",
             "banned_at",
@@ -122,6 +126,15 @@ class User(Record, frozen=True):
         Bounded(MAX_REQUIREMENTS),
         about("What Stripe still wants to know for payouts, by its codes."),
     ] = ()
+    payout_past_due: Annotated[
+        tuple[str, ...],
+        Bounded(MAX_REQUIREMENTS),
+        about("Those of `payout_requirements` that are overdue."),
+    ] = ()
+    payout_deadline: Annotated[
+        datetime | None,
+        about("Until when Stripe wants the others; null if it names no time."),
+    ] = None
     payout_problem: Annotated[
         str | None,
         about("Stripe's code of why payouts are disabled; null if they are not, or not set up."),
@@ -132,6 +145,7 @@ class User(Record, frozen=True):
         about("Why Stripe refused to set up payouts, in words; null if it did not."),
     ] = None
     payout_attempts: int = 0
+    payout_agreement: str = ""
     payouts_changed_at: Annotated[
         datetime | None, about("When `payouts_enabled` last changed; null if never.")
     ] = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from domain import ledger
-from domain.accounts.user import User
+from domain.accounts.user import PayoutSetup, User
 from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
@@ -21,6 +21,7 @@ from domain.kernel.store import NEWEST, UnitOfWork
 from domain.operations.command import NoFields, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
+from domain.payouts.countries import arrives_at
 from domain.payouts.transfer import UNSENT, Transfer, TransferStatus
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
@@ -154,11 +155,11 @@ def _of_transfer(
     transfer: Transfer, user: User, deals: Mapping[str, dict[str, Any]], now: datetime
 ) -> WaitingMoney:
     deal = deals.get(transfer.offer_id or "", {})
-    funds = deal.get("available_on")
+    funds = arrives_at(user.payout_agreement, transfer.made_at or now, deal.get("available_on"))
     until = funds if funds and funds > now else None
     if user.frozen_at:
         reason = WaitsFor.FROZEN
-    elif transfer.status is TransferStatus.PARKED:
+    elif transfer.status is TransferStatus.PARKED or user.payout_setup is PayoutSetup.REJECTED:
         reason = WaitsFor.ADMINISTRATOR
     elif deal.get("contested_amount"):
         reason = WaitsFor.CHARGEBACK

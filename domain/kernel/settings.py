@@ -18,8 +18,8 @@ class Rates(msgspec.Struct, frozen=True):
     """Fees in basis points, the currencies that the platform settles, the days after which
     delivered work completes automatically (0: never), whether users must verify their e-mail
     addresses, the amount in minor units above which a second administrator approves money
-    commands (0: never), and the attempts at cards of a user in a day before they have to wait
-    (0: never)."""
+    commands (0: never), the attempts at cards of a user in a day before they have to wait
+    (0: never), and the country of the platform's account at Stripe."""
 
     schedule: Schedule
     currencies: tuple[str, ...]
@@ -27,6 +27,7 @@ class Rates(msgspec.Struct, frozen=True):
     require_verification: bool = False
     approval_amount: int = 0
     card_attempts: int = 0
+    platform_country: str = "US"
 
 
 class Demands(msgspec.Struct, frozen=True):

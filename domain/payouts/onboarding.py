@@ -1,27 +1,31 @@
-"""Creates a contractor's Stripe account and keeps its capabilities up to date."""
+"""Creates a contractor's Stripe account, and leads to the onboarding at Stripe."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from domain.accounts.user import MAX_CLOSED_ACCOUNTS, MAX_REQUIREMENTS, UPDATED, PayoutSetup, User
+from domain.accounts.user import MAX_CLOSED_ACCOUNTS, UPDATED, User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.notifications.refusals import alert_refused, key_number, tell_refused
 from domain.notifications.templates.refusals import reason_of
+from domain.notifications.templates.requirements import is_rejected
 from domain.operations.command import Command
 from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
-from domain.operations.post_once import post_once
+from domain.operations.post_once import post_once, post_repeatable
 from domain.operations.task import Task
-from domain.payouts.countries import Country
-from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, GatewayUnknown
+from domain.payouts.countries import Agreement, Country, agreement_for, check_reachable
+from domain.payouts.transfer_tasks import apply_account
+from domain.ports.payment_gateway import GatewayRefused, GatewayUnknown
 from domain.ports.ports import Ports
 from domain.ports.refusal import Refusal
 from domain.ports.step_up import StepUpFor
+
+REJECTED = "Stripe has rejected your account, and that is final. Please get in touch with us."
 
 
 class OnboardingLink(msgspec.Struct, frozen=True):
@@ -48,6 +52,9 @@ class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
         user = await ports.store.single().get(User, self.user_id)
         if user.connect_id is not None:
             return
+        platform = ports.store.rates.platform_country
+        country = self.country or platform
+        agreement = agreement_for(platform, country) or Agreement.FULL
         account = await post_once(
             ports,
             key=self.key,
@@ -58,21 +65,59 @@ class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
                 f"{key_number(user.payout_attempts, self.key)}",
                 email=user.email,
                 user_id=user.id,
-                country=self.country,
+                country=country,
+                agreement=agreement,
             ),
             next_key=msgspec.structs.replace(self, key=self.key + 1),
             refused=lambda refused: self._refused(ports, refused),
         )
         if account:
-            await ports.store.single().change(
-                User, user.id, only_if={"connect_id": None}, connect_id=account.id
-            )
+            made = account.id
+            await ports.store.transact(lambda uow: _store_account(uow, user.id, made, agreement))
 
     async def _refused(self, ports: Ports, refused: GatewayRefused) -> None:
         """The contractor reads why, and tries again, under the next key."""
         what = f"No account could be opened for a contractor ({self.country or 'default country'})"
         await ports.store.transact(
             lambda uow: store_refusal(uow, self.user_id, refused.refusal, what)
+        )
+
+
+async def _store_account(uow: UnitOfWork, user_id: str, account_id: str, agreement: str) -> None:
+    changed = await uow.change(
+        User,
+        user_id,
+        only_if={"connect_id": None},
+        connect_id=account_id,
+        payout_agreement=agreement,
+    )
+    if changed:
+        uow.later(PayOutManually(account_id, user_id))
+
+
+class PayOutManually(Task, frozen=True, tag="pay_out_manually"):
+    """Stop the payouts that Stripe makes by itself: an account of Accounts v2 begins with them."""
+
+    account_id: str
+    user_id: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        await post_repeatable(
+            post=lambda: ports.gateway.pay_out_manually(
+                self.account_id, key=f"manual:{self.account_id}:{self.key}"
+            ),
+            next_key=msgspec.structs.replace(self, key=self.key + 1),
+            refused=lambda refused: self._refused(ports, refused),
+        )
+
+    async def _refused(self, ports: Ports, refused: GatewayRefused) -> None:
+        what = f"The payouts of the account {self.account_id} stay automatic"
+        next_step = "Set its payouts to manual in Stripe's dashboard"
+        await ports.store.transact(
+            lambda uow: alert_refused(
+                uow, "payouts_automatic", self.user_id, refused.refusal, what, next_step
+            )
         )
 
 
@@ -102,8 +147,12 @@ async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> Onboardin
         return OnboardingLink(None, user.payout_refusal)
     try:
         account = await ports.gateway.account(user.connect_id)
-        await ports.store.transact(lambda uow: store_account_state(uow, account))
-        return OnboardingLink(await ports.gateway.onboarding_url(user.connect_id))
+        await ports.store.transact(lambda uow: apply_account(uow, account))
+        if account.closed:
+            return OnboardingLink(None, "Stripe has closed your account: try again for another.")
+        if is_rejected(account.disabled_reason):
+            return OnboardingLink(None, REJECTED)
+        return OnboardingLink(await ports.gateway.onboarding_url(account))
     except GatewayUnknown:
         return OnboardingLink(None)
     except GatewayRefused as refused:
@@ -131,10 +180,13 @@ class Onboard(Command, frozen=True):
 async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time.
 
-    `refusal` says why if Stripe refuses. Raises TooMany for a user who closed many accounts at
+    `refusal` says why if Stripe refuses. Raises Invalid for a country where the platform cannot
+    have accounts; `limit` lists the others. Raises TooMany for a user who closed many accounts at
     Stripe.
     """
     user = await uow.get(User, actor.id)
+    if cmd.country and user.connect_id is None:
+        check_reachable(uow.rates.platform_country, cmd.country)
     if user.payout_refusal:
         user = await uow.change(User, user.id, payout_refusal=None) or user
         uow.publish(UPDATED, user, to=[user.id])
@@ -143,36 +195,3 @@ async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
             raise TooMany(limit=MAX_CLOSED_ACCOUNTS)
         uow.later(CreateConnectAccount(user.id, cmd.country, uow.now))
     return user
-
-
-def _setup_of(account: ConnectAccount) -> PayoutSetup:
-    if account.payouts_enabled and account.transfers_active:
-        return PayoutSetup.DONE
-    return PayoutSetup.STARTED if account.requirements else PayoutSetup.WAITING
-
-
-async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User | None:
-    """Store the account's capabilities in its user; returns the user if they have changed."""
-    user = await uow.find(User, {"connect_id": account.id})
-    if user is None:
-        return None
-    capabilities: dict[str, Any] = {
-        "transfers_active": account.transfers_active,
-        "payouts_enabled": account.payouts_enabled,
-        "payout_currencies": account.currencies,
-        "payout_requirements": account.requirements[:MAX_REQUIREMENTS],
-        "payout_problem": account.disabled_reason,
-        "payout_setup": _setup_of(account),
-        "payout_refusal": None if account.payouts_enabled else user.payout_refusal,
-    }
-    if account.bank and account.bank != user.bank:
-        capabilities["bank"] = account.bank
-        if user.bank:
-            capabilities["bank_changed_at"] = uow.now
-    if all(getattr(user, field) == value for field, value in capabilities.items()):
-        return None
-    if user.payouts_enabled is not account.payouts_enabled:
-        capabilities["payouts_changed_at"] = uow.now
-    changed = await uow.change(User, user.id, **capabilities)
-    uow.publish(UPDATED, changed, to=[user.id])
-    return changed

@@ -6,7 +6,7 @@ debt.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from domain import ledger
@@ -25,8 +25,9 @@ from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
+from domain.payouts.account_state import store_account_state
+from domain.payouts.countries import arrives_at
 from domain.payouts.holds import settle_available
-from domain.payouts.onboarding import store_account_state
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
@@ -195,10 +196,13 @@ class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
         uow = ports.store.single()
         transfer = await uow.get(Transfer, self.transfer_id)
         if transfer.offer_id:
-            await self._wait_for_charge(ports, transfer.offer_id)
+            await self._read_charge(ports, transfer.offer_id)
+        due = await arrival_of(uow, transfer)
+        if due and due > ports.clock.now():
+            raise TryAgain("not available yet", at=due)
         await ports.store.transact(lambda uow: make_available(uow, self.transfer_id))
 
-    async def _wait_for_charge(self, ports: Ports, offer_id: str) -> None:
+    async def _read_charge(self, ports: Ports, offer_id: str) -> None:
         uow = ports.store.single()
         offer = await uow.get(Offer, offer_id)
         payment = await uow.get(Payment, offer.payment_id)
@@ -209,8 +213,18 @@ class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
                 "Stripe has not announced when the funds are available",
                 at=ports.clock.now() + RECHECK_AFTER,
             )
-        if payment.available_on > ports.clock.now():
-            raise TryAgain("not available yet", at=payment.available_on)
+
+
+async def arrival_of(uow: UnitOfWork, transfer: Transfer) -> datetime | None:
+    """When the money of a transfer that was made can be paid out; None if nothing says so yet."""
+    available_on = None
+    if transfer.offer_id:
+        offer = await uow.get(Offer, transfer.offer_id)
+        available_on = (await uow.get(Payment, offer.payment_id)).available_on
+        if available_on is None:
+            return None
+    user = await uow.get(User, transfer.user_id)
+    return arrives_at(user.payout_agreement, transfer.made_at or uow.now, available_on)
 
 
 async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovement) -> None:
@@ -225,11 +239,8 @@ async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovemen
     )
     if transfer is None:
         return
-    due = None
-    if transfer.offer_id:
-        offer = await uow.get(Offer, transfer.offer_id)
-        due = (await uow.get(Payment, offer.payment_id)).available_on
-    if transfer.offer_id is None or (due and due <= uow.now):
+    due = await arrival_of(uow, transfer)
+    if due <= uow.now if due else transfer.offer_id is None:
         await make_available(uow, transfer.id)
     else:
         uow.later(MakeAvailable(transfer.id), at=due)
@@ -302,7 +313,10 @@ async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> No
         payouts_enabled=False,
         payout_currencies=(),
         payout_requirements=(),
+        payout_past_due=(),
+        payout_deadline=None,
         payout_problem=None,
+        payout_agreement="",
         payout_setup=PayoutSetup.NONE,
         payouts_changed_at=uow.now if user.payouts_enabled else user.payouts_changed_at,
         closed_accounts=(*user.closed_accounts, account.id),

@@ -57,8 +57,11 @@ class StripeMovement(msgspec.Struct, frozen=True):
 class ConnectAccount(msgspec.Struct, frozen=True):
     """A contractor's account at Stripe: its capabilities, and the `currencies` of its banks.
 
-    `requirements` lists the data that Stripe still asks for. A `closed` account is never reopened.
-    `bank` is a digest of the bank accounts: it changes when one of them does; empty without any.
+    `requirements` lists the data that Stripe still asks for, `past_due` those of them that are
+    overdue; the others are due at `deadline`, if that is known. A `closed` account is never
+    reopened. `bank` is a digest of the bank accounts: it changes when one of them does; empty
+    without any. `agreement` is `full` or `recipient`. `configurations` are those of Accounts v2;
+    none if it was made by v1.
     """
 
     id: str
@@ -69,6 +72,10 @@ class ConnectAccount(msgspec.Struct, frozen=True):
     requirements: tuple[str, ...] = ()
     disabled_reason: str | None = None
     bank: str = ""
+    past_due: tuple[str, ...] = ()
+    deadline: datetime | None = None
+    agreement: str = "full"
+    configurations: tuple[str, ...] = ()
 
 
 class CardDispute(msgspec.Struct, frozen=True):
@@ -292,8 +299,12 @@ class PaymentGateway(Protocol):
     ) -> StripeMovement | None: ...
 
     async def create_account(
-        self, *, key: str, email: str, user_id: str, country: str | None
+        self, *, key: str, email: str, user_id: str, country: str, agreement: str
     ) -> ConnectAccount: ...
+
+    async def pay_out_manually(self, account_id: str, *, key: str) -> None:
+        """Let an account's money stay there until it is withdrawn."""
+        ...
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None: ...
 
@@ -317,7 +328,15 @@ class PaymentGateway(Protocol):
 
     def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]: ...
 
-    async def onboarding_url(self, account_id: str) -> str:
+    async def platform_country(self) -> str:
+        """The country of the platform's own account, in upper case."""
+        ...
+
+    async def missing_account_events(self) -> list[str]:
+        """The events about accounts that Stripe sends nowhere; none if they are made by v1."""
+        ...
+
+    async def onboarding_url(self, account: ConnectAccount) -> str:
         """A link to the onboarding; it works once and expires within minutes."""
         ...
 

@@ -28,7 +28,12 @@ from domain.payments.processing import CapturePayment, HoldPayment, ReadPayment,
 from domain.payments.refunds import SendRefund
 from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
+from domain.payouts.transfer_tasks import (
+    MakeAvailable,
+    ReadConnectAccount,
+    SendTransfer,
+    arrival_of,
+)
 from domain.ports.ports import Ports
 from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal, WithdrawalStatus
 
@@ -122,8 +127,8 @@ async def _transfer_may_wait(uow: UnitOfWork, transfer: Transfer) -> bool:
     if transfer.status is TransferStatus.WAITING:
         user = await uow.get(User, transfer.user_id)
         return not user.transfers_active or user.frozen_at is not None
-    payment = await uow.get(Payment, offer.payment_id) if offer else None
-    return bool(payment and payment.available_on and payment.available_on > uow.now)
+    due = await arrival_of(uow, transfer)
+    return due is not None and due > uow.now
 
 
 def _withdrawal_tasks(withdrawal: Withdrawal) -> Sequence[Task]:

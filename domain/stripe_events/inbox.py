@@ -56,6 +56,7 @@ REDUNDANT_TYPES = frozenset(
         "transfer.created",
     }
 )
+THIN, ACCOUNT_V2 = "v2.core.event", "v2.core.account"  # types of objects at Stripe
 PAYMENT_STATUSES = {
     "requires_capture": (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING),
     "succeeded": (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED),
@@ -89,6 +90,20 @@ class EventObject(msgspec.Struct, frozen=True):
     id: Text | None = None
     payment_intent: Any = None
     metadata: Any = None
+
+
+class RelatedObject(msgspec.Struct, frozen=True):
+    id: Text
+    type: Text
+
+
+class ThinEvent(msgspec.Struct, frozen=True):
+    """The fields used of an event of Stripe's /v2 API. It only names its object."""
+
+    id: Text
+    type: Annotated[str, Limits(min_length=1, max_length=100)]
+    livemode: bool
+    related_object: RelatedObject
 
 
 class EventData(msgspec.Struct, frozen=True):
@@ -186,17 +201,16 @@ async def receive_event(ports: Ports, event: object) -> bool:
 
 def _record_of(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
     """The record of an event, with the status in which it is stored."""
+    if isinstance(event, dict) and event.get("object") == THIN:
+        return _thin_record(uow, event, live=live)
     try:
         body = msgspec.convert(event, EventBody)
         subject = msgspec.convert(body.data.object, EventObject)
     except msgspec.ValidationError as invalid:
         return _malformed(uow, event, str(invalid))
-    status, reason = EventStatus.RECEIVED, None
-    if body.type in REDUNDANT_TYPES:
+    status, reason = _first_status(body, live)
+    if not reason and body.type in REDUNDANT_TYPES:
         status = EventStatus.DONE
-    if body.livemode is not live:
-        mode = "live" if body.livemode else "test"
-        status, reason = EventStatus.QUARANTINED, f"It is of Stripe's {mode} mode."
     intent = subject.id if subject.object == "payment_intent" else subject.payment_intent
     metadata = subject.metadata if isinstance(subject.metadata, dict) else {}
     payment = metadata.get("payment_id")
@@ -214,6 +228,35 @@ def _record_of(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
         reason=reason,
         intent_id=intent if isinstance(intent, str) else None,
         payment_id=payment if isinstance(payment, str) else None,
+    )
+
+
+def _first_status(body: EventBody | ThinEvent, live: bool) -> tuple[EventStatus, str | None]:
+    if body.livemode is live:
+        return EventStatus.RECEIVED, None
+    mode = "live" if body.livemode else "test"
+    return EventStatus.QUARANTINED, f"It is of Stripe's {mode} mode."
+
+
+def _thin_record(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
+    """The record of an event of /v2. Two about one object are duplicates until one is processed,
+    because neither says what has changed."""
+    try:
+        body = msgspec.convert(event, ThinEvent)
+    except msgspec.ValidationError as invalid:
+        return _malformed(uow, event, str(invalid))
+    status, reason = _first_status(body, live)
+    related = body.related_object
+    return uow.new(
+        WebhookEvent,
+        id=body.id,
+        type=body.type,
+        account=related.id if related.type == ACCOUNT_V2 else None,
+        object_type=related.type,
+        object_id=related.id,
+        digest=_digest([THIN, related.id]),
+        status=status,
+        reason=reason,
     )
 
 
@@ -371,6 +414,12 @@ async def _process_account(ports: Ports, event: WebhookEvent) -> None:
     await refresh_account(ports, account)
 
 
+async def _process_external_account(ports: Ports, event: WebhookEvent) -> None:
+    """A bank account or a card to which an account is paid out: read what it takes."""
+    if event.account:
+        await refresh_account(ports, event.account)
+
+
 async def _process_payout(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
         return
@@ -428,9 +477,12 @@ HANDLERS: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
     "transfer": _process_transfer,
     "payout": _process_payout,
     "account": _process_account,
+    ACCOUNT_V2: _process_account,
+    "bank_account": _process_external_account,
+    "card": _process_external_account,
     "capability": _process_account,
     "application": _process_account,
 }
 # Of those that are processed, and of malformed events. Others are about things and persons that
 # nothing is done with.
-WITH_PAYLOAD = frozenset({"", *HANDLERS})
+WITH_PAYLOAD = frozenset({"", *HANDLERS}) - {"bank_account", "card"}

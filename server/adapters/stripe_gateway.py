@@ -29,6 +29,7 @@ from domain.ports.payment_gateway import (
     StripeMovement,
 )
 from domain.ports.refusal import UNNAMED
+from server.adapters import account_requests as requests
 from server.adapters import stripe_mapping as shapes
 from server.adapters.stripe_connections import (
     CLOSED_ACCOUNT,
@@ -56,12 +57,15 @@ class StripeGateway:
         methods: Sequence[str] = DEFAULT_METHODS,
         observe: Observe | None = None,
         forbidden: Forbidden | None = None,
+        *,
+        accounts: str = requests.V2,
     ) -> None:
         """`methods` are the types of payment methods that customers may pay with."""
         self._client, self._http = connect(secret_key, api_base)
         self._http.observe = observe or self._http.observe
         self._http.forbidden = forbidden or self._http.forbidden
         self._stripe = self._client.v1
+        self._accounts = accounts
         self._public_url = public_url
         self._methods = methods
 
@@ -282,22 +286,30 @@ class StripeGateway:
     # -- connected accounts ------------------------------------------------------------------
 
     async def create_account(
-        self, *, key: str, email: str, user_id: str, country: str | None
+        self, *, key: str, email: str, user_id: str, country: str, agreement: str
     ) -> ConnectAccount:
-        """Stripe grants `transfers` alone only to approved platforms, so both are requested."""
-        params: Any = {
-            "type": "express",
-            "email": email,
-            "metadata": {"user_id": user_id},
-            "capabilities": {
-                "card_payments": {"requested": True},
-                "transfers": {"requested": True},
-            },
-            "settings": {"payouts": {"schedule": {"interval": "manual"}}},
-        }
-        if country:
-            params["country"] = country
-        return shapes.account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
+        person = {"email": email, "user_id": user_id, "country": country}
+        if self._accounts != requests.V2:
+            params: Any = requests.account_v1(**person, agreement=agreement)
+            made = await _ask(self._stripe.accounts.create_async(params, _options(key)))
+            return shapes.account(made)
+        try:
+            made = await self._create_v2(requests.account_v2(**person, merchant=False), key)
+        except GatewayRefused as refused:
+            if refused.code not in requests.NEEDS_MERCHANT:
+                raise
+            params = requests.account_v2(**person, merchant=True)
+            made = await self._create_v2(params, f"{key}:merchant")
+        configured = tuple(made["applied_configurations"])
+        return ConnectAccount(made["id"], False, False, configurations=configured)
+
+    async def _create_v2(self, params: Any, key: str) -> Any:
+        return await _ask(self._client.v2.core.accounts.create_async(params, _options(key)))
+
+    async def pay_out_manually(self, account_id: str, *, key: str) -> None:
+        params: Any = {"payments": {"payouts": {"schedule": {"interval": "manual"}}}}
+        options = _options(key, account_id)
+        await _ask(self._stripe.balance_settings.update_async(params, options))
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
         found = self._stripe.accounts.list_async(_since(since))
@@ -307,11 +319,17 @@ class StripeGateway:
     async def account(self, id: str) -> ConnectAccount:
         """Stripe refuses to show a closed account to its platform; it is returned as closed."""
         try:
-            return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
+            shown = await _ask(self._stripe.accounts.retrieve_async(id))
         except GatewayRefused as refused:
             if refused.code != CLOSED_ACCOUNT:
                 raise
             return ConnectAccount(id, False, False, closed=True)
+        if (shown.get("metadata") or {}).get(requests.MADE_BY) != requests.V2:
+            return shapes.account(shown)
+        # /v2 has no bank accounts, so both are read.
+        params: Any = {"include": requests.INCLUDED}
+        asked = self._client.v2.core.accounts.retrieve_async(id, params)
+        return shapes.account(shown, await _ask(asked))
 
     # -- for the audit -----------------------------------------------------------------------
 
@@ -342,16 +360,33 @@ class StripeGateway:
         async for body in _each(self._stripe.balance_transactions.list_async(params)):
             yield shapes.entry(body)
 
-    async def onboarding_url(self, account_id: str) -> str:
-        params: Any = {
-            "account": account_id,
-            "type": "account_onboarding",
-            "refresh_url": f"{self._public_url}/?onboarding=again",
-            "return_url": f"{self._public_url}/?onboarding=done",
+    async def platform_country(self) -> str:
+        shown = await _ask(self._stripe.accounts.retrieve_current_async())
+        return str(shown["country"]).upper()
+
+    async def missing_account_events(self) -> list[str]:
+        if self._accounts != requests.V2:
+            return []
+        listed = await _ask(self._client.v2.core.event_destinations.list_async({"limit": WINDOW}))
+        sent = {
+            event
+            for destination in listed["data"]
+            if destination["status"] == "enabled"
+            for event in destination["enabled_events"]
         }
+        return [event for event in requests.THIN_EVENTS if event not in sent]
+
+    async def onboarding_url(self, account: ConnectAccount) -> str:
+        id, url = account.id, self._public_url
         key = f"link:{secrets.token_hex(12)}"  # each link works once, so each is a new one
-        link = await _ask(self._stripe.account_links.create_async(params, _options(key)))
-        return str(link["url"])
+        params: Any
+        if account.configurations:
+            params = requests.link_v2(id, account.configurations, url)
+            asked: Any = self._client.v2.core.account_links.create_async(params, _options(key))
+        else:
+            params = requests.link_v1(id, url)
+            asked = self._stripe.account_links.create_async(params, _options(key))
+        return str((await _ask(asked))["url"])
 
 
 class StripeWebhooks:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from domain.ports.method_types import METHOD_TYPES
 from domain.ports.payment_gateway import (
     BalanceTransaction,
@@ -71,11 +73,12 @@ def settled(body: Mapping[str, Any]) -> StripeMovement:
     )
 
 
-def account(body: Mapping[str, Any]) -> ConnectAccount:
+def account(body: Mapping[str, Any], second: Mapping[str, Any] | None = None) -> ConnectAccount:
+    """An account as /v1 shows it, and what /v2 says of one that was made there."""
     transfers = (body.get("capabilities") or {}).get("transfers")
     banks = (body.get("external_accounts") or {}).get("data") or []
     wanted = body.get("requirements") or {}
-    return ConnectAccount(
+    known = ConnectAccount(
         body["id"],
         transfers == "active",
         bool(body.get("payouts_enabled")),
@@ -84,6 +87,38 @@ def account(body: Mapping[str, Any]) -> ConnectAccount:
         requirements=tuple(wanted.get("currently_due") or ()),
         disabled_reason=wanted.get("disabled_reason"),
         bank=_bank_digest(banks),
+        past_due=tuple(wanted.get("past_due") or ()),
+        deadline=time(wanted.get("current_deadline")),
+        agreement=(body.get("tos_acceptance") or {}).get("service_agreement") or "full",
+    )
+    return _with_v2(known, second) if second else known
+
+
+def _with_v2(known: ConnectAccount, body: Mapping[str, Any]) -> ConnectAccount:
+    recipient = (body.get("configuration") or {}).get("recipient") or {}
+    capabilities = (recipient.get("capabilities") or {}).get("stripe_balance") or {}
+
+    def active(name: str) -> bool:
+        return bool((capabilities.get(name) or {}).get("status") == "active")
+
+    wanted = body.get("requirements") or {}
+    entries = [
+        entry
+        for entry in wanted.get("entries") or ()
+        if entry["awaiting_action_from"] == "user"
+        and entry["minimum_deadline"]["status"] != "eventually_due"
+    ]
+    overdue = [each for each in entries if each["minimum_deadline"]["status"] == "past_due"]
+    at = ((wanted.get("summary") or {}).get("minimum_deadline") or {}).get("time")
+    return msgspec.structs.replace(
+        known,
+        transfers_active=active("stripe_transfers"),
+        payouts_enabled=active("payouts"),
+        closed=known.closed or bool(body.get("closed")),
+        requirements=tuple(dict.fromkeys(entry["description"] for entry in entries)),
+        past_due=tuple(dict.fromkeys(entry["description"] for entry in overdue)),
+        deadline=msgspec.convert(at, datetime) if at else None,
+        configurations=tuple(body.get("applied_configurations") or ()),
     )
 
 

@@ -16,6 +16,7 @@ from domain.accounts.user import User, create_user
 from domain.ports.ports import Ports
 from server import dev_environment, log_setup
 from server.adapters import stripe_connections
+from server.adapters.account_requests import THIN_EVENTS
 from server.app import listening
 from server.config import Settings, load
 from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
@@ -151,7 +152,8 @@ def _webhook_host(settings: Settings) -> str:
 async def _register_webhooks(
     settings: Settings, made: secrets.Secrets, api_base: str
 ) -> secrets.Secrets:
-    """Point the sandbox's endpoints (the platform's, the connected accounts') at this server.
+    """Point the sandbox's endpoints (the platform's, the connected accounts', that of thin events)
+    at this server.
 
     They are created once and then only get a new URL: deleting one would drop its pending events.
     Stripe shows a secret only once, so endpoints whose secrets are lost are disabled.
@@ -163,23 +165,52 @@ async def _register_webhooks(
     try:
         listed = await endpoints.list_async({"limit": 100})
         known = [endpoint for endpoint in listed.data if endpoint.status == "enabled"]
-        if len(known) == len(made.webhook_secrets) == 2:
+        thin = await _thin_destinations(client)
+        if (len(known), len(thin), len(made.webhook_secrets)) == (2, 1, 3):
             for endpoint in known:
                 if endpoint.url != url:
                     await endpoints.update_async(endpoint.id, {"url": url})
+            await client.v2.core.event_destinations.update_async(
+                thin[0].id, {"webhook_endpoint": {"url": url}}
+            )
             return made
+        for destination in thin:
+            await client.v2.core.event_destinations.disable_async(destination.id)
         for endpoint in known:
             await endpoints.update_async(endpoint.id, {"disabled": True})
         fresh = [
             await endpoints.create_async({"url": url, "enabled_events": ["*"], "connect": connect})
             for connect in (False, True)
         ]
+        secret = await _make_thin_destination(client, url)
     finally:
         await http.close_async()
-    webhook_secrets = tuple(endpoint.secret for endpoint in fresh if endpoint.secret)
+    webhook_secrets = (*(endpoint.secret for endpoint in fresh if endpoint.secret), secret)
     made = msgspec.structs.replace(made, webhook_secrets=webhook_secrets)
     secrets.save(settings.data_dir, made)
     return made
+
+
+async def _thin_destinations(client: Any) -> list[Any]:
+    """The destinations of events of the /v2 API that are enabled."""
+    listed = await client.v2.core.event_destinations.list_async()
+    return [each for each in listed.data if each.status == "enabled"]
+
+
+async def _make_thin_destination(client: Any, url: str) -> str:
+    """The destination of thin events about accounts; returns its secret."""
+    made = await client.v2.core.event_destinations.create_async(
+        {
+            "name": "Accounts",
+            "type": "webhook_endpoint",
+            "event_payload": "thin",
+            "enabled_events": list(THIN_EVENTS),
+            "events_from": ["@self", "@accounts"],
+            "webhook_endpoint": {"url": url},
+            "include": ["webhook_endpoint.signing_secret"],
+        }
+    )
+    return str(made.webhook_endpoint.signing_secret)
 
 
 # -- demo accounts ---------------------------------------------------------------------------

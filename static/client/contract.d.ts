@@ -74,7 +74,7 @@ export type AccountMeFields = Record<string, never>;
 /** `country` (two letters, ISO 3166) of the bank account; the platform's own if not given. */
 export interface AccountOnboardFields {
   /** Where the bank account is; the platform's own country by default. */
-  country?: "AE" | "AT" | "AU" | "BE" | "BG" | "BR" | "CA" | "CH" | "CY" | "CZ" | "DE" | "DK" | "EE" | "ES" | "FI" | "FR" | "GB" | "GI" | "GR" | "HK" | "HR" | "HU" | "ID" | "IE" | "IN" | "IT" | "JP" | "LI" | "LT" | "LU" | "LV" | "MT" | "MX" | "MY" | "NL" | "NO" | "NZ" | "PL" | "PT" | "RO" | "SE" | "SG" | "SI" | "SK" | "TH" | "US" | null;
+  country?: "AE" | "AG" | "AL" | "AM" | "AO" | "AR" | "AT" | "AU" | "AZ" | "BA" | "BD" | "BE" | "BG" | "BH" | "BJ" | "BN" | "BO" | "BR" | "BS" | "BT" | "BW" | "CA" | "CH" | "CI" | "CL" | "CO" | "CR" | "CY" | "CZ" | "DE" | "DK" | "DO" | "DZ" | "EC" | "EE" | "EG" | "ES" | "ET" | "FI" | "FR" | "GA" | "GB" | "GH" | "GI" | "GM" | "GR" | "GT" | "GY" | "HK" | "HR" | "HU" | "ID" | "IE" | "IL" | "IN" | "IS" | "IT" | "JM" | "JO" | "JP" | "KE" | "KH" | "KR" | "KW" | "KZ" | "LA" | "LC" | "LI" | "LK" | "LT" | "LU" | "LV" | "MA" | "MC" | "MD" | "MG" | "MK" | "MN" | "MO" | "MT" | "MU" | "MX" | "MY" | "MZ" | "NA" | "NE" | "NG" | "NL" | "NO" | "NZ" | "OM" | "PA" | "PE" | "PH" | "PK" | "PL" | "PT" | "PY" | "QA" | "RO" | "RS" | "RW" | "SA" | "SE" | "SG" | "SI" | "SK" | "SM" | "SN" | "SV" | "TH" | "TN" | "TR" | "TT" | "TW" | "TZ" | "US" | "UY" | "UZ" | "VN" | "ZA" | null;
 }
 
 /** What the authenticator answered to the options of `passkey_begin`. */
@@ -3264,8 +3264,11 @@ export interface PaymentSheet {
  */
 export type PaymentStatus = "authorized" | "canceled" | "captured" | "capturing" | "failed" | "partially_refunded" | "refunded" | "requires_payment";
 
-/** `started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out. */
-export type PayoutSetup = "done" | "none" | "started" | "waiting";
+/**
+ * `started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out.
+ * `rejected`: it never will.
+ */
+export type PayoutSetup = "done" | "none" | "rejected" | "started" | "waiting";
 
 /** Another size than the picture's own. */
 export type PictureSize = "thumb";
@@ -4578,6 +4581,10 @@ export interface User {
   payout_currencies: string[];
   /** What Stripe still wants to know for payouts, by its codes. */
   payout_requirements: string[];
+  /** Those of `payout_requirements` that are overdue. */
+  payout_past_due: string[];
+  /** Until when Stripe wants the others; null if it names no time. */
+  payout_deadline: string | null;
   /** Stripe's code of why payouts are disabled; null if they are not, or not set up. */
   payout_problem: string | null;
   /** How far payouts are set up. */

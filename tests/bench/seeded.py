@@ -99,9 +99,13 @@ class Seeder:
         gateway = StripeGateway(self.sandbox.key, self.sandbox.base, "http://127.0.0.1")
         for number in range(CONTRACTORS):
             account = await gateway.create_account(
-                key=f"account:{number}", email="c@people.test", user_id=str(number), country="US"
+                key=f"account:{number}",
+                email="c@people.test",
+                user_id=str(number),
+                country="US",
+                agreement="full",
             )
-            url = await gateway.onboarding_url(account.id)
+            url = await gateway.onboarding_url(account)
             await self.sandbox.fill_in_onboarding(url, f"Contractor {number}", "usd")
             now = self.store.clock.now()
             user = User(

@@ -72,7 +72,7 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     children = first.children()
     assert len(children) == 3
     hooks = json.loads((data / "secrets.json").read_text())["webhook_secrets"]
-    assert len(hooks) == 2
+    assert len(hooks) == 3
     assert _open_to_others(data) == []
 
     refused = run_command("dev", env={"DATA_DIR": str(data), "PORT": str(free_port())})

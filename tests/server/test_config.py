@@ -104,6 +104,8 @@ def test_each_bad_value_is_named_in_its_own_line() -> None:
         "REDIS_URL": "localhost:6379",
         "STRIPE_WEBHOOK_SECRETS": "whsec_one,two",
         "STRIPE_API_BASE": "ftp://localhost",
+        "STRIPE_ACCOUNTS": "v3",
+        "PLATFORM_COUNTRY": "ZZ",
         "TRUSTED_PROXIES": "10.0.0.1/8",
         "CURRENCY": "US",
         "PLATFORM_FEE_BPS": "-1",

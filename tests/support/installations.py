@@ -31,6 +31,7 @@ from tests.support.sandbox_client import Sandbox
 from tests.support.smtp_server import SmtpServer
 
 MOST_TO_END = 30  # seconds
+OLD_ACCOUNTS = ("POST", "/v1/accounts")
 
 
 class Installation(msgspec.Struct):
@@ -102,9 +103,14 @@ async def new_installation(
         "ADMIN_APPROVAL_AMOUNT": "0",
         "CARD_ATTEMPTS": "1000",
     }
-    yield Installation(env, load(env), sandbox)
+    installation = Installation(env, load(env), sandbox)
+    yield installation
     try:
-        stripe_oracle.check_log(await sandbox.requests())
+        log = await sandbox.requests()
+        stripe_oracle.check_log(log)
+        if installation.settings.stripe_accounts == "v2":
+            old = [each for each in log if (each["method"], each["path"]) == OLD_ACCOUNTS]
+            assert old == [], "an account was made by v1"
         for delivery in await sandbox.deliveries():
             stripe_oracle.check_event(delivery["body"])
     finally:

@@ -133,6 +133,7 @@ class Market:
             "transfers_active": account.transfers_active,
             "payouts_enabled": account.payouts_enabled,
             "payout_currencies": account.currencies,
+            "payout_agreement": account.agreement,
             "payouts_changed_at": self.store.single().now,
             "bank": account.bank,
         }

@@ -5,6 +5,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from server.adapters.account_requests import THIN_EVENTS
+
 Json = dict[str, Any]
 
 BANK_ACCOUNT = "000123456789"
@@ -61,7 +63,8 @@ class Sandbox:
         await self.control("POST", "grants", {"publishable_keys": [self.publishable_key]})
 
     async def register_webhooks(self, url: str) -> list[str]:
-        """One endpoint for the platform's events, one for connected accounts'; their secrets."""
+        """One endpoint for the platform's events, one for connected accounts', and the destination
+        of thin events; their secrets."""
         return [
             (
                 await self.api(
@@ -69,7 +72,38 @@ class Sandbox:
                 )
             )["secret"]
             for connect in ("false", "true")
-        ]
+        ] + [await self._register_thin(url)]
+
+    async def _register_thin(self, url: str) -> str:
+        made = await self.api_v2(
+            "POST",
+            "core/event_destinations",
+            {
+                "name": "Accounts",
+                "type": "webhook_endpoint",
+                "event_payload": "thin",
+                "enabled_events": list(THIN_EVENTS),
+                "events_from": ["@self", "@accounts"],
+                "webhook_endpoint": {"url": url},
+                "include": ["webhook_endpoint.signing_secret"],
+            },
+        )
+        return str(made["webhook_endpoint"]["signing_secret"])
+
+    async def api_v2(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Any call under /v2, which takes JSON."""
+        status, answer = await self.attempt_v2(method, path, body)
+        assert status == 200, answer
+        return answer
+
+    async def attempt_v2(
+        self, method: str, path: str, body: Json | None = None
+    ) -> tuple[int, Json]:
+        """Like `api_v2`, for calls that may be refused: the status and the body, or its `error`."""
+        url = f"{self.base}/v2/{path}"
+        async with self._web.request(method, url, json=body) as response:
+            answer: Json = await response.json()
+            return response.status, answer.get("error", answer)
 
     # -- hosted pages ---------------------------------------------------------------
 
@@ -198,6 +232,11 @@ class Sandbox:
         body = {"account": account, "state": "inactive", "due": list(due), "reason": reason}
         return await self.control("POST", "accounts", body)
 
+    async def require(self, account: str, *due: str, in_days: float) -> Json:
+        """Stripe wants more of an account that may do everything until then."""
+        body = {"account": account, "state": "wanted", "due": list(due), "in_days": in_days}
+        return await self.control("POST", "accounts", body)
+
     async def activate(self, account: str) -> Json:
         """Stripe enables an account again."""
         return await self.control("POST", "accounts", {"account": account, "state": "active"})
@@ -206,6 +245,11 @@ class Sandbox:
         """A new account that is onboarded and emits no event; `params` as of POST /v1/accounts."""
         body = {"params": params, "person": person, "currencies": currencies}
         return await self.control("POST", "onboardings", body)
+
+    async def change_banks(self, account: str, *currencies: str) -> Json:
+        """Give an account other bank accounts, in these currencies."""
+        body = {"account": account, "currencies": list(currencies)}
+        return await self.control("POST", "banks", body)
 
     async def reject(self, account: str, reason: str = "fraud") -> Json:
         """The platform rejects an account in the dashboard, as `fraud` or `terms_of_service`."""

@@ -48,6 +48,7 @@ def build_application(
     app.router.add_routes(HostedPages(store, wake).routes())
     api = ApiServer(store, log_limit, wake, delays)
     app.router.add_route("*", "/v1/{tail:.*}", api.handle)
+    app.router.add_route("*", "/v2/{tail:.*}", api.handle)
     return app
 
 

@@ -54,7 +54,12 @@ def new_account(name: str, country: str, created: int) -> Json:
         "payouts_enabled": False,
         "requirements": requirements(INITIAL_REQUIREMENTS),
         "settings": _settings(),
-        "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
+        "tos_acceptance": {
+            "date": None,
+            "ip": None,
+            "service_agreement": "full",
+            "user_agent": None,
+        },
         "type": "express",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import balances
+from server.dev.stripe_sandbox import balances, countries
 from server.dev.stripe_sandbox.account_objects import (
     CAPABILITIES,
     INITIAL_REQUIREMENTS,
@@ -76,15 +76,43 @@ LINK: Spec = {
 }
 REJECT: Spec = {"reason": Required(one_of("fraud", "other", "terms_of_service")), **EXPAND}
 CAPABILITY: Spec = {"requested": boolean, **EXPAND}
+BALANCE_SETTINGS: Spec = {
+    "payments": nested(
+        debit_negative_balances=boolean,
+        payouts=nested(
+            schedule=nested(interval=one_of("daily", "manual", "monthly", "weekly")),
+            statement_descriptor=text,
+        ),
+    ),
+    **EXPAND,
+}
 LINK_SECONDS = 300
 
 
 def create(context: RequestContext) -> Json:
     """Create a connected account that is not onboarded."""
+    if not context.tenant.setting("accounts_v1"):
+        raise refused(
+            "Stripe no longer recommends Accounts v1 for new Connect platforms. Create connected"
+            " accounts with /v2/core/accounts."
+        )
+    return _create(context)
+
+
+def platform_country(context: RequestContext) -> str:
+    """The country of the tenant's own account."""
+    platform = context.find(context.tenant.account)
+    return str(platform["country"]) if platform else "US"
+
+
+def _create(context: RequestContext) -> Json:
     params = context.params
     if "type" in params and "controller" in params:
         raise refused("Only one of `type` and `controller` may be given.", None, "type")
-    account = new_account(new_id("acct_1", 15), params.get("country") or "US", context.now)
+    platform = platform_country(context)
+    country = (params.get("country") or platform).upper()
+    _check_agreement(params, platform, country)
+    account = new_account(new_id("acct_1", 15), country, context.now)
     given = params.get("controller", {})
     dashboard = given.get("stripe_dashboard", {}).get("type", "express")
     if "type" in params:
@@ -100,6 +128,18 @@ def create(context: RequestContext) -> Json:
     context.add(account)
     _apply_parameters(context, account)
     return account
+
+
+def _check_agreement(params: Json, platform: str, country: str) -> None:
+    agreement = params.get("tos_acceptance", {}).get("service_agreement") or "full"
+    countries.check(platform, country, agreement)
+    cards = params.get("capabilities", {}).get("card_payments", {}).get("requested")
+    if cards and agreement == "recipient":
+        raise refused(
+            "Accounts with the recipient service agreement cannot have `card_payments`.",
+            None,
+            "capabilities[card_payments]",
+        )
 
 
 def _apply_parameters(context: RequestContext, account: Json) -> None:
@@ -183,6 +223,7 @@ def close(context: RequestContext, account: Json) -> Json:
         "object": "application",
         "name": "Platform",
     }
+    context.emit_thin("v2.core.account.closed", account["id"])
     _context_of(context, account).emit("account.application.deauthorized", platform)
     return context.save(account)
 
@@ -199,6 +240,18 @@ def deactivate(context: RequestContext, account: Json, due: list[str], reason: s
     account.update(charges_enabled=False, payouts_enabled=False)
     account["requirements"] = {**requirements(due), "disabled_reason": reason}
     _set_capabilities(context, account, "inactive", before)
+    return account
+
+
+def want(context: RequestContext, account: Json, due: list[str], in_days: float) -> Json:
+    """Ask for more by a deadline; the account may do everything until then."""
+    wanted = requirements(due)
+    deadline = context.now + int(in_days * 86_400)
+    wanted.update(past_due=[], disabled_reason=None, current_deadline=deadline)
+    account["requirements"] = wanted
+    context.save(account)
+    context.emit("account.updated", account, {"requirements": requirements([])})
+    context.emit_thin("v2.core.account[requirements].updated", account["id"])
     return account
 
 
@@ -225,10 +278,43 @@ def _set_capabilities(context: RequestContext, account: Json, status: str, befor
             "capability.updated", retrieve_capability(context, account["id"], capability_name)
         )
     context.emit("account.updated", account, before)
+    for kind in (
+        "v2.core.account[configuration.recipient].capability_status_updated",
+        "v2.core.account[requirements].updated",
+    ):
+        context.emit_thin(kind, account["id"])
 
 
 def _context_of(context: RequestContext, account: Json) -> RequestContext:
     return RequestContext(context.store, context.tenant, account["id"])
+
+
+def balance_settings(context: RequestContext) -> Json:
+    """The payout schedule of the request's account."""
+    payouts = retrieve_own(context)["settings"]["payouts"]
+    return {
+        "object": "balance_settings",
+        "payments": {
+            "debit_negative_balances": payouts["debit_negative_balances"],
+            "payouts": {
+                "minimum_balance_by_currency": None,
+                "schedule": {"interval": payouts["schedule"]["interval"]},
+                "statement_descriptor": payouts["statement_descriptor"],
+                "status": "enabled" if retrieve_own(context)["payouts_enabled"] else "disabled",
+            },
+            "settlement_timing": {"delay_days": payouts["schedule"].get("delay_days", 2)},
+        },
+    }
+
+
+def update_balance_settings(context: RequestContext) -> Json:
+    """Change the payout schedule of the request's account."""
+    account = retrieve_own(context)
+    wanted = context.params.get("payments", {}).get("payouts", {}).get("schedule", {})
+    account["settings"]["payouts"]["schedule"] |= wanted
+    context.find(account["id"])
+    context.save(account)
+    return balance_settings(context)
 
 
 def list_accounts(context: RequestContext) -> Json:
@@ -285,24 +371,31 @@ def create_link(context: RequestContext) -> Json:
     for name in ("refresh_url", "return_url"):
         if not context.params.get(name):
             raise missing(name)
+    params = context.params
+    link = add_link(context, account, params["refresh_url"], params["return_url"])
+    return {
+        "object": "account_link",
+        "created": context.now,
+        "expires_at": link["expires_at"],
+        "url": link["url"],
+    }
+
+
+def add_link(context: RequestContext, account: Json, refresh_url: str, return_url: str) -> Json:
+    """A link to the onboarding page, with its `url`."""
     token = new_id("", 12)
-    context.add(
+    link = context.add(
         {
             "id": f"link_{token}",
             "object": "account_link",
             "account": account["id"],
             "expires_at": context.now + LINK_SECONDS,
-            "return_url": context.params["return_url"],
-            "refresh_url": context.params["refresh_url"],
+            "return_url": return_url,
+            "refresh_url": refresh_url,
             "used": False,
         }
     )
-    return {
-        "object": "account_link",
-        "created": context.now,
-        "expires_at": context.now + LINK_SECONDS,
-        "url": f"{context.base_url}/setup/e/{account['id']}/{token}",
-    }
+    return {**link, "url": f"{context.base_url}/setup/e/{account['id']}/{token}"}
 
 
 def create_login(context: RequestContext, account_id: str) -> Json:
@@ -328,10 +421,23 @@ def complete_onboarding(
 
 def create_onboarded(context: RequestContext, currencies: list[str], person: Json) -> Json:
     """Create an account that was onboarded before anybody listened: it emits no event."""
-    account = create(context)
+    account = _create(context)
     _submit_form(context, account, currencies, person)
     account["capabilities"] = dict.fromkeys(account["capabilities"], "active")
     return context.save(account)
+
+
+def change_banks(context: RequestContext, account: Json, currencies: list[str]) -> Json:
+    """Replace the bank accounts of an account."""
+    of_account = _context_of(context, account)
+    banks = account["external_accounts"]
+    for bank in banks["data"]:
+        of_account.emit("account.external_account.deleted", bank)
+    banks["data"] = [new_bank_account(account, code, {}) for code in currencies]
+    context.save(account)
+    for bank in banks["data"]:
+        of_account.emit("account.external_account.created", bank)
+    return account
 
 
 def _submit_form(

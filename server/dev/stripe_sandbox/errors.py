@@ -33,6 +33,15 @@ class StripeError(Exception):
             fields.setdefault("doc_url", f"https://stripe.com/docs/error-codes/{page}")
         return {"error": fields}
 
+    @property
+    def body_v2(self) -> Json:
+        """The error envelope of the /v2 API, which has a code always, and no parameter."""
+        fields = {name: self.fields[name] for name in ("type", "message")}
+        fields["code"] = self.fields.get("code", self.fields["type"])
+        if fields["code"] not in ("not_found", "invalid_fields", fields["type"]):
+            fields["user_message"] = "This is not possible."
+        return {"error": fields}
+
 
 def refused(message: str, code: str | None = None, param: str | None = None) -> StripeError:
     """The error for a valid request that the object's state does not allow."""

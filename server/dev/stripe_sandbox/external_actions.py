@@ -87,20 +87,29 @@ def return_payout(context: RequestContext, body: Json) -> Json:
 
 
 def change_account_state(context: RequestContext, body: Json) -> Json:
-    """Stripe changes an account: `account`, `state` active, inactive or closed.
+    """Stripe changes an account: `account`, `state` active, inactive, wanted or closed.
 
-    For inactive, optional `due` (requirements) and `reason`.
+    For inactive, optional `due` (requirements) and `reason`; for wanted, `due` and `in_days`.
     """
     account, state = _named_object(context, body, "account"), body.get("state")
     if state == "closed":
         return connect.close(context, account)
     if state == "active":
         return connect.activate(context, account)
+    if state == "wanted":
+        return connect.want(context, account, body.get("due") or [], body.get("in_days") or 14)
     if state != "inactive":
-        raise malformed("`state` is active, inactive or closed", param="state")
+        raise malformed("`state` is active, inactive, wanted or closed", param="state")
     due: list[str] = body.get("due") or ["individual.verification.document"]
     reason = _optional(body, "reason", str) or "requirements.past_due"
     return connect.deactivate(context, account, due, reason)
+
+
+def change_banks(context: RequestContext, body: Json) -> Json:
+    """The owner of an account gives other bank accounts: `account`, `currencies`."""
+    return connect.change_banks(
+        context, _named_object(context, body, "account"), body["currencies"]
+    )
 
 
 def add_onboarded_account(context: RequestContext, body: Json) -> Json:
@@ -162,6 +171,7 @@ def _optional(body: Json, name: str, kind: type[T]) -> T | None:
 
 ACTIONS: dict[str, ExternalAction] = {
     "accounts": change_account_state,
+    "banks": change_banks,
     "disputes": open_dispute,
     "dispute_lines": add_dispute_line,
     "entries": add_balance_entry,

@@ -9,6 +9,7 @@ from typing import Any
 from server.dev.stripe_sandbox import webhook_deliveries
 from server.dev.stripe_sandbox.errors import Json, malformed, no_such, refused
 from server.dev.stripe_sandbox.store import Store, Tenant, new_id
+from server.dev.stripe_sandbox.v2_parameters import moment
 
 VERSION = "2026-05-27.dahlia"
 EXPANDABLE = {
@@ -179,6 +180,24 @@ class RequestContext:
             event["account"] = connected
         webhook_deliveries.enqueue(self.store, self.tenant, event)
         self.add(event, connected)
+
+    def emit_thin(self, kind: str, account_id: str) -> None:
+        """Store an event of the /v2 API about an account, and enqueue its deliveries."""
+        event: Json = {
+            "id": new_id("evt_test_6"),
+            "object": "v2.core.event",
+            "created": self.now,
+            "livemode": False,
+            "related_object": {
+                "id": account_id,
+                "type": "v2.core.account",
+                "url": f"/v2/core/accounts/{account_id}",
+            },
+            "type": kind,
+        }
+        self.add(event, self.tenant.account)
+        sent = {**event, "created": moment(self.now)}
+        webhook_deliveries.enqueue_thin(self.store, self.tenant, sent)
 
     def set_timer(self, due: float, what: str, object_id: str) -> None:
         """Set a timer on the tenant's clock."""

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.dev.stripe_sandbox import (
+    accounts_v2,
     balances,
     charges,
     connect,
     customers,
     disputes,
+    event_destinations,
     events,
     payment_intents,
     payment_methods,
@@ -23,6 +25,7 @@ from server.dev.stripe_sandbox import (
 )
 from server.dev.stripe_sandbox.errors import Json, StripeError
 from server.dev.stripe_sandbox.parameters import EXPAND, PAGE, Spec
+from server.dev.stripe_sandbox.v2_parameters import Fields
 
 RouteHandler = Callable[..., Json]
 
@@ -37,7 +40,7 @@ class Route:
     method: str
     template: str
     handler: RouteHandler
-    spec: Spec = field(default_factory=lambda: EXPAND)
+    spec: Spec | Fields = field(default_factory=lambda: EXPAND)
     public: bool = False
 
     @property
@@ -130,6 +133,13 @@ ROUTES = [
     Route("POST", "payouts/*", payouts.update, payouts.UPDATE),
     Route("POST", "payouts/*/cancel", payouts.cancel),
     Route("POST", "payouts/*/reverse", payout_reversals.reverse, payout_reversals.REVERSE),
+    Route("GET", "balance_settings", connect.balance_settings),
+    Route(
+        "POST",
+        "balance_settings",
+        connect.update_balance_settings,
+        connect.BALANCE_SETTINGS,
+    ),
     Route("GET", "balance", balances.retrieve_balance),
     Route("GET", "balance_transactions", balances.list_entries, balances.LIST),
     Route("GET", "balance_transactions/*", balances.retrieve_entry),
@@ -142,11 +152,45 @@ ROUTES = [
     Route("DELETE", "webhook_endpoints/*", webhook_endpoints.delete, NO_PARAMETERS),
 ]
 
+V2 = "/v2/"
+# Their specs are shapes of JSON; see `v2_parameters`.
+ROUTES_V2 = [
+    Route("POST", "core/accounts", accounts_v2.create, accounts_v2.CREATE),
+    Route("GET", "core/accounts", accounts_v2.list_accounts, accounts_v2.LIST),
+    Route("GET", "core/accounts/*", accounts_v2.retrieve, accounts_v2.RETRIEVE),
+    Route("POST", "core/accounts/*/close", accounts_v2.close, accounts_v2.CLOSE),
+    Route("POST", "core/account_links", accounts_v2.create_link, accounts_v2.LINK),
+    Route("POST", "core/event_destinations", event_destinations.create, event_destinations.CREATE),
+    Route(
+        "GET",
+        "core/event_destinations",
+        event_destinations.list_destinations,
+        event_destinations.LIST,
+    ),
+    Route(
+        "GET",
+        "core/event_destinations/*",
+        event_destinations.retrieve,
+        event_destinations.RETRIEVE,
+    ),
+    Route(
+        "POST", "core/event_destinations/*", event_destinations.update, event_destinations.UPDATE
+    ),
+    Route(
+        "POST",
+        "core/event_destinations/*/disable",
+        event_destinations.disable,
+        NO_PARAMETERS,
+    ),
+    Route("GET", "core/events/*", event_destinations.retrieve_event, NO_PARAMETERS),
+]
+
 
 def find(method: str, path: str) -> tuple[Route, list[str]]:
     """The route of a request and the ids in its path. Raises 404 as Stripe does."""
-    steps = path.removeprefix("/v1/").split("/")
-    for route in ROUTES:
+    known = ROUTES_V2 if path.startswith(V2) else ROUTES
+    steps = path.removeprefix(V2).removeprefix("/v1/").split("/")
+    for route in known:
         if route.method == method and len(route.steps) == len(steps):
             pairs = list(zip(route.steps, steps, strict=True))
             if all(want in ("*", got) for want, got in pairs):

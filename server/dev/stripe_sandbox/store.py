@@ -80,6 +80,7 @@ DEFAULT_SETTINGS: dict[str, float] = {
     "refunds_wait": 1,  # 0: refunds also draw on money that is not available
     "hold_seconds": 7 * 86_400,
     "dispute_fee": 1_500,
+    "accounts_v1": 0,
 }
 ALPHABET = string.ascii_letters + string.digits
 # Not the generator of the process: what seeds that one would repeat the ids.

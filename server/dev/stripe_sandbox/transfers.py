@@ -32,6 +32,7 @@ CREATE: Spec = {
     **EXPAND,
 }
 UPDATE: Spec = {"description": text, "metadata": metadata, **EXPAND}
+RECIPIENT_DELAY_SECONDS = 86_400  # Stripe, "Service agreement types"
 LIST: Spec = {**PAGE, "destination": text, "transfer_group": text}
 REVERSE: Spec = {
     "amount": integer,
@@ -68,6 +69,8 @@ def create(context: RequestContext) -> Json:
         available_on=due,
         description=transfer["description"],
     )
+    if account["tos_acceptance"]["service_agreement"] == "recipient":
+        due = max(due or 0, context.now) + RECIPIENT_DELAY_SECONDS
     arrived = balances.book(context, "payment", payment, amount, available_on=due)
     payment["balance_transaction"] = arrived["id"]
     transfer.update(balance_transaction=entry["id"], destination_payment=payment["id"])

@@ -22,6 +22,24 @@ def enqueue(store: Store, tenant: Tenant, event: Json) -> None:
     _insert(store, tenant, event, endpoints * times, status=status, at=at)
 
 
+def enqueue_thin(store: Store, tenant: Tenant, event: Json) -> None:
+    """Insert a delivery for each subscribed event destination; `event` is as it is sent."""
+    destinations = [
+        each
+        for each in store.select(
+            ["tenant = ?", "account = ?", "kind = 'v2.core.event_destination'"],
+            [tenant.key, tenant.account],
+            "ORDER BY seq",
+        )
+        if each["status"] == "enabled" and event["type"] in each["enabled_events"]
+    ]
+    if destinations:
+        fault = fault_injection.take_for_event(store, tenant.key, event["type"]) or {}
+        status = "dropped" if fault.get("drop") else "held" if fault.get("hold") else "pending"
+        times, at = 1 + fault.get("duplicate", 0), time.time() + fault.get("delay", 0)
+        _insert(store, tenant, event, destinations * times, status=status, at=at)
+
+
 def _subscribed_endpoints(store: Store, tenant: Tenant, event: Json) -> list[Json]:
     endpoints = store.select(
         ["tenant = ?", "account = ?", "kind = 'webhook_endpoint'"],

@@ -48,7 +48,7 @@ def create(context: RequestContext) -> Json:
         raise refused(
             "Endpoints belong to the platform; those with `connect` get events of accounts."
         )
-    _check_url(context, params["url"])
+    check_url(context, params["url"])
     _check_event_types(params["enabled_events"])
     endpoint: Json = {
         "id": new_id("we_1"),
@@ -78,7 +78,7 @@ def update(context: RequestContext, endpoint_id: str) -> Json:
     """Change an endpoint."""
     endpoint, params = retrieve(context, endpoint_id), context.params
     if "url" in params:
-        _check_url(context, params["url"])
+        check_url(context, params["url"])
     _check_event_types(params.get("enabled_events", []))
     if "metadata" in params:
         params["metadata"] = merge_metadata(endpoint["metadata"], params["metadata"])
@@ -103,7 +103,8 @@ def list_endpoints(context: RequestContext) -> Json:
     return context.page("webhook_endpoint", "/v1/webhook_endpoints")
 
 
-def _check_url(context: RequestContext, url: str | None) -> None:
+def check_url(context: RequestContext, url: str | None) -> None:
+    """Raises for an address that the sandbox does not send to."""
     if url and not access.may_send_to(context.store, url):
         raise refused("Invalid URL: the sandbox sends to this machine only.", "url_invalid", "url")
     if not url or not url.startswith(("http://", "https://")):

@@ -105,12 +105,12 @@ class WebhookSender:
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
-        code = 0
+        url, code = endpoint.get("url") or endpoint["_url"], 0
         try:
-            if not access.may_send_to(self.store, endpoint["url"]):
+            if not access.may_send_to(self.store, url):
                 raise OSError("the endpoint is not on this machine")
             async with session.post(
-                endpoint["url"], data=delivery.body.encode(), headers=headers, allow_redirects=False
+                url, data=delivery.body.encode(), headers=headers, allow_redirects=False
             ) as response:
                 code = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):

@@ -13,6 +13,7 @@ import { left } from "../shared/times.js";
 import { onReturn, useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
 import { other } from "./conversations.js";
+import { wantedOf } from "./wallet_waiting.js";
 import { applications, conversations, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
 
 const PAGE = 20;
@@ -58,7 +59,11 @@ function needsOf({ waiting }) {
     return [{ id: `${kind}.${subject.id ?? at}`, icon, title, detail, href: href(subject), due: subject.due_at }];
   }));
   const user = me.value;
-  if (user?.role === "contractor" && user.payouts_enabled === false && !waiting.some(({ kind }) => kind === "money_to_set_up")) {
+  if (user?.payout_setup === "rejected") {
+    found.push({ id: "payouts", icon: "circle-alert", title: "Stripe has rejected your account", detail: "Please get in touch with JobSphere about what you have earned", href: "/wallet", due: null });
+  } else if (user?.payouts_enabled && user.payout_requirements?.length) {
+    found.push({ id: "payouts", icon: "circle-alert", title: "Stripe has questions", detail: wantedOf(user.payout_requirements).join(", "), href: "/wallet", due: user.payout_deadline ?? null });
+  } else if (user?.role === "contractor" && user.payouts_enabled === false && !waiting.some(({ kind }) => kind === "money_to_set_up")) {
     found.push({ id: "payouts", icon: "landmark", title: "Set up payouts", detail: "You can be paid as soon as Stripe knows you", href: "/wallet", due: null });
   }
   return found.sort(soonest);

@@ -98,12 +98,16 @@ function Payouts() {
     return html`<section class="card stack warn" aria-labelledby="payouts"><h2 id="payouts">Your wallet is frozen</h2>
       <p>Nothing can be withdrawn until JobSphere frees it. Your notifications say why.</p></section>`;
   }
+  if (user.payout_setup === "rejected") {
+    return html`<section class="card stack warn" aria-labelledby="payouts"><h2 id="payouts">Stripe has rejected your account</h2>
+      <p>It pays out nothing to it any more, and that is final. Please get in touch with JobSphere, which sees to what you have earned.</p></section>`;
+  }
   if (user.payouts_enabled) {
     const codes = user.payout_currencies.join(", ");
     return html`<section class="card stack" aria-labelledby="payouts"><div class="row spread"><h2 id="payouts">Payouts</h2>
       <${Badge} of=${user.payout_requirements?.length ? { word: "Stripe has questions", icon: "circle-alert", tone: "wait" } : { word: "Ready", icon: "circle-check", tone: "good" }} /></div>
       <p class="soft small">${codes ? `Your bank account takes ${codes}.` : "Your bank account is set up."}</p>
-      <${Wanted} codes=${user.payout_requirements ?? []} />
+      <${Wanted} of=${user} />
       <div class="row"><button class="button small" type="button" onClick=${() => onboard().catch(refuse)}>Change at Stripe<${Icon} name="external-link" /></button></div></section>`;
   }
   if (user.payout_setup === "waiting") {
@@ -115,7 +119,7 @@ function Payouts() {
   const begun = user.payout_setup === "started";
   return html`<section class="card stack act" aria-labelledby="payouts"><h2 id="payouts">${begun ? "Finish setting up payouts" : "Set up payouts"}</h2>
     ${user.payout_refusal && html`<p class="note bad"><${Icon} name="circle-alert" />Stripe refused it. ${user.payout_refusal} JobSphere knows of it; you can try again.</p>`}
-    ${begun ? html`<${Wanted} codes=${user.payout_requirements ?? []} />`
+    ${begun ? html`<${Wanted} of=${user} />`
       : html`<p>To be paid, tell Stripe who you are and where your bank account is. What you earn before that waits here for you.</p>`}
     <div class="row"><button class="button primary" type="button" onClick=${() => (begun ? onboard() : setUp()).catch(refuse)}>${begun ? "Go on at Stripe" : "Set up at Stripe"}<${Icon} name="external-link" /></button></div></section>`;
 }

@@ -100,9 +100,10 @@ const WANTED = [
 export const wantedOf = (codes) => [...new Set(codes.map((code) =>
   WANTED.find(([pattern]) => pattern.test(code))?.[1] ?? code.replaceAll(/[._]/g, " ")))];
 
-/** @param {{codes: string[]}} props */
-export function Wanted({ codes }) {
+/** @param {{of: import("../../client/jobsphere.js").User}} props whose account it is about */
+export function Wanted({ of: { payout_requirements: codes = [], payout_past_due: overdue = [], payout_deadline: until } }) {
   if (!codes.length) return null;
-  return html`<p class="small">Stripe still wants to know:</p>
+  const why = overdue.length ? "Stripe pays out nothing before it knows:" : `Stripe still wants to know${until ? `, until ${dayOf(until)}` : ""}:`;
+  return html`<p class="small">${why}</p>
     <ul class="stack small" style=${{ "--gap": "var(--space-1)" }}>${wantedOf(codes).map((text) => html`<li class="row tight" key=${text}><${Icon} name="circle" /><span class="grow">${text}</span></li>`)}</ul>`;
 }

@@ -279,7 +279,7 @@ async def test_a_new_way_to_sign_in_asks_again_later(market: Market, server: Ser
 async def test_a_withdrawal_to_a_changed_bank_account_asks(
     market: Market, completed_work: JobInProgress
 ) -> None:
-    """Guard: `bank_changed_at` in `onboarding.store_account_state` and in `StepUpCheck`."""
+    """Guard: `bank_changed_at` in `account_state.store_account_state` and in `StepUpCheck`."""
     contractor = completed_work.contractor
     await contractor.call("/wallet", "withdraw", {"amount": 100})
     link = await contractor.call("/account", "onboard")

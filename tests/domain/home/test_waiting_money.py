@@ -13,7 +13,7 @@ async def waiting(party: Party) -> list[tuple[str, str, int]]:
 
 
 async def test_each_part_of_a_wallet_says_what_it_waits_for(market: Market, server: Any) -> None:
-    """Guard: `waiting_money.waiting`; `onboarding._setup_of` and `payout_state.payout_state`."""
+    """Guard: `waiting_money.waiting`; `account_state._setup_of` and `payout_state.payout_state`."""
     contractor = await market.contractor()
     work = await JobInProgress(market, server).start(contractor=contractor)
     await work.complete()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from domain.accounts.user import User
 from domain.fulfillment import auto_completion
-from domain.payouts import onboarding
+from domain.payouts import account_state
 from domain.ports.payment_gateway import ConnectAccount
 from tests.domain.notifications.reading import FENCE, listed, titles
 from tests.support.databases import needs
@@ -302,7 +302,7 @@ async def test_payouts_that_are_lost_and_come_back(market, server, smtp):
     for enabled in (False, True, False):
         there = ConnectAccount(account.id, True, enabled, account.currencies)
         await server.store.transact(
-            lambda uow, there=there: onboarding.store_account_state(uow, there)
+            lambda uow, there=there: account_state.store_account_state(uow, there)
         )
         await contractor.call("/account", "update", {"headline": f"Fences {enabled}"})
     possible, lost = "Payouts are set up", "Payouts have stopped"

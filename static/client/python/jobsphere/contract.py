@@ -90,7 +90,7 @@ class AccountOnboardFields(TypedDict):
     """`country` (two letters, ISO 3166) of the bank account; the platform's own if not given."""
 
     # Where the bank account is; the platform's own country by default.
-    country: NotRequired[Literal["AE", "AT", "AU", "BE", "BG", "BR", "CA", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GI", "GR", "HK", "HR", "HU", "ID", "IE", "IN", "IT", "JP", "LI", "LT", "LU", "LV", "MT", "MX", "MY", "NL", "NO", "NZ", "PL", "PT", "RO", "SE", "SG", "SI", "SK", "TH", "US"] | None]
+    country: NotRequired[Literal["AE", "AG", "AL", "AM", "AO", "AR", "AT", "AU", "AZ", "BA", "BD", "BE", "BG", "BH", "BJ", "BN", "BO", "BR", "BS", "BT", "BW", "CA", "CH", "CI", "CL", "CO", "CR", "CY", "CZ", "DE", "DK", "DO", "DZ", "EC", "EE", "EG", "ES", "ET", "FI", "FR", "GA", "GB", "GH", "GI", "GM", "GR", "GT", "GY", "HK", "HR", "HU", "ID", "IE", "IL", "IN", "IS", "IT", "JM", "JO", "JP", "KE", "KH", "KR", "KW", "KZ", "LA", "LC", "LI", "LK", "LT", "LU", "LV", "MA", "MC", "MD", "MG", "MK", "MN", "MO", "MT", "MU", "MX", "MY", "MZ", "NA", "NE", "NG", "NL", "NO", "NZ", "OM", "PA", "PE", "PH", "PK", "PL", "PT", "PY", "QA", "RO", "RS", "RW", "SA", "SE", "SG", "SI", "SK", "SM", "SN", "SV", "TH", "TN", "TR", "TT", "TW", "TZ", "US", "UY", "UZ", "VN", "ZA"] | None]
 
 
 class AccountPasskeyAddFields(TypedDict):
@@ -3520,9 +3520,11 @@ PaymentStatus: TypeAlias = Literal[
 
 
 # `started`: Stripe has questions. `waiting`: it checks the answers. `done`: it pays out.
+# `rejected`: it never will.
 PayoutSetup: TypeAlias = Literal[
     "done",
     "none",
+    "rejected",
     "started",
     "waiting",
 ]
@@ -5013,6 +5015,10 @@ class User(TypedDict):
     payout_currencies: list[str]
     # What Stripe still wants to know for payouts, by its codes.
     payout_requirements: list[str]
+    # Those of `payout_requirements` that are overdue.
+    payout_past_due: list[str]
+    # Until when Stripe wants the others; null if it names no time.
+    payout_deadline: str | None
     # Stripe's code of why payouts are disabled; null if they are not, or not set up.
     payout_problem: str | None
     # How far payouts are set up.

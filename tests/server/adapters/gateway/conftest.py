@@ -25,8 +25,15 @@ async def sandbox(stores):
 
 
 @pytest.fixture
-async def stripe(sandbox):
-    gateway = StripeGateway(sandbox.key, sandbox.base, RETURN, METHODS)
+def version():
+    """The version by which accounts are made."""
+    return "v2"
+
+
+@pytest.fixture
+async def stripe(sandbox, version):
+    await sandbox.settings(accounts_v1=1)
+    gateway = StripeGateway(sandbox.key, sandbox.base, RETURN, METHODS, accounts=version)
     yield gateway
     await gateway.close()
 
@@ -34,6 +41,7 @@ async def stripe(sandbox):
 @pytest.fixture
 async def account(stripe, sandbox):
     """A connected account that finished its onboarding."""
-    made = await stripe.create_account(key=key(), email="c@x.test", user_id="usr_c", country="US")
-    await sandbox.fill_in_onboarding(await stripe.onboarding_url(made.id), "Carla", "usd,jpy")
+    person = {"email": "c@x.test", "user_id": "usr_c"}
+    made = await stripe.create_account(key=key(), country="US", agreement="full", **person)
+    await sandbox.fill_in_onboarding(await stripe.onboarding_url(made), "Carla", "usd,jpy")
     return made.id

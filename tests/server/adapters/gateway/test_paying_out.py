@@ -5,7 +5,8 @@ from datetime import UTC
 import pytest
 
 from domain.ports.payment_gateway import GatewayUnknown, StaleFailure
-from tests.server.adapters.gateway.asking import LONG_AGO, hold, key, pay, refusal
+from server.adapters.stripe_gateway import StripeGateway
+from tests.server.adapters.gateway.asking import LONG_AGO, RETURN, hold, key, pay, refusal
 
 # -- transfers ---------------------------------------------------------------------------------
 
@@ -37,6 +38,8 @@ async def test_transfers_and_their_reversals(stripe, sandbox, account):
     assert await refusal(poor) == "balance_insufficient"
 
 
+both_versions = pytest.mark.parametrize("version", ["v2", "v1"])
+
 # -- payouts and accounts ----------------------------------------------------------------------
 
 
@@ -63,6 +66,7 @@ async def test_a_payout_comes_back_after_it_was_paid(stripe, sandbox, account):
     assert await stripe.find_payout(account, "wdr_2", LONG_AGO) is None
 
 
+@both_versions
 async def test_an_account_loses_what_it_may_do(stripe, sandbox, account):
     """Guard: `shapes.account`."""
     found = await stripe.account(account)
@@ -84,6 +88,63 @@ async def test_an_account_loses_what_it_may_do(stripe, sandbox, account):
     assert await refusal(stripe.payout(account, 1, "USD", key=key(), metadata={})) == (
         "payouts_not_allowed"
     )
+
+
+@both_versions
+async def test_accounts_of_both_versions(stripe, sandbox, version):
+    """Guard: `account_requests`, and `configurations` in `shapes._with_v2`; a link of /v2 names
+    them all."""
+    given = {"email": "c@x.test", "user_id": "usr_1", "country": "US", "agreement": "full"}
+    made = await stripe.create_account(key=key(), **given)
+    [posted] = [
+        entry["path"]
+        for entry in await sandbox.requests()
+        if entry["method"] == "POST" and entry["path"].endswith("/accounts")
+    ]
+    assert posted == ("/v2/core/accounts" if version == "v2" else "/v1/accounts")
+    assert made.configurations == (("recipient",) if version == "v2" else ())
+    found = await stripe.find_account("usr_1", LONG_AGO)
+    assert found.id == made.id
+    read = await stripe.account(made.id)
+    assert read.configurations == made.configurations
+    assert not read.transfers_active and not read.payouts_enabled
+    assert "external_account" in read.requirements and read.agreement == "full"
+    assert (await stripe.onboarding_url(made)).startswith("http")
+    await stripe.pay_out_manually(made.id, key=key())
+    settings = await sandbox.api("GET", "balance_settings", made.id)
+    assert settings["payments"]["payouts"]["schedule"]["interval"] == "manual"
+
+
+@both_versions
+async def test_an_account_under_the_recipient_agreement(stripe, sandbox, version):
+    """Guard: `service_agreement` in `account_requests.account_v1`; `agreement` in
+    `shapes.account`."""
+    given = {"email": "c@x.test", "user_id": "usr_1", "country": "JM"}
+    made = await stripe.create_account(key=key(), agreement="recipient", **given)
+    assert (await stripe.account(made.id)).agreement == "recipient"
+
+
+async def test_a_country_that_wants_a_merchant_as_well(stripe, sandbox):
+    """Guard: `NEEDS_MERCHANT` in the gateway's `create_account`."""
+    error = {
+        "type": "invalid_request_error",
+        "code": "capability_not_available_without_other_capability_in_country",
+        "message": "Request card_payments as well.",
+    }
+    await sandbox.fault(path="/v2/core/accounts", method="POST", status=400, error=error)
+    given = {"email": "c@x.test", "user_id": "usr_1", "country": "US", "agreement": "full"}
+    made = await stripe.create_account(key=key(), **given)
+    assert made.configurations == ("merchant", "recipient")
+    assert (await stripe.onboarding_url(made)).startswith("http")
+
+
+async def test_new_platforms_are_refused_accounts_of_v1(stripe, sandbox):
+    """Guard: `accounts_v1` in the sandbox's `connect.create`."""
+    await sandbox.settings(accounts_v1=0)
+    old = StripeGateway(sandbox.key, sandbox.base, RETURN, accounts="v1")
+    given = {"email": "c@x.test", "user_id": "usr_1", "country": "US", "agreement": "full"}
+    assert await refusal(old.create_account(key=key(), **given)) == "refused"
+    await old.close()
 
 
 async def test_a_closed_account(stripe, sandbox, account):

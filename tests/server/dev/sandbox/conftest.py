@@ -263,6 +263,7 @@ async def sandbox_shop(
     """A new tenant. After the test its traffic is checked against Stripe's description."""
     shop = Shop(sandbox_server, sandbox_http)
     await shop.charge_fees()
+    await shop.control("POST", "settings", {"accounts_v1": 1})
     yield shop
     await shop.check_against_oracle()
 

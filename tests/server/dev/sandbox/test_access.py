@@ -69,7 +69,7 @@ async def test_control_needs_its_own_key_and_no_browser(
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1/hook", "http://[2001:db8::1]/", "https:///x"])
 async def test_webhooks_to_other_machines_are_refused(url: str, sandbox_shop: Shop) -> None:
-    """Guard: `access.may_send_to` in `webhook_endpoints._check_url`."""
+    """Guard: `access.may_send_to` in `webhook_endpoints.check_url`."""
     with pytest.raises(Exception, match="Invalid URL"):
         await sandbox_shop.v1.webhook_endpoints.create_async({"url": url, "enabled_events": ["*"]})
 
