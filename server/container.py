@@ -253,6 +253,7 @@ def _rates(settings: Settings) -> Rates:
         settings.admin_approval_amount,
         settings.card_attempts,
         settings.platform_country,
+        settings.payment_methods,
     )
 
 

@@ -39,7 +39,7 @@ from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import allocate, claw_back
-from domain.payouts.transfer import STEPS, Transfer, TransferStatus
+from domain.payouts.transfer import STEPS, ParkedFor, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send_transfers
 from domain.ports.step_up import StepUpFor
 
@@ -169,6 +169,8 @@ async def _release(cmd: Release, admin_id: str, uow: UnitOfWork) -> Done:
                 only_if={"status": states_before(STEPS, TransferStatus.WAITING)},
                 status=TransferStatus.WAITING,
                 refusal=None,
+                parked_for=None,
+                currency_accepted=found.parked_for is ParkedFor.BANK,
             )
             or found
         )

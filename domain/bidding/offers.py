@@ -61,6 +61,7 @@ from domain.payments.card_attempts import require_attempt
 from domain.payments.delayed import refuse_second_payment
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
+from domain.payments.settlement_currency import require_settled
 from domain.ports.ports import Ports
 
 DEFAULT_EXPIRY_HOURS = 72
@@ -174,6 +175,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     application = await active_application(uow, job.id, cmd.contractor_id)
     if application is None:
         raise NotAnApplicant
+    await require_settled(uow, cmd.currency)
     await _require_accepted_currency(uow, cmd.contractor_id, cmd.currency)
     between = {"job_id": job.id, "contractor_id": cmd.contractor_id}
     previous = await uow.find(Offer, between, NEWEST)
@@ -317,6 +319,8 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
     if offer.status is not OfferStatus.PENDING:
         raise OfferNotPending(status=offer.status)
+    if not offer.captured_amount:
+        await require_settled(uow, offer.currency)
     await _require_accepted_currency(uow, actor.id, offer.currency)
     if offer.expires_at <= uow.now:
         raise OfferHasExpired

@@ -98,6 +98,8 @@ class Payment(Record, frozen=True):
             "payment_method",
             "network",
             "decline_code",
+            "settled_currency",
+            "settled_amount",
         }
     )
     UNLOGGED = frozenset({"client_secret", "redirect_url", "network"})
@@ -144,6 +146,8 @@ class Payment(Record, frozen=True):
         str | None,
         about("Stripe's code of why it failed, such as generic_decline; null if it did not."),
     ] = None
+    settled_currency: str | None = None  # the one that Stripe has converted it to
+    settled_amount: int | None = None
     visible: bool = False
     payment_method: str | None = None
     network: str = ""  # a keyed digest of the network of its customer

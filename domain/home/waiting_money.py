@@ -22,7 +22,7 @@ from domain.operations.command import NoFields, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.payouts.countries import arrives_at
-from domain.payouts.transfer import UNSENT, Transfer, TransferStatus
+from domain.payouts.transfer import UNSENT, ParkedFor, Transfer, TransferStatus
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 MOST = 100  # of each kind
@@ -159,6 +159,8 @@ def _of_transfer(
     until = funds if funds and funds > now else None
     if user.frozen_at:
         reason = WaitsFor.FROZEN
+    elif transfer.parked_for is ParkedFor.BANK:
+        reason = WaitsFor.SETUP
     elif transfer.status is TransferStatus.PARKED or user.payout_setup is PayoutSetup.REJECTED:
         reason = WaitsFor.ADMINISTRATOR
     elif deal.get("contested_amount"):

@@ -19,7 +19,8 @@ class Rates(msgspec.Struct, frozen=True):
     delivered work completes automatically (0: never), whether users must verify their e-mail
     addresses, the amount in minor units above which a second administrator approves money
     commands (0: never), the attempts at cards of a user in a day before they have to wait
-    (0: never), and the country of the platform's account at Stripe."""
+    (0: never), the country of the platform's account at Stripe, and the types of payment methods
+    that customers may pay with."""
 
     schedule: Schedule
     currencies: tuple[str, ...]
@@ -28,6 +29,7 @@ class Rates(msgspec.Struct, frozen=True):
     approval_amount: int = 0
     card_attempts: int = 0
     platform_country: str = "US"
+    methods: tuple[str, ...] = ()
 
 
 class Demands(msgspec.Struct, frozen=True):

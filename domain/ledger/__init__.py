@@ -18,6 +18,7 @@ from domain.ledger.balances import (
 from domain.ledger.booking import WALLET_UPDATED, book, is_booked, postings_for
 from domain.ledger.chart import (
     BANK,
+    EXCHANGE,
     LOSSES,
     PLATFORM,
     SNAPSHOT_ACCOUNTS,
@@ -37,6 +38,7 @@ from domain.ledger.transaction import Posting, Transaction
 
 __all__ = [
     "BANK",
+    "EXCHANGE",
     "LOSSES",
     "PLATFORM",
     "SETTLED_AFTER",

@@ -2,7 +2,8 @@
 
 PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
 STRIPE, BANK = "world:stripe", "world:bank"
-UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
+EXCHANGE = "exchange"  # what Stripe converted: out of one currency, into another
+UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK, EXCHANGE})
 SNAPSHOT_ACCOUNTS = (PLATFORM, STRIPE_FEES)  # unbounded accounts whose balances are read
 
 

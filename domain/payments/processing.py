@@ -11,7 +11,7 @@ from typing import Any
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.deals.charges import book_stripe_fee, settle_charge
+from domain.deals.charges import book_stripe_fee
 from domain.deals.offer import CREATED, OPEN_OFFERS, Offer, OfferStatus, move_offer
 from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_payment
 from domain.jobs.applications import Application, ApplicationStatus, active_application
@@ -33,6 +33,7 @@ from domain.payments.card_attempts import (
 from domain.payments.deal_steps import answer_application, assign_job, fail_offer
 from domain.payments.delayed import answer_until, end_processing, settle_processing
 from domain.payments.refunds import request_refund
+from domain.payments.settlement_currency import note_settlement, settle_booked
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
@@ -310,11 +311,12 @@ async def settle_capture(uow: UnitOfWork, payment: Payment, intent: Intent) -> N
     """
     offer = await uow.get(Offer, payment.offer_id)
     if not await _move_to_captured(uow, payment, offer, intent):
-        return await settle_charge(uow, payment, intent)  # it was booked before
+        return await settle_booked(uow, payment, intent)
     offer = await _book_capture(uow, payment, offer, intent)
     if payment.status is PaymentStatus.REQUIRES_PAYMENT:
         await count_new_card(uow, payment, intent)
     await book_stripe_fee(uow, payment, intent)
+    await note_settlement(uow, payment, intent)
     if intent.captured_amount != offer.amount:  # partly captured in Stripe's dashboard
         await fail_offer(uow, offer, OfferStatus.EXPIRED)
     elif offer.status is OfferStatus.AWAITING_PAYMENT:

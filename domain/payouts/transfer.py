@@ -22,6 +22,14 @@ class TransferStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ParkedFor(StrEnum):
+    """`bank`: the contractor's banks take other currencies. `settlement`: Stripe has converted the
+    payment."""
+
+    BANK = "bank"
+    SETTLEMENT = "settlement"
+
+
 STEPS: Steps = {
     TransferStatus.WAITING: (
         TransferStatus.SENDING,
@@ -83,8 +91,15 @@ class Transfer(Record, frozen=True):
     ] = False
     key: Annotated[int, about("The number of its idempotency key.")] = 0
     refusal: Annotated[
-        str | None, about("Why Stripe refused it, in words; null if it did not.")
+        str | None,
+        about("Why Stripe refused it, or it cannot be sent, in words; null if neither."),
     ] = None
+    parked_for: Annotated[
+        ParkedFor | None, about("The currency that does not fit; null if that is not why.")
+    ] = None
+    currency_accepted: Annotated[
+        bool, about("Whether an administrator sends it whatever the banks take.")
+    ] = False
 
     @property
     def net(self) -> int:

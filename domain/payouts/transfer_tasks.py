@@ -29,6 +29,7 @@ from domain.payouts.account_state import store_account_state
 from domain.payouts.countries import arrives_at
 from domain.payouts.holds import settle_available
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
+from domain.payouts.transfer_currency import park_unfit, unpark_fitting
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 from domain.ports.refusal import Refusal
@@ -53,7 +54,7 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
             return _look_again(ports, transfer, "transfers are not active yet")
         sending = await ports.store.transact(lambda uow: start_sending(uow, self.transfer_id))
         if sending is None:
-            return _look_again(ports, transfer, "frozen, or in a chargeback")
+            return await _wait_again(ports, transfer)
         made = await post_once(
             ports,
             key=sending.key,
@@ -65,6 +66,14 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
         )
         if made:
             await ports.store.transact(lambda uow: settle_transfer(uow, self.transfer_id, made))
+
+
+async def _wait_again(ports: Ports, transfer: Transfer) -> None:
+    """It is frozen or in a chargeback, or was parked, which only an administrator or another bank
+    account of the contractor ends."""
+    now = await ports.store.single().get(Transfer, transfer.id)
+    if now.status is not TransferStatus.PARKED:
+        _look_again(ports, transfer, "frozen, or in a chargeback")
 
 
 def _look_again(ports: Ports, transfer: Transfer, why: str) -> None:
@@ -168,12 +177,13 @@ async def _active_account(ports: Ports, user_id: str) -> str | None:
 
 
 async def start_sending(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
-    """Mark the transfer as sending; None if the wallet is frozen or the payment contested."""
+    """Mark the transfer as sending; None if the wallet is frozen, the payment contested, or the
+    currency does not fit, which parks it."""
     transfer = await uow.get(Transfer, transfer_id)
     if transfer.status is TransferStatus.SENDING:
         return transfer
     user = await uow.get(User, transfer.user_id)
-    if user.frozen_at:
+    if user.frozen_at or await park_unfit(uow, transfer, user):
         return None
     if transfer.offer_id:
         offer = await uow.get(Offer, transfer.offer_id)
@@ -292,6 +302,8 @@ async def apply_account(uow: UnitOfWork, account: ConnectAccount) -> None:
     if account.closed:
         return await _unlink_closed_account(uow, account)
     user = await store_account_state(uow, account)
+    if user:
+        await unpark_fitting(uow, user)
     if user and user.transfers_active:
         send_transfers(
             uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING})

@@ -15,6 +15,8 @@ class Intent(msgspec.Struct, frozen=True):
     `status` is Stripe's status: requires_payment_method, requires_confirmation,
     requires_action, processing, requires_capture, succeeded or canceled. `attempt` is the charge of
     the last failed attempt, and `card` the fingerprint of the card that was used last.
+    `settled_amount` is what reached the platform's balance, fee included, in `settled_currency`;
+    none before it did.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Intent(msgspec.Struct, frozen=True):
     available_on: datetime | None = None
     fee_amount: int | None = None
     fee_currency: str | None = None
+    settled_amount: int | None = None
+    settled_currency: str | None = None
     failure: str | None = None
     metadata: dict[str, str] = {}
     attempt: str = ""
@@ -76,6 +80,14 @@ class ConnectAccount(msgspec.Struct, frozen=True):
     deadline: datetime | None = None
     agreement: str = "full"
     configurations: tuple[str, ...] = ()
+
+
+class PlatformAccount(msgspec.Struct, frozen=True):
+    """The platform's own account: the `currencies` that it settles without a conversion, and its
+    active `capabilities`."""
+
+    currencies: tuple[str, ...]
+    capabilities: frozenset[str]
 
 
 class CardDispute(msgspec.Struct, frozen=True):
@@ -311,6 +323,8 @@ class PaymentGateway(Protocol):
     async def account(self, id: str) -> ConnectAccount:
         """Read an account. For a closed account the result says so, and nothing is raised."""
         ...
+
+    async def platform(self) -> PlatformAccount: ...
 
     def intents(self, since: datetime) -> AsyncIterator[Intent]:
         """All payments since a time, newest first; for the audit."""

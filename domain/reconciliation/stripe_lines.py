@@ -21,6 +21,7 @@ from domain.ledger.transaction import Transaction
 from domain.operations.task import Task
 from domain.payments.processing import ReadPayment
 from domain.payments.refunds import read_refunds
+from domain.payments.settlement_currency import book_conversion
 from domain.payouts.transfer import Reversal, Transfer
 from domain.ports.payment_gateway import BalanceTransaction, CardDispute, GatewayRefused
 from domain.ports.ports import Ports
@@ -86,6 +87,7 @@ async def _load_records(uow: UnitOfWork, lines: Sequence[BalanceTransaction]) ->
             prefix + str(line.source_id) for prefix in ("fee:", *FACT_PREFIXES.get(line.type, ()))
         ]
         facts.append(f"platform:{line.id}")
+        facts += [f"converted:{line.source_id}:in", f"converted:{line.id}:in"]
 
     async def load(kind: type[R], field: str, comparison: object) -> dict[Any, R]:
         ids = tuple(sources[comparison])
@@ -107,7 +109,11 @@ async def _compare_charge(
 ) -> None:
     payment = records.payments.get(line.source_id)
     subject = payment.id if payment else str(line.source_id)
-    ours = (payment.captured_amount, payment.currency) if payment else (None, line.currency)
+    ours: tuple[int | None, str] = (None, line.currency)
+    if payment:
+        ours = payment.captured_amount, payment.currency
+    if payment and line.currency != payment.currency:
+        ours = _converted(records, f"converted:{line.source_id}:in"), line.currency
     if not result.compare("charge", subject, ours[0], line.amount) and payment:
         await queue_refresh(ports, result, ReadPayment(payment.id))
     result.compare("currency", subject, ours[1], line.currency)
@@ -137,9 +143,46 @@ async def _compare_refund(
     booked = records.journal.get(fact)
     sign = 1 if line.type in FAILED_REFUNDS else -1
     moved = _sum_of_postings(booked, ledger.STRIPE) if booked else None
-    if not result.compare(line.type, fact, moved, sign * line.amount):
+    if booked and line.currency != booked.currency:
+        await _book_converted_refund(ports, records, line, booked, result)
+    elif not result.compare(line.type, fact, moved, sign * line.amount):
         await queue_refresh(ports, result, ReadRefunds(str(line.source_id)))
     _compare_no_fee(line, result)
+
+
+def _converted(records: OurRecords, fact: str) -> int | None:
+    booked = records.journal.get(fact)
+    return _sum_of_postings(booked, ledger.STRIPE) if booked else None
+
+
+async def _book_converted_refund(
+    ports: Ports,
+    records: OurRecords,
+    line: BalanceTransaction,
+    refund: Transaction,
+    result: Comparison,
+) -> None:
+    """Book that Stripe took a refund, or got its return, in another currency than the payment's."""
+    fact = f"converted:{line.id}"
+    if f"{fact}:in" in records.journal:
+        return
+    if not result.repairs:
+        result.unbooked += 1
+        return
+    sign = 1 if line.amount > 0 else -1
+    amount = sign * _sum_of_postings(refund, ledger.STRIPE)
+
+    async def work(uow: UnitOfWork) -> bool:
+        if await ledger.is_booked(uow, fact):
+            return False
+        currency, offer_id = refund.currency, refund.offer_id
+        await book_conversion(uow, fact, currency, amount, line.currency, line.amount, offer_id)
+        return True
+
+    try:
+        result.booked += await ports.store.transact(work)
+    except Duplicate:
+        return
 
 
 async def _compare_transfer(

@@ -24,6 +24,7 @@ from domain.ports.payment_gateway import (
     GatewayUnknown,
     Intent,
     PaymentMethod,
+    PlatformAccount,
     SetupIntent,
     StaleFailure,
     StripeMovement,
@@ -330,6 +331,9 @@ class StripeGateway:
         params: Any = {"include": requests.INCLUDED}
         asked = self._client.v2.core.accounts.retrieve_async(id, params)
         return shapes.account(shown, await _ask(asked))
+
+    async def platform(self) -> PlatformAccount:
+        return shapes.platform(await _ask(self._stripe.accounts.retrieve_current_async()))
 
     # -- for the audit -----------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from domain.ports.payment_gateway import (
     ConnectAccount,
     Intent,
     PaymentMethod,
+    PlatformAccount,
     SetupIntent,
     StripeMovement,
 )
@@ -40,6 +41,8 @@ def intent(body: Mapping[str, Any]) -> Intent:
         available_on=time(booked.get("available_on")),
         fee_amount=booked.get("fee"),
         fee_currency=(booked.get("currency") or "").upper() or None,
+        settled_amount=booked.get("amount"),
+        settled_currency=(booked.get("currency") or "").upper() or None,
         failure=error.get("decline_code") or error.get("code"),
         metadata=dict(body.get("metadata") or {}),
         attempt=error.get("charge") or "",
@@ -120,6 +123,15 @@ def _with_v2(known: ConnectAccount, body: Mapping[str, Any]) -> ConnectAccount:
         deadline=msgspec.convert(at, datetime) if at else None,
         configurations=tuple(body.get("applied_configurations") or ()),
     )
+
+
+def platform(body: Mapping[str, Any]) -> PlatformAccount:
+    """Stripe settles a payment in its own currency if the account has a bank for it."""
+    banks = (body.get("external_accounts") or {}).get("data") or []
+    settled = {bank["currency"].upper() for bank in banks} | {body["default_currency"].upper()}
+    capabilities = body.get("capabilities") or {}
+    active = (name for name, state in capabilities.items() if state == "active")
+    return PlatformAccount(tuple(sorted(settled)), frozenset(active))
 
 
 def _bank_digest(banks: Sequence[Mapping[str, Any]]) -> str:

@@ -31,6 +31,7 @@ from domain.kernel.store import UnitOfWork
 from domain.monitor import writer
 from domain.notifications import feed
 from domain.operations.cause import caused_by
+from domain.payments import platform_check
 from domain.payouts import account_settings
 from domain.ports.ports import Ports
 from domain.reconciliation import follow_up, ownerless_money, runs
@@ -90,6 +91,7 @@ JOBS = (
     Job("sweep_files", 600, file.sweep),
     Job("reconcile", 3600, runs.reconcile_daily),
     Job("check_account_settings", 3600, account_settings.check_account_settings),
+    Job("check_platform", 3600, platform_check.check_platform),
     Job("find_ownerless_money", 3600, ownerless_money.find_ownerless),
     Job("log_audit_head", 3600, log_audit_head),
     Job("verify_audit_trail", 86_400, chain_state.verify_daily),

@@ -2907,6 +2907,12 @@ export interface OwnerlessMoneyPage {
   next_cursor: string | null;
 }
 
+/**
+ * `bank`: the contractor's banks take other currencies. `settlement`: Stripe has converted the
+ * payment.
+ */
+export type ParkedFor = "bank" | "settlement";
+
 /** The roles that people choose when they register. */
 export type PartyRole = "contractor" | "customer";
 
@@ -4511,8 +4517,12 @@ export interface Transfer {
   refill: boolean;
   /** The number of its idempotency key. */
   key: number;
-  /** Why Stripe refused it, in words; null if it did not. */
+  /** Why Stripe refused it, or it cannot be sent, in words; null if neither. */
   refusal: string | null;
+  /** The currency that does not fit; null if that is not why. */
+  parked_for: ParkedFor | null;
+  /** Whether an administrator sends it whatever the banks take. */
+  currency_accepted: boolean;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */

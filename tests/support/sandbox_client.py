@@ -241,6 +241,11 @@ class Sandbox:
         """Stripe enables an account again."""
         return await self.control("POST", "accounts", {"account": account, "state": "active"})
 
+    async def set_capability(self, capability: str, status: str) -> Json:
+        """A capability of the platform's own account becomes `active` or `inactive`."""
+        body = {"capability": capability, "status": status}
+        return await self.control("POST", "capabilities", body)
+
     async def onboarded_account(self, params: Json, person: Json, currencies: list[str]) -> Json:
         """A new account that is onboarded and emits no event; `params` as of POST /v1/accounts."""
         body = {"params": params, "person": person, "currencies": currencies}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.dev.stripe_sandbox.currencies import exchange_rate
 from server.dev.stripe_sandbox.errors import Json, refused
 from server.dev.stripe_sandbox.parameters import EXPAND, PAGE, Spec, text
 from server.dev.stripe_sandbox.request_context import RequestContext
@@ -36,12 +37,17 @@ def book(
     fee: int = 0,
     available_on: int | None = None,
     description: str | None = None,
+    converted_to: str | None = None,
 ) -> Json:
-    """Book `amount` minor units less `fee` on the account that owns `source`; negative is out."""
+    """Book `amount` minor units less `fee` on the account that owns `source`; negative is out. With
+    another currency `converted_to`, the amounts are in that one."""
     account, due = context.owner(source), max(available_on or context.now, context.now)
-    entry = _new_entry(context, kind, source["currency"], amount, fee=fee, due=due)
+    currency = converted_to or source["currency"]
+    entry = _new_entry(context, kind, currency, amount, fee=fee, due=due)
     entry.update(source=source["id"], description=description)
-    _add_to_balance(context, account, source["currency"], amount - fee, due)
+    if currency != source["currency"]:
+        entry["exchange_rate"] = exchange_rate(source["currency"], currency)
+    _add_to_balance(context, account, currency, amount - fee, due)
     return context.add(entry, account)
 
 

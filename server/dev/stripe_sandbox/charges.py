@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.dev.stripe_sandbox import balances, payment_methods
+from server.dev.stripe_sandbox.currencies import exchange_rate
 from server.dev.stripe_sandbox.errors import Json, StripeError, refused
 from server.dev.stripe_sandbox.parameters import (
     EXPAND,
@@ -261,7 +262,11 @@ def book_captured(context: RequestContext, charge_id: str) -> None:
 
 def _book(context: RequestContext, charge: Json, method: Json) -> None:
     """Book the captured money, less Stripe's fee."""
-    tenant, amount = context.tenant, charge["amount_captured"]
+    tenant, amount, settled = context.tenant, charge["amount_captured"], charge["currency"]
+    platform = context.find(tenant.account)
+    if tenant.setting("converts") and platform and platform["default_currency"] != settled:
+        settled = platform["default_currency"]
+        amount = round(amount * exchange_rate(charge["currency"], settled))
     fee = min(
         amount,
         round(amount * tenant.setting("fee_bps") / 10_000) + int(tenant.setting("fee_fixed")),
@@ -276,6 +281,7 @@ def _book(context: RequestContext, charge: Json, method: Json) -> None:
         fee=fee,
         available_on=context.now + delay,
         description=charge["description"],
+        converted_to=settled,
     )
     charge["balance_transaction"] = entry["id"]
     context.save(charge)

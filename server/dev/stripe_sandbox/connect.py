@@ -10,6 +10,7 @@ from server.dev.stripe_sandbox.account_objects import (
     new_bank_account,
     requirements,
 )
+from server.dev.stripe_sandbox.currencies import SETTLED_CURRENCIES
 from server.dev.stripe_sandbox.errors import Json, StripeError, missing, no_such, refused
 from server.dev.stripe_sandbox.parameters import (
     ADDRESS,
@@ -193,8 +194,15 @@ def retrieve(context: RequestContext, account_id: str) -> Json:
 
 
 def retrieve_own(context: RequestContext) -> Json:
-    """The account of the request."""
-    return retrieve(context, context.account)
+    """The account of the request. The platform has a bank account in every currency that it
+    settles."""
+    account = retrieve(context, context.account)
+    if account["id"] != context.tenant.account:
+        return account
+    only = [account["default_currency"]]
+    settled = only if context.tenant.setting("converts") else SETTLED_CURRENCIES
+    banks = [new_bank_account(account, code, {}) for code in settled]
+    return account | {"external_accounts": account["external_accounts"] | {"data": banks}}
 
 
 def update(context: RequestContext, account_id: str) -> Json:

@@ -52,6 +52,7 @@ TWO_DECIMAL = _codes(
 )
 CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
 MAXIMUM = 99_999_999
+RATE = 1.08  # of all conversions in the sandbox
 COUNTRY_CURRENCY = {
     "US": "usd",
     "GB": "gbp",
@@ -77,11 +78,27 @@ COUNTRY_CURRENCY = {
     "AE": "aed",
     "KW": "kwd",
 }
+SETTLED_CURRENCIES = sorted({*COUNTRY_CURRENCY.values(), "eur", "isk"})  # by the platform
 
 
 def local_currency(country: str) -> str:
     """The settlement currency of accounts in a country."""
     return COUNTRY_CURRENCY.get(country, "eur")
+
+
+def digits(currency: str) -> int:
+    """The decimals of a currency."""
+    if currency in ZERO_DECIMAL:
+        return 0
+    return 3 if currency in THREE_DECIMAL else 2
+
+
+def exchange_rate(source: str, target: str) -> float:
+    """The rate at which the sandbox converts minor units. There is only one, so that what people
+    read as amounts is alike: 1.08, and its inverse into the currency that is later in the
+    alphabet."""
+    rate = RATE if source < target else 1 / RATE
+    return rate * 10.0 ** (digits(target) - digits(source))
 
 
 def format_amount(amount: int, currency: str) -> str:

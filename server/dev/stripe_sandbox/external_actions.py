@@ -112,6 +112,13 @@ def change_banks(context: RequestContext, body: Json) -> Json:
     )
 
 
+def change_capability(context: RequestContext, body: Json) -> Json:
+    """Stripe, or the dashboard, changes a capability of the platform: `capability`, `status`."""
+    account = context.get("account", context.tenant.account)
+    account["capabilities"][str(body.get("capability"))] = str(body.get("status"))
+    return context.save(account)
+
+
 def add_onboarded_account(context: RequestContext, body: Json) -> Json:
     """An account that is onboarded and emits no event: `params` as of POST /v1/accounts, decoded;
     `person` (`name`, `bank_account`), `currencies`."""
@@ -172,6 +179,7 @@ def _optional(body: Json, name: str, kind: type[T]) -> T | None:
 ACTIONS: dict[str, ExternalAction] = {
     "accounts": change_account_state,
     "banks": change_banks,
+    "capabilities": change_capability,
     "disputes": open_dispute,
     "dispute_lines": add_dispute_line,
     "entries": add_balance_entry,

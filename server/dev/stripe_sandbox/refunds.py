@@ -86,9 +86,14 @@ def _reason_to_wait(context: RequestContext, refund: Json, charge: Json) -> str:
     if entry is None:
         return "charge_pending"
     account, waits = context.owner(refund), context.tenant.setting("refunds_wait")
-    currency, amount = entry["currency"], refund["amount"]
+    currency, amount = _in_balance(refund, entry)
     held = balances.available_and_pending(context, account).get(currency, (0, 0))
     return "insufficient_funds" if waits and held[0] < amount else ""
+
+
+def _in_balance(refund: Json, entry: Json) -> tuple[str, int]:
+    """The currency of the balance, and the amount in it, for a refund of the charge of `entry`."""
+    return entry["currency"], round(refund["amount"] * (entry["exchange_rate"] or 1))
 
 
 def retry_waiting(context: RequestContext, account: str) -> None:
@@ -106,7 +111,11 @@ def retry_waiting(context: RequestContext, account: str) -> None:
 def _book_refund(context: RequestContext, refund: Json) -> None:
     kind = "refund" if refund["destination_details"]["type"] == "card" else "payment_refund"
     note = "REFUND FOR CHARGE" if kind == "refund" else "REFUND FOR PAYMENT"
-    entry = balances.book(context, kind, refund, -refund["amount"], description=note)
+    charge = context.find(refund["charge"])
+    booked = context.find(charge["balance_transaction"]) if charge else None
+    assert booked is not None, "a refund waits until its charge is booked"
+    currency, amount = _in_balance(refund, booked)
+    entry = balances.book(context, kind, refund, -amount, description=note, converted_to=currency)
     context.save(refund)["balance_transaction"] = entry["id"]
 
 
@@ -230,7 +239,9 @@ def fail(context: RequestContext, refund: Json, reason: str) -> Json:
 def _return_money(context: RequestContext, refund: Json, charge: Json) -> None:
     """Return the money of a refund that ended without reaching the customer to the balance."""
     if refund["balance_transaction"]:
-        entry = balances.book(context, "refund_failure", refund, refund["amount"])
+        taken = context.get("balance_transaction", refund["balance_transaction"])
+        back, currency = -taken["amount"], taken["currency"]
+        entry = balances.book(context, "refund_failure", refund, back, converted_to=currency)
         refund["failure_balance_transaction"] = entry["id"]
     refund.pop("pending_reason", None)
     charge["amount_refunded"] -= refund["amount"]

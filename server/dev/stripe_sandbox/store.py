@@ -77,6 +77,7 @@ DEFAULT_SETTINGS: dict[str, float] = {
     "payout_delay_seconds": 1,
     "processing_seconds": 4 * 86_400,
     "async_seconds": 0,  # until a payment that is captured asynchronously is in the balance
+    "converts": 0,  # 1: the platform settles its default currency only
     "refunds_wait": 1,  # 0: refunds also draw on money that is not available
     "hold_seconds": 7 * 86_400,
     "dispute_fee": 1_500,

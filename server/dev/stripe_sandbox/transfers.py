@@ -92,9 +92,10 @@ def _get_source_charge(context: RequestContext, amount: int, currency_code: str)
             None,
             "source_transaction",
         )
-    if charge["currency"] != currency_code:
+    entry = context.find(charge["balance_transaction"]) or charge
+    if entry["currency"] != currency_code:
         raise refused(
-            f"The currency of source_transaction's balance transaction ({charge['currency']}) must"
+            f"The currency of source_transaction's balance transaction ({entry['currency']}) must"
             f" be the same as the transfer currency ({currency_code})",
             None,
             "currency",

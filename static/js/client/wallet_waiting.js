@@ -47,7 +47,7 @@ export function useWaiting() {
 
 /** @param {WaitingMoney} part */
 function reasonOf({ reason, until, why }) {
-  if (why) return `${why} JobSphere looks at it.`;
+  if (why) return reason === "setup" ? why : `${why} JobSphere looks at it.`;
   const day = until && (dayOf(until) === "today" ? "today" : `on ${dayOf(until)}`);
   return /** @type {Record<string, string>} */ ({
     setup: "It waits until you have set up payouts.",

@@ -72,7 +72,11 @@ async def test_it_tells_what_this_server_enforces(market: Market, server: Any) -
     assert answer["money"]["platform_fee_bps"] == settings.platform_fee_bps
     assert answer["money"]["service_fee_bps"] == settings.service_fee_bps
     key = settings.stripe_publishable_key
-    assert key and answer["payments"] == {"stripe_publishable_key": key, "sandbox": True}
+    assert key and answer["payments"] == {
+        "stripe_publishable_key": key,
+        "methods": list(settings.payment_methods),
+        "sandbox": True,
+    }
     assert answer["realtime"]["ping_interval_seconds"] == PING_INTERVAL
     assert answer["files"]["max_bytes"] == MAX_FILE
     assert answer["rates"]["all"]["requests"] == 5 * settings.commands_per_second

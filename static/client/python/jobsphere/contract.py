@@ -3151,6 +3151,14 @@ class OwnerlessMoneyPage(TypedDict):
     next_cursor: str | None
 
 
+# `bank`: the contractor's banks take other currencies. `settlement`: Stripe has converted the
+# payment.
+ParkedFor: TypeAlias = Literal[
+    "bank",
+    "settlement",
+]
+
+
 # The roles that people choose when they register.
 PartyRole: TypeAlias = Literal[
     "contractor",
@@ -4933,8 +4941,12 @@ class Transfer(TypedDict):
     refill: bool
     # The number of its idempotency key.
     key: int
-    # Why Stripe refused it, in words; null if it did not.
+    # Why Stripe refused it, or it cannot be sent, in words; null if neither.
     refusal: str | None
+    # The currency that does not fit; null if that is not why.
+    parked_for: ParkedFor | None
+    # Whether an administrator sends it whatever the banks take.
+    currency_accepted: bool
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
