@@ -287,6 +287,12 @@ class Sandbox:
         """Hold the next events of a type or pattern until `release_events`."""
         await self.fault(webhook=type, hold=True, times=times)
 
+    async def money_of(self, account: str | None = None) -> dict[str, int]:
+        """All money of an account by currency, available or not; also of one that is closed."""
+        some = {"account": account} if account else {}
+        found: dict[str, int] = (await self.control("POST", "balances", some))["data"]
+        return found
+
     async def release_events(
         self, type: str = "*", *, newest_first: bool = False, gap: float = 0
     ) -> int:

@@ -142,6 +142,14 @@ def add_balance_entry(context: RequestContext, body: Json) -> Json:
     return balances.book_standalone(context, body["type"], currency_code, amount, note)
 
 
+def read_balance(context: RequestContext, body: Json) -> Json:
+    """All money of an account by currency, available or not; optional `account`, by default the
+    platform's. A closed account, which the API tells nothing about, is read too."""
+    account = _optional(body, "account", str) or context.tenant.account
+    held = balances.available_and_pending(context, account)
+    return {"data": {currency_code.upper(): sum(pair) for currency_code, pair in held.items()}}
+
+
 def release_events(context: RequestContext, body: Json) -> Json:
     """Send the events that a `hold` fault keeps back, and end the hold: `type`, `order` oldest or
     newest, `gap` in seconds."""
@@ -178,6 +186,7 @@ def _optional(body: Json, name: str, kind: type[T]) -> T | None:
 
 ACTIONS: dict[str, ExternalAction] = {
     "accounts": change_account_state,
+    "balances": read_balance,
     "banks": change_banks,
     "capabilities": change_capability,
     "disputes": open_dispute,

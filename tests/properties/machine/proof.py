@@ -141,10 +141,10 @@ class Proof:
     async def _at_stripe(self):
         """(owner, currency) -> money on the Stripe account, available or not."""
         found = Counter()
-        for owner, account in {"platform": None, **self.world.accounts}.items():
-            balance = await self.sandbox.api("GET", "balance", account=account)
-            for part in (*balance["available"], *balance["pending"]):
-                found[owner, part["currency"].upper()] += part["amount"]
+        owners = [("platform", None), *self.world.accounts.items(), *self.world.former.items()]
+        for owner, account in dict.fromkeys(owners):
+            for currency, amount in (await self.sandbox.money_of(account)).items():
+                found[owner, currency] += amount
         return found
 
     async def _same_money(self):
@@ -153,7 +153,7 @@ class Proof:
         for (account, currency), amount in self.booked.items():
             kind, _, rest = account.partition(":")
             user, _, part = rest.partition(":")
-            if part in ("available", "held", "in_transit") and kind == "wallet":
+            if part in ("available", "held", "in_transit", "stranded") and kind == "wallet":
                 ours[user, currency] += amount
             if account not in (ledger.STRIPE, ledger.BANK, ledger.STRIPE_FEES):
                 booked[currency] += amount

@@ -26,6 +26,7 @@ FREQUENCIES = {
     "evidence": 3,
     "dashboard": 6,
     "bank": 10,
+    "unasked": 6,
     "api_fault": 8,
     "webhook_fault": 5,
     "late_webhooks": 3,

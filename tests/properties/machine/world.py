@@ -17,8 +17,9 @@ from domain.reconciliation.runs import Reconciliation
 from domain.stripe_events.inbox import WebhookEvent
 from domain.stripe_events.payloads import WebhookPayload
 from domain.wallet.withdrawals import Withdrawal
-from tests.properties.machine.outside import DAY, MINUTE, Outside
+from tests.properties.machine.outside import DAY, MINUTE
 from tests.properties.machine.proof import Proof
+from tests.properties.machine.unasked import Unasked
 from tests.properties.machine.workers import Workers
 
 OF_ONE_RUN = (
@@ -47,7 +48,7 @@ CURRENCIES = ("USD", "JPY", "KWD")
 AFTERWARDS = 10 * DAY  # holds have expired, and unanswered disputes are decided
 
 
-class World(Outside):
+class World(Unasked):
     """Plays the runs one after the other."""
 
     def __init__(self, market, server):
@@ -70,6 +71,7 @@ class World(Outside):
         self.proved, self.passed, self.crashes = False, 0, 0
         self.workers.dropped.clear()
         self.jobs.clear()
+        self.former.clear()
         await self.sandbox.settings(available_delay_seconds=pick % 2 * DAY)
         await self.arrive()
         await self.workers.idle()

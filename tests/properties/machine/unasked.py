@@ -1,0 +1,92 @@
+"""Steps that nobody here asked for: Stripe, banks and the owners of accounts move money by
+themselves, look twice, close accounts and change where money can go."""
+
+import asyncio
+
+from domain.accounts.user import User
+from tests.properties.machine.outside import Outside
+from tests.properties.machine.people import ROUTES
+
+UNASKED = ("sweep", "payout", "payout", "line", "line", "banks", "country", "close", "reopen")
+LINES = (-1, -1, 1)  # a bank takes more, or gives a part back
+UNREACHABLE = ("JM", "KP", "IR")
+BANKS = ("usd,jpy,kwd", "usd", "usd,kwd", "jpy")
+
+
+class Unasked(Outside):
+    """The steps of people, banks and network, plus those that only Stripe and strangers take."""
+
+    def __init__(self, market, workers):
+        super().__init__(market, workers)
+        self.former = {}  # user -> the account that Stripe closed
+
+    async def unasked(self, n, pick, share):
+        event = UNASKED[pick % len(UNASKED)]
+        self.seen[f"unasked {event}"] += 1
+        await getattr(self, f"_{event}")(n, pick, share)
+
+    async def _sweep(self, n, pick, share):
+        """Stripe pays out all that an account has available, by schedule or limit."""
+        await self._may("sweeps", {"account": self.accounts[self.contractors[n % 2].id]})
+
+    async def _payout(self, n, pick, share):
+        """The owner of an account pays out a part of it in the dashboard."""
+        account = self.accounts[self.contractors[n % 2].id]
+        for part in (await self._ask("GET", "balance", account)).get("available", []):
+            amount = self.rounded(part["amount"], share, part["currency"].upper())
+            if 0 < amount <= part["amount"]:
+                await self._ask(
+                    "POST", "payouts", account, amount=amount, currency=part["currency"]
+                )
+
+    async def _line(self, n, pick, share):
+        """A bank moves more money for a dispute, whatever its status is."""
+        ours = await self._intents()
+        for dispute in await self._list("disputes", limit=3):
+            if dispute["payment_intent"] in ours and dispute["balance_transactions"]:
+                amount = self.rounded(dispute["amount"], share // 4, dispute["currency"].upper())
+                body = {"dispute": dispute["id"], "amount": LINES[pick % len(LINES)] * amount}
+                return await self._may("dispute_lines", body)
+
+    async def _banks(self, n, pick, share):
+        """The owner of an account gives other bank accounts; some currencies have none."""
+        account = self.accounts[self.contractors[n % 2].id]
+        currencies = BANKS[share % len(BANKS)].split(",")
+        await self._may("banks", {"account": account, "currencies": currencies})
+
+    async def _country(self, n, pick, share):
+        """A newcomer lives where the platform pays nobody: refused at once, and nothing is left."""
+        newcomer = await self.market.contractor("Newcomer", connect=False)
+        route = ROUTES["/account", "onboard"]
+        country = {"country": UNREACHABLE[share % len(UNREACHABLE)]}
+        status, answer = await newcomer.http(route.method, route.path, country)
+        assert (status, answer["code"]) == (422, "invalid"), answer
+
+    async def _close(self, n, pick, share):
+        """Stripe closes an account, once in a run."""
+        if not self.former:
+            side = self.contractors[n % 2]
+            self.former[side.id] = self.accounts[side.id]
+            await self._may("accounts", {"account": self.accounts[side.id], "state": "closed"})
+
+    async def _reopen(self, n, pick, share):
+        """A contractor whose account was closed opens another one."""
+        for side in self.contractors:
+            closed = self.former.get(side.id)
+            [user] = await self.found(User, _id=side.id)
+            if closed and self.accounts[side.id] == closed and user.connect_id != closed:
+                await self._open_another(side)
+
+    async def _open_another(self, side):
+        async with asyncio.timeout(20):
+            while not (url := await self._link(side)):
+                await asyncio.sleep(0.05)
+        await self.sandbox.fill_in_onboarding(url, side.name, "usd,jpy,kwd")
+        async with asyncio.timeout(20):
+            while not await self.found(User, _id=side.id, payouts_enabled=True):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        self.accounts[side.id] = (await self.found(User, _id=side.id))[0].connect_id
+
+    async def _link(self, side):
+        link = await self.try_command(side, "/account", "onboard")
+        return link["url"] if link else None
