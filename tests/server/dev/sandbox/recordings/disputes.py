@@ -74,6 +74,51 @@ TABLE = (
         _opened(),
     ),
     Recording(
+        "lost-by-its-evidence",
+        EVENTS + "event_dispute_closed/NOT_in_our_favor/status_lost_/"
+        "for_a_charge_on_Gumroads_account/tells_the_charge_processor_the_dispute_was_lost",
+        (
+            *_opened(),
+            _evidence("evidence[uncategorized_text]=losing_evidence"),
+            Step(
+                "GET",
+                DISPUTES + "/{dispute}",
+                facts={
+                    "status": "lost",
+                    "is_charge_refundable": False,
+                    "evidence.uncategorized_text": "losing_evidence",
+                    **WITHDRAWN,
+                    "balance_transactions.1": None,
+                },
+            ),
+            Step("GET", "/v1/charges/{charge}", facts=DISPUTED),
+        ),
+    ),
+    Recording(
+        "won-by-its-evidence",
+        EVENTS + "event_dispute_closed/in_our_favor/status_warning_closed_/"
+        "for_a_charge_on_Gumroads_account/tells_the_charge_processor_that_hte_dispute_was_won",
+        (
+            *_opened(),
+            _evidence("evidence[uncategorized_text]=winning_evidence"),
+            Step(
+                "GET",
+                DISPUTES + "/{dispute}",
+                facts={
+                    "status": "won",
+                    "is_charge_refundable": True,
+                    **WITHDRAWN,
+                    "balance_transactions.1.amount": 1000,
+                    "balance_transactions.1.type": "adjustment",
+                    "balance_transactions.1.reporting_category": "dispute_reversal",
+                    "balance_transactions.1.source": "{dispute}",
+                    "balance_transactions.2": None,
+                },
+            ),
+            Step("GET", "/v1/charges/{charge}", facts=DISPUTED),
+        ),
+    ),
+    Recording(
         "evidence-in-words-waits-for-the-bank",
         FIGHT + "calls_update_dispute_on_the_stripe_charge_with_the_evidence_as_a_parameter",
         (
