@@ -171,7 +171,12 @@ class Proof:
         for user in self.world.accounts:
             for currency in booked:
                 key = user, currency
-                assert ours[key] == there[key], (key, ours[key], there[key])
+                assert ours[key] == there[key], (
+                    (key, ours[key], there[key]),
+                    [made for made in await self.world.found(Transfer) if made.user_id == user],
+                    [made for made in await self.world.found(Reversal) if made.user_id == user],
+                    [made for made in await self.world.found(Withdrawal) if made.user_id == user],
+                )
 
     async def check_reconciliation(self):
         """The daily reconciliation reports exactly the expected differences."""

@@ -7,7 +7,7 @@ from domain.accounts.user import User
 from tests.properties.machine.outside import Outside
 from tests.properties.machine.people import ROUTES
 
-UNASKED = ("payout", "line", "line")
+UNASKED = ("line",)
 LINES = (-1, -1, 1)  # a bank takes more, or gives a part back
 UNREACHABLE = ("JM", "KP", "IR")
 BANKS = ("usd,jpy,kwd", "usd", "usd,kwd", "jpy")
