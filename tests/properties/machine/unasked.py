@@ -7,10 +7,11 @@ from domain.accounts.user import User
 from tests.properties.machine.outside import Outside
 from tests.properties.machine.people import ROUTES
 
-UNASKED = ("line",)
+UNASKED = ("line", "line", "banks", "country")
 LINES = (-1, -1, 1)  # a bank takes more, or gives a part back
-UNREACHABLE = ("JM", "KP", "IR")
-BANKS = ("usd,jpy,kwd", "usd", "usd,kwd", "jpy")
+UNREACHABLE = ("KP", "IR", "CU")
+EVERY_BANK = ("usd", "jpy", "kwd")
+BANKS = (EVERY_BANK, ("usd",), ("usd", "kwd"), ("jpy",))
 
 
 class Unasked(Outside):
@@ -50,9 +51,14 @@ class Unasked(Outside):
 
     async def _banks(self, n, pick, share):
         """The owner of an account gives other bank accounts; some currencies have none."""
-        account = self.accounts[self.contractors[n % 2].id]
-        currencies = BANKS[share % len(BANKS)].split(",")
-        await self._may("banks", {"account": account, "currencies": currencies})
+        await self._give_banks(self.contractors[n % 2], BANKS[share % len(BANKS)])
+
+    async def _give_banks(self, side, currencies):
+        await self._may("banks", {"account": self.accounts[side.id], "currencies": currencies})
+
+    async def bring_banks_back(self):
+        for side in self.contractors:
+            await self._give_banks(side, EVERY_BANK)
 
     async def _country(self, n, pick, share):
         """A newcomer lives where the platform pays nobody: refused at once, and nothing is left."""

@@ -91,6 +91,7 @@ class World(Unasked):
     async def converge(self):
         """Stop all faults: all work finishes, all books agree, and still agree later."""
         await self.workers.bring_back()
+        await self.bring_banks_back()
         for side in self.contractors:
             await self.try_command(
                 self.admin, "/admin", "unfreeze", user_id=side.id, reason="The end"
