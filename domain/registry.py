@@ -46,6 +46,7 @@ from domain.notifications.notices import NotificationMark, Notify, SendMail
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
 from domain.payments.card_attempts import CardAttempt
+from domain.payments.caused_refunds import CausedRefund
 from domain.payments.payment_methods import CreateCustomer
 from domain.payments.processing import (
     BlockRivalOffers,
@@ -86,6 +87,7 @@ RECORDS = (
     Offer,
     Payment,
     CardAttempt,
+    CausedRefund,
     Transaction,
     Balance,
     Withdrawal,

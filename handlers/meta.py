@@ -18,7 +18,7 @@ from domain.jobs.search import DEFAULT_RADIUS_KM
 from domain.jobs.search import List as ListJobs
 from domain.kernel.actor import PartyRole
 from domain.kernel.errors import Rule
-from domain.kernel.money import CURRENCIES, MAX_AMOUNT
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, least_withdrawal
 from domain.kernel.paging import PAGE_BYTES
 from domain.kernel.settings import Rates
 from domain.notifications.feed import KEPT as PUSHES_KEPT
@@ -96,6 +96,7 @@ def _money(rates: Rates) -> dict[str, Any]:
                 "exponent": each.exponent,
                 "minimum": each.minimum,
                 "step": each.step,
+                "minimum_withdrawal": least_withdrawal(each.code, rates.minimum_withdrawal),
             }
             for each in settled
         ],

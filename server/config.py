@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     auto_complete_days: int  # from the delivery; 0: never
     admin_approval_amount: int  # in minor units of any currency; 0: never
     card_attempts: int  # of a user or a card in a day, before delays; 0: no bound
+    caused_refunds: int  # before any work, of a customer in a day; 0: any number
+    minimum_withdrawal: int  # in US cents, or as much in another currency; 0: any
     drain_seconds: int
     realtime: str  # "fast", or "stock": aiohttp and python-engineio serve every websocket
     commands_per_second: int  # of one user
@@ -180,6 +182,8 @@ def load(env: Mapping[str, str]) -> Settings:
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         admin_approval_amount=read("ADMIN_APPROVAL_AMOUNT", "100000", _integer(0, 999_999_999), 0),
         card_attempts=read("CARD_ATTEMPTS", "10", _integer(0, 1000), 0),
+        caused_refunds=read("CAUSED_REFUNDS", "10", _integer(0, 1000), 0),
+        minimum_withdrawal=read("MINIMUM_WITHDRAWAL", "100", _integer(0, 10_000), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
         realtime=read("REALTIME", "fast", _one_of("fast", "stock"), "fast"),
         commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 1_000_000), 1),

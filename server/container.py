@@ -254,6 +254,8 @@ def _rates(settings: Settings) -> Rates:
         settings.card_attempts,
         settings.platform_country,
         settings.payment_methods,
+        caused_refunds=settings.caused_refunds,
+        minimum_withdrawal=settings.minimum_withdrawal,
     )
 
 

@@ -23,13 +23,14 @@ from domain.disputes.dispute import Dispute
 from domain.jobs.job import Job
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import NotFound
-from domain.kernel.fields import about
+from domain.kernel.fields import Currency, MinorUnits, about
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import WalletBalances, wallets_of
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.payments.card_attempts import attempts_of
+from domain.payments.caused_refunds import caused_in_a_day, fees_of
 from domain.payouts.transfer import Transfer
 from domain.ports.ports import Ports
 from domain.presence.presence import LastSeen
@@ -73,8 +74,15 @@ class UserProfile(msgspec.Struct, frozen=True):
     ]
 
 
+class Money(msgspec.Struct, frozen=True):
+    """An amount in one currency."""
+
+    amount: MinorUnits
+    currency: Currency
+
+
 class CustomerCosts(msgspec.Struct, frozen=True):
-    """What administrators watch of a customer: attempts at cards."""
+    """What administrators watch of a customer: attempts at cards, and refunds that cost a fee."""
 
     card_attempts: Annotated[
         int,
@@ -82,6 +90,14 @@ class CustomerCosts(msgspec.Struct, frozen=True):
     ]
     card_attempts_until: Annotated[
         datetime | None, about("Until when they have to wait for another; null if not at all.")
+    ]
+    caused_refunds: Annotated[
+        int, about("The refunds before any work that they caused within a day.")
+    ]
+    caused_refunds_allowed: Annotated[int, about("How many a day are allowed; 0 for any number.")]
+    refund_fees: Annotated[
+        list[Money],
+        about("Stripe's fees for their refunds before any work within 30 days, by currency."),
     ]
 
 
@@ -134,7 +150,14 @@ async def _costs(uow: UnitOfWork, user: User) -> CustomerCosts | None:
     if user.role is not Role.CUSTOMER:
         return None
     attempts, until = await attempts_of(uow, user.id)
-    return CustomerCosts(attempts, until)
+    fees = await fees_of(uow, user.id)
+    return CustomerCosts(
+        attempts,
+        until,
+        await caused_in_a_day(uow, user.id),
+        uow.rates.caused_refunds,
+        [Money(amount, currency) for currency, amount in sorted(fees.items())],
+    )
 
 
 def _kinds(user: User) -> Mapping[str, tuple[type[Record], dict[str, Any]]]:

@@ -58,6 +58,7 @@ from domain.operations.command import (
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.payments.card_attempts import require_attempt
+from domain.payments.caused_refunds import require_new_offer, require_refund
 from domain.payments.delayed import refuse_second_payment
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
@@ -172,6 +173,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     _require_open(job)
     await require_attempt(uow, actor.id, cmd.payment_method)
+    await require_new_offer(uow, actor.id)
     application = await active_application(uow, job.id, cmd.contractor_id)
     if application is None:
         raise NotAnApplicant
@@ -253,8 +255,13 @@ def _new_offer(
     errors=(NotFound, OfferNotPending),
 )
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
-    """Withdraw the offer and release its hold. Raises NotFound, OfferNotPending."""
+    """Withdraw the offer and release its hold, or refund it where nothing could be held.
+
+    Who causes many refunds in a day has to wait. Raises NotFound, OfferNotPending, RateLimited.
+    """
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
+    if offer.live and offer.captured_amount:
+        await require_refund(uow, actor.id)
     closed = await close_offer(uow, offer, OfferStatus.WITHDRAWN, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)

@@ -41,6 +41,7 @@ from domain.operations.command import Command, Id
 from domain.operations.expected_amount import ExpectedAmount, check_expected
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
+from domain.payments.caused_refunds import RefundCause, record_refund, require_refund
 from domain.payments.processing import BlockRivalOffers
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
@@ -300,6 +301,7 @@ async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
 async def cancel(cmd: Cancel, actor: Actor, uow: UnitOfWork) -> Job:
     """Cancel before work begins; the payment is refunded in full, with the platform fee.
 
+    Who causes many refunds in a day has to wait: RateLimited.
     Raises NotFound, JobTaken, JobNotOpen, DisputeRequired, PaymentDisputed, Conflict.
     """
     before = await uow.get(Job, cmd.job_id, customer_id=actor.id)
@@ -321,6 +323,8 @@ async def cancel(cmd: Cancel, actor: Actor, uow: UnitOfWork) -> Job:
         check_expected(cmd.expected_amount, offer.refundable, offer.currency)
         offer = await cancel_open_milestones(uow, offer)
         if offer.refundable:
+            await require_refund(uow, actor.id)
+            await record_refund(uow, offer, RefundCause.JOB_CANCELLED)
             await request_refund(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
     else:
         check_expected(cmd.expected_amount, 0, job.currency)

@@ -30,6 +30,7 @@ from domain.payments.card_attempts import (
     count_new_card,
     shown_failure,
 )
+from domain.payments.caused_refunds import record_refund
 from domain.payments.deal_steps import answer_application, assign_job, fail_offer
 from domain.payments.delayed import answer_until, end_processing, settle_processing
 from domain.payments.refunds import request_refund
@@ -375,6 +376,7 @@ async def refund_unaccepted(uow: UnitOfWork, offer_id: str) -> None:
     """Refund the captured money of an offer that was closed without acceptance, once."""
     offer = await uow.get(Offer, offer_id)
     if offer.accepted_at is None and not offer.live and offer.refundable > 0:
+        await record_refund(uow, offer)
         await request_refund(uow, offer, offer.refundable, "The offer has ended.", "system")
 
 

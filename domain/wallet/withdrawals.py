@@ -12,12 +12,14 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     CurrencyNotSupported,
     InsufficientFunds,
+    Invalid,
     NotFound,
     NotOnboarded,
+    Rule,
     WalletFrozen,
 )
 from domain.kernel.fields import Currency, MinorUnits, about
-from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step, display
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step, display, least_withdrawal
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Page, Record
 from domain.kernel.state_machine import Steps, states_before
@@ -124,7 +126,13 @@ class Withdraw(Command, frozen=True):
     roles={Role.CONTRACTOR},
     step_up=StepUpFor.CHANGED_BANK,
     limits=(MONEY_STEPS,),
-    errors=(CurrencyNotSupported, InsufficientFunds, NotFound, NotOnboarded, WalletFrozen),
+    errors=(
+        CurrencyNotSupported,
+        InsufficientFunds,
+        NotFound,
+        NotOnboarded,
+        WalletFrozen,
+    ),
 )
 async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     """Pay available money out to the bank account.
@@ -140,6 +148,7 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     if currency not in CURRENCIES:
         raise CurrencyNotSupported(field="currency")
     check_step(cmd.amount, currency)
+    await _check_minimum(uow, user.id, cmd.amount, currency)
     withdrawal = uow.new(
         Withdrawal,
         user_id=user.id,
@@ -156,6 +165,25 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     uow.later(SendPayout(withdrawal.id))
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])
     return withdrawal
+
+
+async def _check_minimum(uow: UnitOfWork, user_id: str, amount: int, currency: str) -> None:
+    """Each payout costs the platform a fee, so a small one must be all there is.
+
+    Raises Invalid.
+    """
+    least = least_withdrawal(currency, uow.rates.minimum_withdrawal)
+    if amount >= least:
+        return
+    step = CURRENCIES[currency].step
+    available = (await ledger.wallet_of(uow, user_id, currency)).available
+    if amount != available - available % step:
+        raise Invalid(
+            f"withdraw {display(least, currency)} or more, or all that is available.",
+            field="amount",
+            rule=Rule.MIN,
+            limit=least,
+        )
 
 
 @operation("wallet.withdrawals", roles={Role.CONTRACTOR}, style=Style.READ)

@@ -202,7 +202,7 @@ OF_SCHEMA: dict[str, dict[str, Any]] = {
     "ChatReportFields": {"text": "They ask me to pay outside of the platform."},
     "Commission": {"period": "2026-03", "platform_fee_amount": 10_000, "net_amount": 10_000},
     "CounterOffer": {"amount": 110_000, "note": "The gate is old, too."},
-    "CurrencyFacts": {"exponent": 2, "minimum": 50, "step": 1},
+    "CurrencyFacts": {"exponent": 2, "minimum": 50, "step": 1, "minimum_withdrawal": 100},
     "DeadLetter": {"id": VALUES["row_id"], "kind": "send_mail", "attempts": 12},
     "DefaultAndRange": {"default": 72, "min": 1, "max": 144},
     "DeletedAccount": {"id": CUSTOMER},

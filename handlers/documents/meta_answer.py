@@ -14,6 +14,10 @@ class CurrencyFacts(msgspec.Struct, frozen=True):
     exponent: Annotated[int, about("How many decimals an amount has for people.")]
     minimum: Annotated[int, about("The least amount of an offer, in minor units.")]
     step: Annotated[int, about("Amounts are multiples of this, in minor units.")]
+    minimum_withdrawal: Annotated[
+        int,
+        about("The least withdrawal, in minor units; all that is available can be less."),
+    ] = 0
 
 
 class MoneyFacts(msgspec.Struct, frozen=True):

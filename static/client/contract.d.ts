@@ -1713,12 +1713,18 @@ export interface CounterOffer {
   at: string;
 }
 
-/** What administrators watch of a customer: attempts at cards. */
+/** What administrators watch of a customer: attempts at cards, and refunds that cost a fee. */
 export interface CustomerCosts {
   /** Declines, new cards and preparations to save one within a day; few more than free. */
   card_attempts: number;
   /** Until when they have to wait for another; null if not at all. */
   card_attempts_until: string | null;
+  /** The refunds before any work that they caused within a day. */
+  caused_refunds: number;
+  /** How many a day are allowed; 0 for any number. */
+  caused_refunds_allowed: number;
+  /** Stripe's fees for their refunds before any work within 30 days, by currency. */
+  refund_fees: Money[];
 }
 
 /** A failed outbox row: the `kind` of its work, and the id of the object it is about. */
@@ -2672,6 +2678,14 @@ export interface MilestoneTermsInput {
   title: string;
   /** Its part of the offer, in minor units. */
   amount: number;
+}
+
+/** An amount in one currency. */
+export interface Money {
+  /** In minor units of `currency`. */
+  amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
 }
 
 /**
@@ -5341,7 +5355,9 @@ export interface JobCommands {
    */
   complete(fields: JobCompleteFields, options?: CallOptions): Promise<CompletedJob>;
   /**
-   * Cancel before work begins; the payment is refunded in full, with the platform fee
+   * Cancel before work begins; the payment is refunded in full, with the platform fee.
+   *
+   * Who causes many refunds in a day has to wait: RateLimited.
    *
    * For customer. Refusals of its own: amount_not_payable, dispute_required, forbidden,
    * job_not_open, job_taken, not_found, payment_disputed.
@@ -5588,7 +5604,9 @@ export interface BiddingCommands {
    */
   get(fields: BiddingGetFields, options?: CallOptions): Promise<Offer>;
   /**
-   * Withdraw the offer and release its hold
+   * Withdraw the offer and release its hold, or refund it where nothing could be held.
+   *
+   * Who causes many refunds in a day has to wait.
    *
    * For customer. Refusals of its own: forbidden, not_found, offer_not_pending.
    */

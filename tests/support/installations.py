@@ -102,6 +102,7 @@ async def new_installation(
         "REQUIRE_SECOND_FACTOR": "off",
         "ADMIN_APPROVAL_AMOUNT": "0",
         "CARD_ATTEMPTS": "1000",
+        "CAUSED_REFUNDS": "1000",
     }
     installation = Installation(env, load(env), sandbox)
     yield installation

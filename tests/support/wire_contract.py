@@ -256,6 +256,7 @@ COLLECTIONS = {
     "activity",
     "alerts",
     "card_attempts",
+    "caused_refunds",
     "assignments",
     "trail_checks",
     "book_differences",

@@ -108,7 +108,9 @@ function Costs({ details: { costs, user } }) {
   if (!costs) return null;
   return html`<section class="card stack" aria-labelledby="costs"><h2 id="costs">Watched</h2>
     ${costs.card_attempts_until && html`<p class="note wait"><${Icon} name="clock" /><span>Tried too many cards, and has to wait until ${fullTime(costs.card_attempts_until)}.</span></p>`}
-    <${Facts} facts=${[["Attempts at cards, 24 h", costs.card_attempts]]} />
+    <${Facts} facts=${[["Attempts at cards, 24 h", costs.card_attempts],
+      ["Refunds they caused, 24 h", html`${costs.caused_refunds}${costs.caused_refunds_allowed > 0 && ` of ${costs.caused_refunds_allowed}`}`],
+      ["Stripe’s fees for these, 30 d", costs.refund_fees.length ? costs.refund_fees.map(({ amount, currency }) => html`<span class="amount" key=${currency}>${display(amount, currency)} </span>`) : "none"]]} />
     <p><a href=${`/admin/payments?customer_id=${user.id}`}>Payments</a></p></section>`;
 }
 

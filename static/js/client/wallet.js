@@ -170,7 +170,7 @@ export function Onboarding({ how }) {
 /** @param {string} currency */
 async function withdraw(currency) {
   const meta = await readMeta();
-  const { step } = limitsOf(meta, currency);
+  const { step, minimum_withdrawal: least } = limitsOf(meta, currency);
   const available = () => wallets.of(currency).value?.available ?? 0;
   const Body = (/** @type {{form: any}} */ { form }) => {
     const most = available() - (available() % step);
@@ -180,7 +180,7 @@ async function withdraw(currency) {
       amount = amountIn({ amount: text.value }, "amount", currency, { maximum: most, step });
     } catch { /* it is said when it is sent */ }
     return html`<${MoneyField} form=${form} name="amount" label="Amount" currency=${currency} required autofocus value=${text.value}
-        onInput=${(/** @type {any} */ { target }) => (text.value = target.value)} hint=${`Up to ${display(most, currency)}.`} />
+        onInput=${(/** @type {any} */ { target }) => (text.value = target.value)} hint=${`Up to ${display(most, currency)}.${least ? ` ${display(least, currency)} or more, or all of it.` : ""}`} />
       <${Sums} currency=${currency} total=${["Stays in your wallet", available() - amount]} rows=${[["Goes to your bank account", amount]]} />
       <p class="soft small">There is no fee. Banks take some days.</p>`;
   };

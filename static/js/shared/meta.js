@@ -26,9 +26,9 @@ export async function readMeta() {
  *
  * @param {any} meta
  * @param {string} currency
- * @returns {{minimum: number, step: number}}
+ * @returns {{minimum: number, step: number, minimum_withdrawal: number}}
  */
 export function limitsOf(meta, currency) {
   const found = meta?.money.currencies.find((/** @type {any} */ each) => each.code === currency);
-  return found ?? { minimum: 1, step: 1 };
+  return found ?? { minimum: 1, step: 1, minimum_withdrawal: 0 };
 }

@@ -1778,12 +1778,18 @@ class CounterOffer(TypedDict):
 
 
 class CustomerCosts(TypedDict):
-    """What administrators watch of a customer: attempts at cards."""
+    """What administrators watch of a customer: attempts at cards, and refunds that cost a fee."""
 
     # Declines, new cards and preparations to save one within a day; few more than free.
     card_attempts: int
     # Until when they have to wait for another; null if not at all.
     card_attempts_until: str | None
+    # The refunds before any work that they caused within a day.
+    caused_refunds: int
+    # How many a day are allowed; 0 for any number.
+    caused_refunds_allowed: int
+    # Stripe's fees for their refunds before any work within 30 days, by currency.
+    refund_fees: list[Money]
 
 
 class DeadLetter(TypedDict):
@@ -2883,6 +2889,15 @@ class MilestoneTermsInput(TypedDict):
     title: str
     # Its part of the offer, in minor units.
     amount: int
+
+
+class Money(TypedDict):
+    """An amount in one currency."""
+
+    # In minor units of `currency`.
+    amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
 
 
 # `transfer`: on its way to the wallet. `held`: blocked there. `withdrawal`: on its way to the bank.
@@ -6050,7 +6065,9 @@ class JobCommands(Namespace):
     async def cancel(
         self, *, request_id: str | None = None, **fields: Unpack[JobCancelFields]
     ) -> Job:
-        """Cancel before work begins; the payment is refunded in full, with the platform fee
+        """Cancel before work begins; the payment is refunded in full, with the platform fee.
+
+        Who causes many refunds in a day has to wait: RateLimited.
 
         For customer. Refusals: amount_not_payable, dispute_required, job_not_open, job_taken,
         not_found, payment_disputed.
@@ -6439,7 +6456,9 @@ class BiddingCommands(Namespace):
     async def withdraw(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingWithdrawFields]
     ) -> Offer:
-        """Withdraw the offer and release its hold
+        """Withdraw the offer and release its hold, or refund it where nothing could be held.
+
+        Who causes many refunds in a day has to wait.
 
         For customer. Refusals: not_found, offer_not_pending.
         """
