@@ -177,7 +177,7 @@ async def _check_minimum(uow: UnitOfWork, user_id: str, amount: int, currency: s
         return
     step = CURRENCIES[currency].step
     available = (await ledger.wallet_of(uow, user_id, currency)).available
-    if amount != available - available % step:
+    if amount < available - available % step:
         raise Invalid(
             f"withdraw {display(least, currency)} or more, or all that is available.",
             field="amount",

@@ -70,9 +70,12 @@ def test_the_minimum_in_every_currency():
     assert least_withdrawal("HUF", 1) == 400 and least_withdrawal("USD", 0) == 0
 
 
+OURS = ("CAUSED_REFUNDS", "MINIMUM_WITHDRAWAL")
+
+
 def test_the_settings(installation):
     """Guard: CAUSED_REFUNDS and MINIMUM_WITHDRAWAL in `config.load`."""
-    env = {name: text for name, text in installation.env.items() if name != "CAUSED_REFUNDS"}
+    env = {name: text for name, text in installation.env.items() if name not in OURS}
     assert load(env).caused_refunds == 10
     assert load(env).minimum_withdrawal == 100
     assert load({**env, "MINIMUM_WITHDRAWAL": "0"}).minimum_withdrawal == 0

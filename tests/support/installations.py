@@ -103,6 +103,7 @@ async def new_installation(
         "ADMIN_APPROVAL_AMOUNT": "0",
         "CARD_ATTEMPTS": "1000",
         "CAUSED_REFUNDS": "1000",
+        "MINIMUM_WITHDRAWAL": "0",
     }
     installation = Installation(env, load(env), sandbox)
     yield installation

@@ -100,6 +100,7 @@ def test_a_deployment_tells_its_own_money() -> None:
         "exponent": 3,
         "minimum": CURRENCIES["KWD"].minimum,
         "step": 10,
+        "minimum_withdrawal": 0,
     }
     assert answer["money"]["service_fee_bps"] == 75
     assert answer["jobs"]["auto_complete_days"] == 3
