@@ -59,6 +59,8 @@ from domain.payments.refunds import CheckWaitingRefund, SendRefund
 from domain.payouts.onboarding import CreateConnectAccount, PayOutManually
 from domain.payouts.remainders import GiveUpRemainders
 from domain.payouts.reversals import ReverseTransfer
+from domain.payouts.shortfall import Shortfall
+from domain.payouts.stranded import FollowRejection
 from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
 from domain.presence.presence import LastSeen, PushPresence
@@ -66,6 +68,7 @@ from domain.privacy.erasure import DeleteStripeCustomer, EraseCopies
 from domain.privacy.export import MakeExport
 from domain.reconciliation.book_difference import BookDifference
 from domain.reconciliation.follow_up import FollowUp
+from domain.reconciliation.foreign_lines import ForeignLine
 from domain.reconciliation.ownerless_money import OwnerlessMoney
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
@@ -93,6 +96,7 @@ RECORDS = (
     Withdrawal,
     Transfer,
     Reversal,
+    Shortfall,
     Dispute,
     DisputeEntry,
     Chargeback,
@@ -130,6 +134,7 @@ RECORDS = (
     BookDifference,
     FileReview,
     OwnerlessMoney,
+    ForeignLine,
     ChargebackEvidence,
 )
 
@@ -146,6 +151,7 @@ TASKS = (
     | SendTransfer
     | MakeAvailable
     | ReverseTransfer
+    | FollowRejection
     | SendPayout
     | ReadPayout
     | ReadDispute

@@ -8,18 +8,22 @@ from domain.admin import (
     assignments,
     bans,
     commissions,
+    corrections,
     dead_letters,
     differences,
     dispute_decisions,
     escrow,
     find,
+    foreign_lines,
     jobs,
     lists,
     moderation,
     offers,
     ownerless,
+    ownerless_actions,
     payment_details,
     sessions,
+    stranded_money,
     user_details,
     wallet_actions,
 )
@@ -62,6 +66,14 @@ admin.expose(wallet_actions.refund, http="POST /api/admin/payments/{payment_id}/
 admin.expose(wallet_actions.freeze, http="POST /api/admin/users/{user_id}/freeze")
 admin.expose(wallet_actions.unfreeze, http="POST /api/admin/users/{user_id}/unfreeze")
 admin.expose(wallet_actions.adjust, http="POST /api/admin/users/{user_id}/adjust")
+admin.expose(stranded_money.stranded_settle, http="POST /api/admin/users/{user_id}/stranded_settle")
+admin.expose(ownerless_actions.pay_out, http="POST /api/admin/users/{user_id}/pay_out")
+admin.expose(ownerless_actions.write_off, http="POST /api/admin/users/{user_id}/write_off")
+admin.expose(ownerless_actions.hold, http="POST /api/admin/ownerless/{ownerless_id}/hold")
+admin.expose(foreign_lines.foreign_lines, http="GET /api/admin/foreign_lines")
+admin.expose(foreign_lines.line_assign, http="POST /api/admin/foreign_lines/{line_id}/assign")
+admin.expose(corrections.correct, http="POST /api/admin/differences/{difference_id}/correct")
+admin.expose(stranded_money.withdrawal_end, http="POST /api/admin/withdrawals/{withdrawal_id}/end")
 admin.expose(approvals.list_, http="GET /api/admin/approvals")
 admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
 admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")

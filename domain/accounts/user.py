@@ -188,6 +188,11 @@ class User(Record, frozen=True):
     search_keys: Annotated[tuple[str, ...], Bounded(2 * MAX_KEYS)] = ()
 
     @property
+    def is_gone(self) -> bool:
+        """Whether they were banned or deleted, so that they cannot act on their money."""
+        return self.banned_at is not None or self.deleted_at is not None
+
+    @property
     def has_second_factor(self) -> bool:
         return self.totp_enabled or self.passkey_count > 0
 

@@ -6,7 +6,11 @@ import msgspec
 
 from domain.accounts.user import User
 from domain.admin.approval import Action, Approval, ApprovalStatus, move_approval
+from domain.admin.corrections import CORRECT
 from domain.admin.dispute_decisions import RESOLVE
+from domain.admin.foreign_lines import ASSIGN
+from domain.admin.ownerless_actions import PAY_OUT, WRITE_OFF
+from domain.admin.stranded_money import END, SETTLE
 from domain.admin.wallet_actions import ADJUST, REFUND, RELEASE
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import given
@@ -32,7 +36,19 @@ from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
 
 ACTIONS: dict[str, Action[Any]] = {
-    action.operation: action for action in (REFUND, RELEASE, RESOLVE, ADJUST)
+    action.operation: action
+    for action in (
+        REFUND,
+        RELEASE,
+        RESOLVE,
+        ADJUST,
+        SETTLE,
+        END,
+        PAY_OUT,
+        WRITE_OFF,
+        ASSIGN,
+        CORRECT,
+    )
 }
 CHUNK = 100
 

@@ -21,6 +21,7 @@ from domain.notifications.alerts import AlertRecord
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.reconciliation.book_difference import BookDifference
+from domain.reconciliation.foreign_lines import ForeignLine
 from domain.reconciliation.ownerless_money import OwnerlessMoney
 
 ASSIGNABLE: tuple[type[Record], ...] = (
@@ -30,6 +31,7 @@ ASSIGNABLE: tuple[type[Record], ...] = (
     Chargeback,
     BookDifference,
     OwnerlessMoney,
+    ForeignLine,
     OutboxRow,
 )
 

@@ -325,6 +325,13 @@ class SeenWithdrawal(msgspec.Struct, frozen=True):
     ]
     payout_id: Annotated[str | None, about("The payout at Stripe; null until there is one.")]
     account_id: Annotated[str, about("The contractor's connected account at Stripe.")]
+    unasked: Annotated[
+        bool,
+        about("Whether Stripe paid it out by itself, and nobody had asked for it here."),
+    ] = False
+    account_closed: Annotated[
+        bool, about("Whether that account is closed, so that Stripe cannot be asked about it.")
+    ] = False
 
 
 class Withdrawals(Command, frozen=True):
@@ -340,7 +347,17 @@ async def withdrawals(cmd: Withdrawals, actor: Actor, uow: UnitOfWork) -> Page[S
     """List all withdrawals, newest first."""
     where = given(_id=cmd.withdrawal_id, user_id=cmd.user_id, status=cmd.status)
     page = await uow.page(Withdrawal, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([view_of(SeenWithdrawal, row) for row in page.items], page.next_cursor)
+    closed = await _closed_accounts(uow, page.items)
+    rows = [
+        view_of(SeenWithdrawal, row, account_closed=row.account_id in closed) for row in page.items
+    ]
+    return Page(rows, page.next_cursor)
+
+
+async def _closed_accounts(uow: UnitOfWork, withdrawals: list[Withdrawal]) -> set[str]:
+    ids = tuple({row.user_id for row in withdrawals})
+    users = await uow.all(User, {"_id": ids}, limit=len(ids)) if ids else []
+    return {account for user in users for account in user.closed_accounts}
 
 
 class SeenTransaction(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from domain.payments.deal_steps import fail_offer
 from domain.payments.processing import refund_unaccepted
 from domain.payouts.allocation import rebook
 from domain.payouts.holds import change_of_hold, settle_available
+from domain.payouts.stranded import arrival_of_offer
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send_transfers
 from domain.ports.payment_gateway import CardDispute
@@ -61,10 +62,13 @@ async def _book_withdrawn(
     """Book what Stripe took, or gave back below zero, with the change of the contractor's hold."""
     user = chargeback.contractor_id
     more = await change_of_hold(uow, chargeback)
+    free = ledger.available(user)
+    if more < 0:
+        free = await arrival_of_offer(uow, user, chargeback.offer_id)
     deltas = {ledger.chargeback(chargeback.id): -amount, ledger.STRIPE: amount}
     postings = [
         *ledger.postings_for(deltas),
-        *ledger.postings_for({ledger.available(user): -more, ledger.held(user): more}),
+        *ledger.postings_for({free: -more, ledger.held(user): more}),
     ]
     if chargeback.lost and not amount:
         await _book_lines(uow, chargeback, f"chargeback_freed:{fact}", "chargeback_freed", postings)

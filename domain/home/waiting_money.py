@@ -34,12 +34,14 @@ LEAVING = (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)
 
 class MoneyKind(StrEnum):
     """`transfer`: on its way to the wallet. `held`: blocked there. `withdrawal`: on its way to the
-    bank. `remainder`: too little to be moved alone."""
+    bank. `remainder`: too little to be moved alone. `stranded`: on an account at Stripe that is
+    closed or rejected."""
 
     TRANSFER = "transfer"
     HELD = "held"
     WITHDRAWAL = "withdrawal"
     REMAINDER = "remainder"
+    STRANDED = "stranded"
 
 
 class WaitsFor(StrEnum):
@@ -123,6 +125,7 @@ async def waiting(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> AllWaitingMon
                 for currency, rest in rests.items()
                 if rest > 0
             ),
+            *(_of_stranded(wallet) for wallet in wallets if wallet.stranded),
         ]
     )
 
@@ -193,6 +196,20 @@ def _of_chargeback(chargeback: Chargeback) -> WaitingMoney:
         chargeback.held_amount,
         chargeback.currency,
         WaitsFor.CHARGEBACK,
+        None,
+    )
+
+
+def _of_stranded(wallet: ledger.WalletBalances) -> WaitingMoney:
+    return WaitingMoney(
+        MoneyKind.STRANDED,
+        "",
+        None,
+        None,
+        "",
+        wallet.stranded,
+        wallet.currency,
+        WaitsFor.ADMINISTRATOR,
         None,
     )
 

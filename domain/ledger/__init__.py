@@ -9,6 +9,7 @@ from domain.ledger.balances import (
     Snapshot,
     WalletBalances,
     balance_of,
+    count_again,
     movements_between,
     take_snapshot,
     total_of,
@@ -33,6 +34,7 @@ from domain.ledger.chart import (
     in_transit,
     is_bounded,
     pending,
+    stranded,
 )
 from domain.ledger.transaction import Posting, Transaction
 
@@ -56,6 +58,7 @@ __all__ = [
     "balance_of",
     "book",
     "chargeback",
+    "count_again",
     "debt",
     "escrow",
     "held",
@@ -65,6 +68,7 @@ __all__ = [
     "movements_between",
     "pending",
     "postings_for",
+    "stranded",
     "take_snapshot",
     "total_of",
     "wallet_of",

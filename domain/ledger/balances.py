@@ -59,6 +59,10 @@ class WalletBalances(msgspec.Struct, frozen=True):
         int, about("What is owed after refunds and chargebacks, in minor units: zero or below.")
     ] = 0
     version: Annotated[int, about("Counts the changes.")] = 0
+    stranded: Annotated[
+        int,
+        about("What is on an account at Stripe that is closed or rejected, in minor units."),
+    ] = 0
 
 
 async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:
@@ -139,6 +143,20 @@ async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
     for currency, moved in (await movements_between(uow, account, upto)).items():
         total[currency] = total.get(currency, 0) + moved
     return total
+
+
+async def count_again(uow: UnitOfWork, account: str, currency: str) -> None:
+    """Write the balance row of a bounded account anew, by its whole journal.
+
+    A booking at the same time changes the row as well, so one of the two runs again.
+    """
+    balance = (await movements_between(uow, account, None)).get(currency, 0)
+    id = f"{account}|{currency}"
+    if await uow.change(Balance, id, balance=balance) is None:
+        kind, _, rest = account.partition(":")
+        owner = rest.partition(":")[0]
+        row = uow.new(Balance, id=id, account=account, kind=kind, owner=owner, currency=currency)
+        await uow.upsert(row, inc={"balance": balance})
 
 
 async def take_snapshot(uow: UnitOfWork, account: str) -> None:

@@ -24,6 +24,11 @@ def held(user_id: str) -> str:
     return f"wallet:{user_id}:held"
 
 
+def stranded(user_id: str) -> str:
+    """Money of a contractor on an account at Stripe that is closed or rejected."""
+    return f"wallet:{user_id}:stranded"
+
+
 def debt(user_id: str) -> str:
     return f"debt:{user_id}"
 

@@ -77,6 +77,7 @@ class OwnedAccounts(msgspec.Struct, frozen=True):
                     "available": ledger.available(actor.id),
                     "pending": ledger.pending(actor.id),
                     "held": ledger.held(actor.id),
+                    "stranded": ledger.stranded(actor.id),
                     "in_transit": ledger.in_transit(actor.id),
                     "debt": ledger.debt(actor.id),
                 }

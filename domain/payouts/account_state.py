@@ -8,6 +8,7 @@ from domain.notifications import notices
 from domain.notifications.alerts import AlertRecord, alert
 from domain.notifications.templates.requirements import asks, is_rejected
 from domain.notifications.text import WALLET
+from domain.payouts.stranded import FollowRejection, is_account_rejected
 from domain.ports.payment_gateway import ConnectAccount
 
 
@@ -48,6 +49,8 @@ async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User 
     if changed:
         uow.publish(UPDATED, changed, to=[user.id])
         await _notify_wanted(uow, user, changed)
+        if is_account_rejected(changed) is not is_account_rejected(user):
+            uow.later(FollowRejection(user.id))
     return changed
 
 

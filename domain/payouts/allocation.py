@@ -9,13 +9,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from domain import ledger
+from domain.accounts.user import User
 from domain.deals.offer import Offer
-from domain.kernel.money import CURRENCIES, display
+from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
-from domain.notifications import notices
-from domain.notifications.text import WALLET
 from domain.payouts.remainders import remainder_of, round_up
-from domain.payouts.reversals import notify_debt_repaid, request_reversal, take_available
+from domain.payouts.reversals import (
+    notify_debt_due,
+    notify_debt_repaid,
+    request_reversal,
+    take_available,
+)
 from domain.payouts.transfer import UNSENT, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import SendTransfer
 
@@ -114,38 +118,30 @@ async def claw_back(
     changes[ledger.pending(user_id)] = -min(amount, await remainder_of(uow, user_id, currency))
     if offer_id:
         left = amount + sum(changes.values())
-        changes[ledger.pending(user_id)] -= await _claw_back_unarrived(uow, offer_id, left)
+        unarrived = await _claw_back_unarrived(uow, user_id, offer_id, left)
+        changes[ledger.pending(user_id)] -= unarrived
     left = amount + sum(changes.values())
     for account, delta in (await take_available(uow, user_id, currency, left, offer_id)).items():
         changes[account] += delta
     left = amount + sum(changes.values())
     if left:
         wallet = await ledger.wallet_of(uow, user_id, currency)
-        owed = display(left - wallet.debt, currency)
-        await notices.notify(
-            uow,
-            [user_id],
-            "debt_due",
-            f"You owe {owed}",
-            "More had to be taken back than your wallet holds. What you earn next pays that first.",
-            user_id,
-            path=WALLET,
-        )
+        await notify_debt_due(uow, user_id, currency, left - wallet.debt)
     changes[ledger.debt(user_id)] = -left
     return changes
 
 
-async def _claw_back_unarrived(uow: UnitOfWork, offer_id: str, amount: int) -> int:
+async def _claw_back_unarrived(uow: UnitOfWork, user_id: str, offer_id: str, amount: int) -> int:
     """Reduce or reverse the offer's transfers that have not arrived; returns the amount.
 
-    What a step takes beyond the amount stays in pending.
+    What a step takes beyond the amount stays in pending. Nothing is reversed from closed accounts.
     """
-    left = amount
+    left, closed = amount, (await uow.get(User, user_id)).closed_accounts
     under_way = {"offer_id": offer_id, "status": (*UNSENT, TransferStatus.MADE)}
     for transfer in await uow.all(Transfer, under_way, (("_id", -1),)):
         step = CURRENCIES[transfer.currency].step
         part = min(left, transfer.net)
-        if not part:
+        if not part or transfer.account_id in closed:
             continue
         if transfer.status is TransferStatus.MADE:
             await request_reversal(uow, transfer, round_up(part, step))

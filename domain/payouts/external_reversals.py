@@ -7,6 +7,7 @@ from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
 from domain.payouts.allocation import add_transfer
+from domain.payouts.stranded import arrival
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import settle_transfer
 from domain.ports.payment_gateway import StripeMovement
@@ -111,19 +112,22 @@ async def _book_returned(uow: UnitOfWork, transfer: Transfer, stripe_id: str, am
     """Book from available to pending; returns how much is pending afterwards.
 
     A transfer that has not become available is pending already. Of an available one, the part that
-    is held or in transit to a bank cannot be moved.
+    is held or in transit to a bank cannot be moved. What came back from a closed account is no
+    longer stranded.
     """
     if transfer.status is not TransferStatus.AVAILABLE:
         return amount
     user, currency = transfer.user_id, transfer.currency
     wallet = await ledger.wallet_of(uow, user, currency)
-    returned = min(amount, wallet.available)
+    source = await arrival(uow, user, transfer.account_id)
+    there = wallet.stranded if source == ledger.stranded(user) else wallet.available
+    returned = min(amount, there)
     await ledger.book(
         uow,
         f"reversed:{stripe_id}",
         "transfer_returned",
         currency,
-        [ledger.Posting(ledger.available(user), ledger.pending(user), returned)],
+        [ledger.Posting(source, ledger.pending(user), returned)],
         users=[user],
         offer_id=transfer.offer_id,
     )

@@ -1,20 +1,27 @@
 """Reverses transfers to contractors and collects their debts."""
 
 from collections import defaultdict
-from typing import NoReturn
+from datetime import datetime
+from typing import Any, NoReturn
 
 from domain import ledger
+from domain.accounts.user import User
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
+from domain.notifications.alerts import alert
 from domain.notifications.refusals import alert_refused
 from domain.notifications.templates.refusals import reason_of
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import NeedsPerson, Task, TryAgain
 from domain.payouts.remainders import remainder_of, round_up
+from domain.payouts.shortfall import give_up_reversal
+from domain.payouts.stranded import is_account_rejected, strand_reversal
 from domain.payouts.transfer import RECHECK_AFTER, Reversal, Transfer, TransferStatus
-from domain.ports.payment_gateway import GatewayRefused
+from domain.ports.payment_gateway import ACCOUNT_GONE, GatewayRefused
 from domain.ports.ports import Ports
 
 CHUNK = 50
@@ -28,22 +35,37 @@ async def take_available(
 
     Stripe reverses some currencies only in multiples of a step. The reversal is rounded up, and
     what it takes beyond `amount` stays in pending, as a remainder that goes with the next transfer.
+    A rejected account gives back what is stranded there.
     """
     step = CURRENCIES[currency].step
-    available = (await ledger.wallet_of(uow, user_id, currency)).available
-    wanted = min(round_up(amount, step), available // step * step)
+    wallet = await ledger.wallet_of(uow, user_id, currency)
+    source, there = ledger.available(user_id), wallet.available
+    if wallet.stranded and is_account_rejected(await uow.get(User, user_id)):
+        source, there = ledger.stranded(user_id), wallet.stranded
+    wanted = min(round_up(amount, step), there // step * step)
     taken = await _reverse_available(uow, user_id, currency, wanted, offer_id)
-    return {ledger.available(user_id): -taken, ledger.pending(user_id): max(0, taken - amount)}
+    return {source: -taken, ledger.pending(user_id): max(0, taken - amount)}
 
 
 async def _reverse_available(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None
 ) -> int:
-    """Reverse available transfers of `amount`, a multiple of the step; less if there is less."""
+    """Reverse available transfers of `amount`, a multiple of the step; less if there is less.
+
+    Nothing is reversed from closed accounts.
+    """
     left = amount
-    arrived = {"user_id": user_id, "currency": currency, "status": TransferStatus.AVAILABLE}
+    arrived: dict[str, Any] = {
+        "user_id": user_id,
+        "currency": currency,
+        "status": TransferStatus.AVAILABLE,
+    }
+    closed = (await uow.get(User, user_id)).closed_accounts
+    if closed:
+        arrived["account_id"] = {"$nin": [*closed]}
     if offer_id:
         own = await uow.all(Transfer, {"offer_id": offer_id, "status": TransferStatus.AVAILABLE})
+        own = [transfer for transfer in own if transfer.account_id not in closed]
         left -= await _reverse_in_order(uow, own, left)
     while left:
         others = await uow.all(Transfer, arrived, (("_id", -1),), CHUNK)
@@ -110,6 +132,27 @@ async def notify_debt_repaid(uow: UnitOfWork, user_id: str, currency: str, amoun
         )
 
 
+async def notify_debt_due(uow: UnitOfWork, user_id: str, currency: str, owed: int) -> None:
+    """Tell the person who owes it, and administrators if that person is gone."""
+    if (await uow.get(User, user_id)).is_gone:
+        await alert(
+            uow,
+            "debt_ownerless",
+            user_id,
+            f"A contractor who is banned or deleted owes {display(owed, currency)}, after a refund "
+            "or a chargeback. No earnings will pay it: write it off, under Money without owner.",
+        )
+    await notices.notify(
+        uow,
+        [user_id],
+        "debt_due",
+        f"You owe {display(owed, currency)}",
+        "More had to be taken back than your wallet holds. What you earn next pays that first.",
+        user_id,
+        path=WALLET,
+    )
+
+
 class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
     """Reverse a part of a transfer at Stripe. It is booked already."""
 
@@ -135,7 +178,7 @@ class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
                 metadata={"fact": reversal.id},
             ),
             next_key=lambda: _use_next_key(ports, reversal),
-            refused=lambda refused: _settle_refused(ports, reversal, stripe_id, refused),
+            refused=lambda refused: _settle_refused(ports, reversal, transfer, refused),
         )
         await uow.change(
             Reversal,
@@ -148,12 +191,19 @@ class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
 
 
 async def _settle_refused(
-    ports: Ports, reversal: Reversal, transfer_id: str, refused: GatewayRefused
+    ports: Ports, reversal: Reversal, transfer: Transfer, refused: GatewayRefused
 ) -> NoReturn:
-    """Raises NeedsPerson; or TryAgain if time helps, or an external reversal is not booked yet."""
+    """Raises NeedsPerson; or TryAgain if the reversal was given up, if time helps, or if an
+    external reversal is not booked yet."""
+    if await ports.store.transact(lambda uow: strand_reversal(uow, reversal)):
+        raise TryAgain("its account is closed") from refused
+    if await ports.store.transact(lambda uow: give_up_reversal(uow, reversal)):
+        raise TryAgain("its money was paid out before") from refused
     await _use_next_key(ports, reversal)
-    if refused.refusal.passes or await _has_unknown(ports, reversal, transfer_id):
-        raise TryAgain(str(refused), at=ports.clock.now() + RECHECK_AFTER) from refused
+    if refused.code == ACCOUNT_GONE:  # its event is on the way
+        raise TryAgain(str(refused)) from refused
+    if refused.refusal.passes or await _has_unknown(ports, reversal, str(transfer.stripe_id)):
+        raise TryAgain(str(refused), at=await _when_available(ports, transfer)) from refused
 
     async def store(uow: UnitOfWork) -> None:
         reason = reason_of(refused.code)
@@ -165,6 +215,17 @@ async def _settle_refused(
 
     await ports.store.transact(store)
     raise NeedsPerson(f"{refused.code}: {refused}") from refused
+
+
+async def _when_available(ports: Ports, transfer: Transfer) -> datetime:
+    """When the funds of its charge are available: Stripe reverses no pending ones."""
+    at = ports.clock.now() + RECHECK_AFTER
+    if transfer.offer_id is None:
+        return at
+    uow = ports.store.single()
+    offer = await uow.get(Offer, transfer.offer_id)
+    payment = await uow.get(Payment, offer.payment_id)
+    return max(at, payment.available_on or at)
 
 
 async def _has_unknown(ports: Ports, reversal: Reversal, transfer_id: str) -> bool:

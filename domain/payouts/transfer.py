@@ -40,6 +40,7 @@ STEPS: Steps = {
     TransferStatus.SENDING: (TransferStatus.MADE, TransferStatus.WAITING),
     TransferStatus.MADE: (TransferStatus.AVAILABLE, TransferStatus.REVERSED),
     TransferStatus.AVAILABLE: (TransferStatus.REVERSED,),
+    TransferStatus.REVERSED: (TransferStatus.AVAILABLE,),  # a reversal was given up
 }
 UNSENT = (TransferStatus.WAITING, TransferStatus.PARKED)
 UNDER_WAY = (*UNSENT, TransferStatus.SENDING, TransferStatus.MADE)
@@ -50,7 +51,8 @@ class Transfer(Record, frozen=True):
 
     With an offer it is funded by that offer's charge, without one by the platform's balance.
     A `refill` restores the contractor's balance at Stripe after an external reversal; their wallet
-    here still includes that amount. `key` is the number of the idempotency key.
+    here still includes that amount. `key` is the number of the idempotency key, and `account_id`
+    the account at Stripe that received it.
     """
 
     COLLECTION = "transfers"
@@ -67,6 +69,7 @@ class Transfer(Record, frozen=True):
         Index((("stripe_id", 1), ("_id", 1))),
         Index((("available_at", 1),), where={"available_at": ANY_TIME}),
     )
+    PRIVATE = frozenset({"account_id"})
 
     user_id: Annotated[str, about("The id of the contractor.")]
     amount: MinorUnits
@@ -100,6 +103,7 @@ class Transfer(Record, frozen=True):
     currency_accepted: Annotated[
         bool, about("Whether an administrator sends it whatever the banks take.")
     ] = False
+    account_id: str | None = None
 
     @property
     def net(self) -> int:

@@ -28,6 +28,7 @@ from domain.operations.task import Task, TryAgain
 from domain.payouts.account_state import store_account_state
 from domain.payouts.countries import arrives_at
 from domain.payouts.holds import settle_available
+from domain.payouts.stranded import arrival, strand_available
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
 from domain.payouts.transfer_currency import park_unfit, unpark_fitting
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
@@ -245,6 +246,7 @@ async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovemen
         only_if={"status": states_before(STEPS, TransferStatus.MADE)},
         status=TransferStatus.MADE,
         stripe_id=made.id,
+        account_id=made.account_id,
         made_at=uow.now,
     )
     if transfer is None:
@@ -271,15 +273,18 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
     )
     if transfer and not transfer.refill:
         user = transfer.user_id
+        arrived_in = await arrival(uow, user, transfer.account_id)
         await ledger.book(
             uow,
             f"transfer:{transfer.id}",
             "transfer_settled",
             transfer.currency,
-            [ledger.Posting(ledger.pending(user), ledger.available(user), transfer.net)],
+            [ledger.Posting(ledger.pending(user), arrived_in, transfer.net)],
             users=[user],
             offer_id=transfer.offer_id,
         )
+        if arrived_in == ledger.stranded(user):
+            return
         if uow.now - transfer.created_at > NOTIFY_AFTER:
             arrived = f"{display(transfer.net, transfer.currency)} is in your wallet now"
             await notices.notify(
@@ -312,7 +317,7 @@ async def apply_account(uow: UnitOfWork, account: ConnectAccount) -> None:
 
 async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> None:
     """Unlink the account from its user. New transfers wait for the next account; an admin settles
-    the balance of the closed one."""
+    the balance of the closed one, which is stranded."""
     user = await uow.find(User, {"connect_id": account.id})
     if user is None:
         return
@@ -334,6 +339,10 @@ async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> No
         closed_accounts=(*user.closed_accounts, account.id),
     )
     if gone:
+        there = (TransferStatus.MADE, TransferStatus.AVAILABLE, TransferStatus.REVERSED)
+        unnamed = {"user_id": gone.id, "status": there, "account_id": None}
+        await uow.change_all(Transfer, unnamed, account_id=account.id)
+        await strand_available(uow, gone.id)
         uow.publish(ACCOUNT_UPDATED, gone, to=[gone.id])
         await notices.notify(
             uow,
@@ -350,7 +359,8 @@ async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> No
             "account_closed",
             gone.id,
             "The Stripe account of a contractor was closed. New transfers wait until they open "
-            "another; what is available in the wallet was in the closed one.",
+            "another. What was available in the wallet is stranded there: settle it in their "
+            "wallet, and end the withdrawals that are under way.",
         )
 
 

@@ -45,6 +45,7 @@ class StripeMovement(msgspec.Struct, frozen=True):
 
     `moved` is false if it has no balance transaction (yet), such as a refund that waits for funds.
     `refusal` says why Stripe refused to make it; it has no id then.
+    `account_id` is the account that a transfer goes to.
     """
 
     id: str
@@ -56,6 +57,7 @@ class StripeMovement(msgspec.Struct, frozen=True):
     reversed_amount: int = 0
     moved: bool = True
     refusal: Refusal | None = None
+    account_id: str | None = None
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):
@@ -149,6 +151,11 @@ class BalanceTransaction(msgspec.Struct, frozen=True):
     source_id: str | None
     created_at: datetime
     available_on: datetime
+
+
+# Stripe, "Error codes": the key has no access to a connected account, which may be closed. It is
+# the only 403 that is about an object.
+ACCOUNT_GONE = "account_invalid"
 
 
 class GatewayUnknown(Exception):
@@ -334,6 +341,8 @@ class PaymentGateway(Protocol):
 
     def disputes(self, since: datetime) -> AsyncIterator[CardDispute]: ...
 
+    async def charge_metadata(self, id: str) -> dict[str, str]: ...
+
     def entries(
         self, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[BalanceTransaction]:
@@ -341,6 +350,14 @@ class PaymentGateway(Protocol):
         ...
 
     def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]: ...
+
+    async def payout_interval(self) -> str | None:
+        """How often Stripe pays out the platform by itself: manual, daily, weekly or monthly."""
+        ...
+
+    async def payout_lines(self, id: str) -> list[BalanceTransaction]:
+        """The lines of a payout of the platform: when it left, and when it came back."""
+        ...
 
     async def platform_country(self) -> str:
         """The country of the platform's own account, in upper case."""

@@ -5,15 +5,18 @@ over the same time does not find it any more, or until an administrator has expl
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
+
+import msgspec
 
 from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.reconciliation.difference import Difference
-from domain.reconciliation.stripe_lines import Comparison
+from domain.reconciliation.stripe_lines import MAX_DIFFERENCES, Comparison
 
 
 class DifferenceStatus(StrEnum):
@@ -34,6 +37,7 @@ class BookDifference(Record, frozen=True):
     PREFIX = "dif"
     INDEXES = (
         Index((("status", 1), ("last_seen_at", -1), ("_id", -1))),
+        Index((("status", 1), ("_id", 1))),
         Index((("subject", 1), ("last_seen_at", -1), ("_id", -1))),
         Index((("last_seen_at", -1), ("_id", -1))),
     )
@@ -99,6 +103,55 @@ async def keep_differences(
         "last_run": {"$ne": run_id},
     }
     await uow.change_all(BookDifference, gone, status=DifferenceStatus.GONE, closed_at=uow.now)
+
+
+Explained = dict[tuple[str, str], list[Any]]  # values by what was compared and its subject
+AUDIT = "audit"  # instead of the id of a run
+
+
+async def explained_differences(uow: UnitOfWork) -> Explained:
+    """The values of the differences that administrators have explained."""
+    explained = {"status": DifferenceStatus.EXPLAINED}
+    return {
+        (each.what, each.subject): [each.expected, each.found]
+        async for each in uow.each(BookDifference, explained, (("_id", 1),))
+    }
+
+
+async def keep_audited(uow: UnitOfWork, start: datetime, differences: Sequence[Difference]) -> None:
+    """Keep what an audit found that began at `start`, and end what it did not find any more."""
+    found = {_id_of(difference): difference for difference in differences[:MAX_DIFFERENCES]}
+    span = {"start": start, "end": uow.now, "last_seen_at": uow.now}
+    values = {id: {"expected": each.expected, "found": each.found} for id, each in found.items()}
+    rows = [
+        uow.new(
+            BookDifference,
+            id=id,
+            what=each.what,
+            subject=each.subject,
+            first_run=AUDIT,
+            last_run=AUDIT,
+            **msgspec.to_builtins(values[id]),
+            **span,
+        )
+        for id, each in found.items()
+    ]
+    await uow.add_missing(rows)
+    await uow.set_stored(
+        BookDifference,
+        [({"_id": id}, msgspec.to_builtins(each)) for id, each in values.items()],
+    )
+    # What an administrator has explained comes back when its values have changed.
+    again = {"_id": tuple(found), "status": (DifferenceStatus.GONE, DifferenceStatus.EXPLAINED)}
+    await uow.change_all(BookDifference, again, status=DifferenceStatus.OPEN, closed_at=None)
+    await uow.change_all(BookDifference, {"_id": tuple(found)}, inc={"seen_count": 1}, **span)
+    if len(differences) <= MAX_DIFFERENCES:
+        gone = {
+            "status": DifferenceStatus.OPEN,
+            "last_run": AUDIT,
+            "last_seen_at": {"$lt": start},
+        }
+        await uow.change_all(BookDifference, gone, status=DifferenceStatus.GONE, closed_at=uow.now)
 
 
 def _id_of(difference: Difference) -> str:

@@ -18,6 +18,7 @@ from domain.payouts.transfer import Transfer, TransferStatus
 from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 from domain.reconciliation.stripe_lines import Comparison, find_dispute, queue_refresh
+from domain.wallet.external_payouts import settle_payouts, withdrawal_id_of
 from domain.wallet.withdrawals import ReadPayout, Withdrawal, WithdrawalStatus
 
 R = TypeVar("R", bound=Record)
@@ -120,7 +121,7 @@ async def _is_refund(ports: Ports, id: str) -> bool:
 async def compare_payouts(ports: Ports, start: datetime, end: datetime, result: Comparison) -> None:
     """Compare withdrawals that changed between `start` and `end` with the payouts at Stripe.
 
-    Also reports payouts since `start` that belong to no withdrawal.
+    Also books payouts since `start` that belong to no withdrawal.
     """
     uow = ports.store.single()
     changed = {
@@ -140,13 +141,11 @@ async def compare_payouts(ports: Ports, start: datetime, end: datetime, result: 
                 result.seen("withdrawal")
                 await _compare_payout(ports, withdrawal, payouts[withdrawal.id], result)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, (("connect_id", 1),)):
-        await _compare_unrequested(ports, str(user.connect_id), start, result)
+        await _book_unasked(ports, str(user.connect_id), start, result)
 
 
-async def _compare_unrequested(
-    ports: Ports, account_id: str, since: datetime, result: Comparison
-) -> None:
-    """Report payouts without a withdrawal.
+async def _book_unasked(ports: Ports, account_id: str, since: datetime, result: Comparison) -> None:
+    """Book payouts without a withdrawal, and report those that cannot be explained.
 
     A withdrawal is stored before its payout is requested, so these were made elsewhere.
     """
@@ -156,7 +155,10 @@ async def _compare_unrequested(
     ours = {"_id": tuple(payouts), "account_id": account_id}
     known = await ports.store.single().all(Withdrawal, ours, limit=len(payouts))
     for id in payouts.keys() - {withdrawal.id for withdrawal in known}:
-        result.compare("payout known here", id, 0, _paid_amount(payouts[id]))
+        if result.repairs and await settle_payouts(ports, account_id, payouts[id]):
+            result.booked += 1
+        else:
+            result.compare("payout known here", id, 0, _paid_amount(payouts[id]))
 
 
 async def _payouts_by_withdrawal(
@@ -166,7 +168,7 @@ async def _payouts_by_withdrawal(
     payouts: dict[str, list[StripeMovement]] = defaultdict(list)
     try:
         async for payout in ports.gateway.payouts(account_id, since):
-            payouts[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
+            payouts[withdrawal_id_of(payout)].append(payout)
     except GatewayRefused:
         return None
     return payouts

@@ -61,6 +61,12 @@ class OwnerlessMoney(Record, frozen=True):
     currency: Currency
     found_at: Annotated[datetime, about("When it was found first.")]
     last_seen_at: Annotated[datetime, about("When it was last found.")]
+    held_by: Annotated[
+        str | None,
+        about("The id of the administrator who holds it on purpose; null if none does."),
+    ] = None
+    held_at: Annotated[datetime | None, about("Since when; null if nobody holds it.")] = None
+    held_reason: Annotated[str, about("Why; empty if nobody holds it.")] = ""
     run: str = ""  # of the job
 
 
@@ -68,7 +74,7 @@ async def find_ownerless(ports: Ports) -> int:
     """Keep what is found now, and remove what is not any more. Returns how much is kept."""
     uow, count = ports.store.single(), 0
     run = new_id("run")
-    async for some in batches(_all(uow), CHUNK):
+    async for some in batches(all_ownerless(uow), CHUNK):
         found = [each for each in some][: MAX_KEPT - count]
         count += len(found)
         await _keep(uow, found, run)
@@ -86,7 +92,8 @@ async def _keep(uow: UnitOfWork, found: Iterable[OwnerlessMoney], run: str) -> N
     await uow.set_stored(OwnerlessMoney, values)
 
 
-async def _all(uow: UnitOfWork) -> AsyncIterator[OwnerlessMoney]:
+async def all_ownerless(uow: UnitOfWork) -> AsyncIterator[OwnerlessMoney]:
+    """All money without an owner, as it is now."""
     for source in (_escrow, _refunds, _wallets, _transfers):
         async for each in source(uow):
             yield each

@@ -66,6 +66,9 @@ class Reconciliation(Record, frozen=True):
     ] = ()
     difference_count: Annotated[int, about("How many differences there are.")] = 0
     booked_count: Annotated[int, about("How many missing lines were booked.")] = 0
+    foreign_count: Annotated[
+        int, about("How many lines are not ours; `admin.foreign_lines` has them.")
+    ] = 0
     failure: Annotated[str | None, about("Why it failed; null if it did not.")] = None
     finished_at: Annotated[datetime | None, about("When it ended; null while it runs.")] = None
 
@@ -187,6 +190,7 @@ async def _complete_run(uow: UnitOfWork, report: Reconciliation, result: Compari
         differences=tuple(result.differences),
         difference_count=result.count,
         booked_count=result.booked,
+        foreign_count=result.foreign,
     )
     if done is None:
         return

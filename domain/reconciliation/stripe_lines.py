@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from domain import ledger
+from domain.accounts.user import User
 from domain.deals.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import ReadDispute
@@ -26,6 +27,8 @@ from domain.payouts.transfer import Reversal, Transfer
 from domain.ports.payment_gateway import BalanceTransaction, CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
+from domain.reconciliation.foreign_lines import CORRECTION, OTHER_BUSINESS, keep_foreign_line
+from domain.wallet.platform_payouts import book_platform_payout
 
 R = TypeVar("R", bound=Record)
 
@@ -35,8 +38,9 @@ MAX_DIFFERENCES = 200
 class Comparison(msgspec.Struct):
     """The result of a comparison: the number of lines by type, and the first differences.
 
-    `count` is the number of all differences, `booked` the number of lines that were booked, and
-    `unbooked` the number that would have been booked with `repairs`.
+    `count` is the number of all differences, `booked` the number of lines that were booked,
+    `unbooked` the number that would have been booked with `repairs`, and `foreign` the number of
+    lines that are not ours.
     """
 
     compared: dict[str, int]
@@ -45,6 +49,7 @@ class Comparison(msgspec.Struct):
     count: int = 0
     booked: int = 0
     unbooked: int = 0
+    foreign: int = 0
 
     def compare(self, what: str, subject: str, expected: Any, found: Any) -> bool:
         """Whether the values are equal; if not, count the difference."""
@@ -75,7 +80,7 @@ async def compare_stripe_lines(
     records = await _load_records(ports.store.single(), lines)
     for line in lines:
         result.seen(line.type)
-        await COMPARISONS.get(line.type, _report_unknown_type)(ports, records, line, result)
+        await COMPARISONS.get(line.type, _keep_foreign)(ports, records, line, result)
 
 
 async def _load_records(uow: UnitOfWork, lines: Sequence[BalanceTransaction]) -> OurRecords:
@@ -108,6 +113,8 @@ async def _compare_charge(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     payment = records.payments.get(line.source_id)
+    if payment is None and await _is_foreign_charge(ports, str(line.source_id)):
+        return await _keep(ports, line, result, f"a payment {OTHER_BUSINESS}")
     subject = payment.id if payment else str(line.source_id)
     ours: tuple[int | None, str] = (None, line.currency)
     if payment:
@@ -141,6 +148,8 @@ async def _compare_refund(
     """Compare a refund, or the return of a failed one, with the transaction of its fact."""
     fact = FACT_PREFIXES[line.type][0] + str(line.source_id)
     booked = records.journal.get(fact)
+    if booked is None and await _is_foreign_refund(ports, str(line.source_id)):
+        return await _keep(ports, line, result, f"a refund {OTHER_BUSINESS}")
     sign = 1 if line.type in FAILED_REFUNDS else -1
     moved = _sum_of_postings(booked, ledger.STRIPE) if booked else None
     if booked and line.currency != booked.currency:
@@ -188,7 +197,10 @@ async def _book_converted_refund(
 async def _compare_transfer(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    _compare_amount(records.transfers.get(line.source_id), "transfer", line, -line.amount, result)
+    ours = records.transfers.get(line.source_id)
+    if ours is None and await _is_foreign_transfer(ports, str(line.source_id)):
+        return await _keep(ports, line, result, f"a transfer {OTHER_BUSINESS}")
+    _compare_amount(ours, "transfer", line, -line.amount, result)
 
 
 async def _compare_reversal(
@@ -215,6 +227,8 @@ async def _compare_adjustment(
     """Compare the dispute of this line: its state, and the sums of all its lines and fees."""
     ours = records.chargebacks.get(line.source_id)
     theirs = await find_dispute(ports, str(line.source_id))
+    if ours is None and (what := await _foreign_adjustment(ports, theirs)):
+        return await _keep(ports, line, result, what)
     subject = ours.id if ours else str(line.source_id or line.id)
     known = (str(ours.status), ours.withdrawn, ours.fee_amount) if ours else None
     reported: tuple[Any, ...] = (line.type, line.net)
@@ -238,7 +252,12 @@ async def _book_payout(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     """Book a payout of the platform's earnings, the return of a failed one, or a top-up."""
-    await _book_line(ports, records, line, result, "platform_withdrew", ledger.BANK)
+    if f"platform:{line.id}" in records.journal:
+        return
+    if result.repairs:
+        result.booked += await book_platform_payout(ports, line)
+    else:
+        result.unbooked += 1
 
 
 async def _book_fee(
@@ -248,18 +267,24 @@ async def _book_fee(
     await _book_line(ports, records, line, result, "stripe_other_fee", ledger.STRIPE_FEES)
 
 
-async def _report_unknown_type(
+async def _keep_foreign(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    result.compare("known type of line", line.id, line.type, None)
+    """Keep a line of a type that nothing here books."""
+    await _keep(ports, line, result)
 
 
-FAILED_REFUNDS = ("refund_failure", "payment_failure_refund")
+async def _keep(ports: Ports, line: BalanceTransaction, result: Comparison, what: str = "") -> None:
+    result.foreign += 1
+    if result.repairs:
+        await keep_foreign_line(ports, line, what)
+
+
+FAILED_REFUNDS = ("refund_failure",)
 FACT_PREFIXES = {
     "refund": ("refund:",),
     "payment_refund": ("refund:",),
     "refund_failure": ("refund_failed:",),
-    "payment_failure_refund": ("refund_failed:",),
 }
 COMPARISONS: Mapping[
     str, Callable[[Ports, OurRecords, BalanceTransaction, Comparison], Awaitable[None]]
@@ -280,6 +305,51 @@ COMPARISONS: Mapping[
     "stripe_fx_fee": _book_fee,
     **{kind: _compare_refund for kind in FACT_PREFIXES},
 }
+
+
+# -- whose a line is ---------------------------------------------------------------------------
+# Objects made here carry ids of ours in their metadata.
+
+
+async def _is_foreign_charge(ports: Ports, charge_id: str) -> bool:
+    try:
+        return "payment_id" not in await ports.gateway.charge_metadata(charge_id)
+    except GatewayRefused:
+        return False
+
+
+async def _is_foreign_refund(ports: Ports, refund_id: str) -> bool:
+    try:
+        intent_id = await ports.gateway.intent_of_refund(refund_id)
+    except GatewayRefused:
+        return False
+    return await ports.store.single().find(Payment, {"intent_id": intent_id}) is None
+
+
+async def _is_foreign_transfer(ports: Ports, transfer_id: str) -> bool:
+    """One that was made elsewhere, to an account that no contractor has."""
+    try:
+        made = await ports.gateway.transfer_state(transfer_id)
+    except GatewayRefused:
+        return False
+    if "fact" in made.metadata:
+        return False
+    uow = ports.store.single()
+    for field in ("connect_id", "closed_accounts"):
+        if await uow.find(User, {field: made.account_id}):
+            return False
+    return True
+
+
+async def _foreign_adjustment(ports: Ports, dispute: CardDispute | None) -> str:
+    """What an adjustment is that belongs to no payment of ours; empty if it may be ours."""
+    if dispute is None:
+        return CORRECTION
+    uow = ports.store.single()
+    for where in ({"charge_id": dispute.charge_id}, {"intent_id": dispute.intent_id}):
+        if None not in where.values() and await uow.find(Payment, where):
+            return ""
+    return f"a dispute {OTHER_BUSINESS}"
 
 
 def _sum_of_postings(row: Transaction, account: str | None = None) -> int:

@@ -33,10 +33,12 @@ from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
 from domain.payouts.transfer import Transfer
 from domain.payouts.transfer_tasks import refresh_account
-from domain.ports.payment_gateway import MISSING, GatewayRefused, Intent
+from domain.ports.payment_gateway import ACCOUNT_GONE, MISSING, GatewayRefused, Intent
 from domain.ports.ports import Ports
 from domain.stripe_events.payloads import WebhookPayload, packed
-from domain.wallet.withdrawals import Withdrawal, settle_withdrawal
+from domain.wallet.external_payouts import settle_payouts, settle_unreadable
+from domain.wallet.platform_payouts import book_platform_payout
+from domain.wallet.withdrawals import Withdrawal
 
 T = TypeVar("T")
 
@@ -422,17 +424,19 @@ async def _process_external_account(ports: Ports, event: WebhookEvent) -> None:
 
 async def _process_payout(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
+        for line in await _read(ports.gateway.payout_lines(event.object_id)):
+            await book_platform_payout(ports, line)
         return
-    uow = ports.store.single()
-    withdrawal = await uow.find(Withdrawal, {"payout_id": event.object_id})
+    known = await ports.store.single().find(Withdrawal, {"payout_id": event.object_id})
     asked = ports.gateway.payout_state(event.account, event.object_id)
-    state = await (asked if withdrawal else _read(asked))
-    if withdrawal is None and (id := state.metadata.get("withdrawal_id")):
-        withdrawal = await uow.find(Withdrawal, {"_id": id, "account_id": event.account})
-    if withdrawal is None:
-        raise NotOurs("No withdrawal made this payout.")
-    found = withdrawal.id
-    await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
+    try:
+        payout = await (asked if known else _read(asked))
+    except GatewayRefused as refused:
+        if refused.code != ACCOUNT_GONE:
+            raise
+        status = event.type.partition(".")[2]
+        return await settle_unreadable(ports, event.account, event.object_id, status)
+    await settle_payouts(ports, event.account, [payout])
 
 
 async def _process_setup(ports: Ports, event: WebhookEvent) -> None:

@@ -29,6 +29,13 @@ class WalletSummary(msgspec.Struct, frozen=True):
     ]
     version: Annotated[int, about("Counts the changes.")]
     others: Annotated[list[WalletBalances], about("The same for every other currency.")]
+    stranded: Annotated[
+        int,
+        about(
+            "What is on an account at Stripe that is closed or rejected, in minor units. It cannot "
+            "be withdrawn until an administrator has settled it."
+        ),
+    ] = 0
 
 
 @operation("wallet.balance", roles=EVERYONE, style=Style.READ)
@@ -52,6 +59,7 @@ async def balance(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> WalletSummary
         own.debt,
         own.version,
         [each for each in wallets if each.currency != main],
+        own.stranded,
     )
 
 

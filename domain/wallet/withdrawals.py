@@ -26,15 +26,16 @@ from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.refusals import alert_refused
-from domain.notifications.templates.alerts import payout_failure
+from domain.notifications.templates.alerts import payout_failure, returned_to
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.holds import settle_available
+from domain.payouts.stranded import arrival
 from domain.payouts.transfer import RECHECK_AFTER
-from domain.ports.payment_gateway import GatewayRefused, StripeMovement
+from domain.ports.payment_gateway import ACCOUNT_GONE, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 from domain.ports.refusal import Refusal
 from domain.ports.step_up import StepUpFor
@@ -98,6 +99,10 @@ class Withdrawal(Record, frozen=True):
     )
     paid_at: Annotated[datetime | None, about("When the bank had it; null if it did not.")] = None
     failed_at: Annotated[datetime | None, about("When it failed; null if it did not.")] = None
+    unasked: Annotated[
+        bool,
+        about("Whether Stripe paid it out by itself, and nobody had asked for it here."),
+    ] = False
     payout_id: str | None = None
 
 
@@ -140,20 +145,27 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     Raises WalletFrozen, NotOnboarded, Invalid, InsufficientFunds.
     """
     user = await uow.get(User, actor.id)
-    if user.frozen_at:
-        raise WalletFrozen
-    if not (user.connect_id and user.payouts_enabled):
-        raise NotOnboarded
+    _paying_account(user)
     currency = cmd.currency or uow.rates.currencies[0]
     if currency not in CURRENCIES:
         raise CurrencyNotSupported(field="currency")
     check_step(cmd.amount, currency)
     await _check_minimum(uow, user.id, cmd.amount, currency)
+    return await start_withdrawal(uow, user, cmd.amount, currency)
+
+
+async def start_withdrawal(uow: UnitOfWork, user: User, amount: int, currency: str) -> Withdrawal:
+    """Book available money as in transit, and send it after the commit.
+
+    Raises WalletFrozen, NotOnboarded, Invalid, InsufficientFunds.
+    """
+    account_id = _paying_account(user)
+    check_step(amount, currency)
     withdrawal = uow.new(
         Withdrawal,
         user_id=user.id,
-        account_id=user.connect_id,
-        amount=cmd.amount,
+        account_id=account_id,
+        amount=amount,
         currency=currency,
     )
     await _book_withdrawal(
@@ -165,6 +177,15 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     uow.later(SendPayout(withdrawal.id))
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])
     return withdrawal
+
+
+def _paying_account(user: User) -> str:
+    """The account at Stripe that pays out. Raises WalletFrozen, NotOnboarded."""
+    if user.frozen_at:
+        raise WalletFrozen
+    if not (user.connect_id and user.payouts_enabled):
+        raise NotOnboarded
+    return user.connect_id
 
 
 async def _check_minimum(uow: UnitOfWork, user_id: str, amount: int, currency: str) -> None:
@@ -276,7 +297,14 @@ class ReadPayout(Task, frozen=True, tag="read_payout"):
     async def run(self, ports: Ports) -> None:
         withdrawal = await ports.store.single().get(Withdrawal, self.withdrawal_id)
         if withdrawal.payout_id:
-            payout = await ports.gateway.payout_state(withdrawal.account_id, withdrawal.payout_id)
+            try:
+                payout = await ports.gateway.payout_state(
+                    withdrawal.account_id, withdrawal.payout_id
+                )
+            except GatewayRefused as refused:
+                if refused.code == ACCOUNT_GONE:
+                    return  # its event says how it ends, or an administrator
+                raise
             await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
 
 
@@ -324,17 +352,22 @@ async def _book_paid(uow: UnitOfWork, withdrawal: Withdrawal) -> None:
 async def _return_to_wallet(
     uow: UnitOfWork, withdrawal: Withdrawal, refusal: Refusal | None, *, was_paid: bool
 ) -> None:
-    """Book the money back as available, repay debt with it and alert the admins."""
+    """Book the money back as available, or as stranded if its account is closed; repay debt with it
+    and alert the admins."""
     user = withdrawal.user_id
     source = ledger.BANK if was_paid else ledger.in_transit(user)
-    await _book_withdrawal(uow, withdrawal, "payout_failed", source, ledger.available(user))
+    owner = await uow.get(User, user)
+    back = await arrival(uow, user, withdrawal.account_id)
+    await _book_withdrawal(uow, withdrawal, "payout_failed", source, back)
     await settle_available(uow, user, withdrawal.currency, withdrawal.id)
     if refusal:
         what = f"A withdrawal of {display(withdrawal.amount, withdrawal.currency)} was refused"
-        next_step = "The money is in the wallet again, and its owner has been notified"
+        next_step = returned_to(gone=owner.is_gone)
         await alert_refused(uow, "payout_failed", withdrawal.id, refusal, what, next_step)
     else:
-        text = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
+        text = payout_failure(
+            withdrawal.amount, withdrawal.currency, withdrawal.failure, gone=owner.is_gone
+        )
         await alert(uow, "payout_failed", withdrawal.id, text)
 
 

@@ -14,14 +14,13 @@ from aiohttp import ClientSession, TCPConnector
 from stripe import StripeClient
 from stripe._http_client import AIOHTTPClient
 
+from domain.ports.payment_gateway import ACCOUNT_GONE
+
 Observe = Callable[[float, bool], None]
 Forbidden = Callable[[str, str], None]
 
 VERSION = "2026-05-27.dahlia"
 TIMEOUT_SECONDS = 10
-# Stripe, "Error codes": the key has no access to a connected account, which may be closed. It is
-# the only 403 that is about an object.
-CLOSED_ACCOUNT = "account_invalid"
 
 
 class Connections(AIOHTTPClient):
@@ -83,4 +82,4 @@ def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, Connec
 
 def is_forbidden(status: int, error: Mapping[str, Any]) -> bool:
     """Whether Stripe refuses the key, and not what is asked for."""
-    return status == 401 or (status == 403 and error.get("code") != CLOSED_ACCOUNT)
+    return status == 401 or (status == 403 and error.get("code") != ACCOUNT_GONE)

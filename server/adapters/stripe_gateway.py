@@ -16,6 +16,7 @@ from domain.kernel.errors import InvalidSignature
 from domain.kernel.settings import Clock
 from domain.ports.method_types import DEFAULT_METHODS, holdable, methods_for, savable
 from domain.ports.payment_gateway import (
+    ACCOUNT_GONE,
     BalanceTransaction,
     CardDispute,
     ConnectAccount,
@@ -33,7 +34,6 @@ from domain.ports.refusal import UNNAMED
 from server.adapters import account_requests as requests
 from server.adapters import stripe_mapping as shapes
 from server.adapters.stripe_connections import (
-    CLOSED_ACCOUNT,
     Forbidden,
     Observe,
     connect,
@@ -322,7 +322,7 @@ class StripeGateway:
         try:
             shown = await _ask(self._stripe.accounts.retrieve_async(id))
         except GatewayRefused as refused:
-            if refused.code != CLOSED_ACCOUNT:
+            if refused.code != ACCOUNT_GONE:
                 raise
             return ConnectAccount(id, False, False, closed=True)
         if (shown.get("metadata") or {}).get(requests.MADE_BY) != requests.V2:
@@ -350,6 +350,18 @@ class StripeGateway:
         options = _options(None, account_id)
         async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
             yield shapes.settled(body)
+
+    async def payout_interval(self) -> str | None:
+        settings = (await _ask(self._stripe.accounts.retrieve_current_async())).get("settings")
+        return shapes.payout_interval(settings or {})
+
+    async def payout_lines(self, id: str) -> list[BalanceTransaction]:
+        names = ["balance_transaction", "failure_balance_transaction"]
+        body = await _ask(self._stripe.payouts.retrieve_async(id, {"expand": names}))
+        return [shapes.entry(body[name]) for name in names if body.get(name)]
+
+    async def charge_metadata(self, id: str) -> dict[str, str]:
+        return dict((await _ask(self._stripe.charges.retrieve_async(id))).get("metadata") or {})
 
     async def disputes(self, since: datetime) -> AsyncIterator[CardDispute]:
         async for body in _each(self._stripe.disputes.list_async(_since(since))):

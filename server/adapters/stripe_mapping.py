@@ -73,6 +73,7 @@ def settled(body: Mapping[str, Any]) -> StripeMovement:
         metadata=dict(body.get("metadata") or {}),
         reversed_amount=body.get("amount_reversed") or 0,
         moved=body.get("balance_transaction", "") is not None,
+        account_id=_id(body.get("destination")) if body.get("object") == "transfer" else None,
     )
 
 
@@ -205,6 +206,13 @@ def entry(body: Mapping[str, Any]) -> BalanceTransaction:
         created_at=created,
         available_on=available,
     )
+
+
+def payout_interval(settings: Mapping[str, Any]) -> str | None:
+    """Of an account's settings; None if Stripe does not say."""
+    schedule = (settings.get("payouts") or {}).get("schedule") or {}
+    interval: str | None = schedule.get("interval")
+    return interval
 
 
 def _id(thing: Any) -> str | None:

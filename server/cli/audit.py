@@ -9,6 +9,7 @@ from rich.table import Table
 from domain.audit_trail import verification
 from domain.deals.payment import Payment
 from domain.kernel.money import display
+from domain.reconciliation.book_difference import keep_audited
 from domain.reconciliation.books_audit import Report, audit
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.runs import compare_stripe
@@ -36,7 +37,9 @@ async def run(settings: Settings, head: str | None = None) -> int:
     container = Container(settings)
     try:
         await container.store.ping()
+        start = container.ports.clock.now()
         report = await audit(container.ports)
+        await keep_audited(container.store.single(), start, report.differences)
         lines = await all_lines(container)
         proof = await verification.verify(container.ports, head)
     finally:
@@ -95,9 +98,23 @@ def show(report: Report, console: Console) -> None:
     compared = Table(*COMPARED, title="Compared")
     compared.add_row(*(str(getattr(report, name)) for name in COMPARED))
     console.print(compared)
+    show_ownerless(report, console)
+    if report.explained:
+        console.print(f"{report.explained} differences are explained by administrators.")
     if not report.differences:
         return console.print("[bold green]No differences.[/bold green]")
     console.print(differences(report.differences, "Differences"))
+
+
+def show_ownerless(report: Report, console: Console) -> None:
+    """Money that nobody can withdraw, earn or pay; it is no difference."""
+    if not report.ownerless:
+        return
+    found = Table("kind", "subject", "amount", title="Money without an owner")
+    found.columns[2].justify = "right"
+    for each in report.ownerless:
+        found.add_row(each.kind, each.subject, display(each.amount, each.currency))
+    console.print(found)
 
 
 def differences(found: Sequence[Difference], title: str) -> Table:

@@ -35,6 +35,7 @@ from domain.payments import platform_check
 from domain.payouts import account_settings
 from domain.ports.ports import Ports
 from domain.reconciliation import follow_up, ownerless_money, runs
+from domain.wallet import platform_payouts
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
@@ -92,6 +93,7 @@ JOBS = (
     Job("reconcile", 3600, runs.reconcile_daily),
     Job("check_account_settings", 3600, account_settings.check_account_settings),
     Job("check_platform", 3600, platform_check.check_platform),
+    Job("check_payout_schedule", 3600, platform_payouts.check_schedule),
     Job("find_ownerless_money", 3600, ownerless_money.find_ownerless),
     Job("log_audit_head", 3600, log_audit_head),
     Job("verify_audit_trail", 86_400, chain_state.verify_daily),

@@ -504,6 +504,22 @@ export interface AdminConversationFields {
   limit?: number;
 }
 
+/** With an `amount` in minor units it is booked from `source` to `destination`. */
+export interface AdminCorrectFields {
+  /** The id of the difference. */
+  difference_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+  /** What is booked, in minor units; without it nothing is. */
+  amount?: number | null;
+  /** The currency of what is booked, such as USD. */
+  currency?: string | null;
+  /** The account that the amount leaves. */
+  source?: string | null;
+  /** The account that it reaches. */
+  destination?: string | null;
+}
+
 export interface AdminDeadLettersFields {
   /** Only rows of this queue. */
   lane?: Lane | null;
@@ -594,9 +610,25 @@ export interface AdminFindFields {
   q: string;
 }
 
+export interface AdminForeignLinesFields {
+  /** Only lines in this state. */
+  status?: LineStatus | null;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | null;
+  /** At most so many items. */
+  limit?: number;
+}
+
 export interface AdminFreezeFields {
   /** The id of the contractor. */
   user_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
+export interface AdminHoldFields {
+  /** The id of the money without an owner, own_... */
+  ownerless_id: string;
   /** Why, for the audit trail. */
   reason: string;
 }
@@ -612,6 +644,18 @@ export interface AdminJobsFields {
   cursor?: string | null;
   /** At most so many items. */
   limit?: number;
+}
+
+export interface AdminLineAssignFields {
+  /** The id of the line, such as fln_txn_... */
+  line_id: string;
+  /**
+   * `platform`: it is the platform's, and is booked to its earnings. `losses`: the platform bears
+   * it as a loss. `not_ours`: other business has it, and nothing is booked.
+   */
+  owner: LineOwner;
+  /** Why, for the audit trail. */
+  reason: string;
 }
 
 /** An operation without fields. */
@@ -654,6 +698,17 @@ export interface AdminOwnerlessFields {
   cursor?: string | null;
   /** At most so many items. */
   limit?: number;
+}
+
+export interface AdminPayOutFields {
+  /** The id of the contractor, who is banned or deleted. */
+  user_id: string;
+  /** In minor units. */
+  amount: number;
+  /** A code of three letters, such as USD. */
+  currency: string;
+  /** Why, for the audit trail. */
+  reason: string;
 }
 
 export interface AdminPaymentFields {
@@ -833,6 +888,24 @@ export interface AdminSessionsFields {
   user_id: string;
 }
 
+/** `amount` is in minor units. */
+export interface AdminStrandedSettleFields {
+  /** The id of the contractor. */
+  user_id: string;
+  /** In minor units. */
+  amount: number;
+  /** A code of three letters, such as USD. */
+  currency: string;
+  /**
+   * `paid_out`: Stripe paid it to the contractor's bank. `returned`: Stripe gave it back to the
+   * platform, which transfers it again. `replaced`: it is lost, and the platform pays it again and
+   * bears the loss.
+   */
+  outcome: StrandedOutcome;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
 /**
  * `fact` is the unique name of one transaction, such as `capture:pay_...`. `since` and `until` are
  * times with their time zone.
@@ -950,6 +1023,15 @@ export interface AdminWebhookEventsFields {
   limit?: number;
 }
 
+export interface AdminWithdrawalEndFields {
+  /** The id of the withdrawal. */
+  withdrawal_id: string;
+  /** Whether the bank has the money. */
+  outcome: WithdrawalOutcome;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
 export interface AdminWithdrawalsFields {
   /** Only the withdrawal with this id. */
   withdrawal_id?: string | null;
@@ -961,6 +1043,22 @@ export interface AdminWithdrawalsFields {
   cursor?: string | null;
   /** At most so many items. */
   limit?: number;
+}
+
+export interface AdminWriteOffFields {
+  /** The id of the contractor, who is banned or deleted. */
+  user_id: string;
+  /**
+   * `money`: available money goes back to the platform. `debt`: the platform bears what is owed.
+   * Both are booked as losses, a gain or a loss.
+   */
+  what: WrittenOff;
+  /** In minor units. */
+  amount: number;
+  /** A code of three letters, such as USD. */
+  currency: string;
+  /** Why, for the audit trail. */
+  reason: string;
 }
 
 /** The old address must confirm the change, too. */
@@ -2045,6 +2143,54 @@ export interface Finding {
   subject: string;
 }
 
+/** One line; its id is made of Stripe's. Amounts are signed, and `net` is without the fee. */
+export interface ForeignLine {
+  /** The balance transaction at Stripe. */
+  line_id: string;
+  /** Its type at Stripe, such as reserve_hold. */
+  type: string;
+  /** What that is, in words. */
+  what: string;
+  /** Signed, in minor units. */
+  amount: number;
+  /** Stripe's fee, in minor units. */
+  fee: number;
+  /** The change of the balance at Stripe: signed, in minor units. */
+  net: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** The object at Stripe behind it; null without one. */
+  source_id: string | null;
+  /** When Stripe booked it. */
+  at: string;
+  /** Its state. */
+  status: LineStatus;
+  /** Whose it is; null while it is open. */
+  owner: LineOwner | null;
+  /** The id of the administrator who said so; null while it is open. */
+  assigned_by: string | null;
+  /** When that was said; null while it is open. */
+  assigned_at: string | null;
+  /** Why; empty while it is open. */
+  reason: string;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface ForeignLinePage {
+  /** This part of the list. */
+  items: ForeignLine[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** One address has confirmed the change, and the other one must still do so. */
 export interface HalfConfirmed {
   /** Which address has confirmed: the new one or the old one. */
@@ -2534,6 +2680,14 @@ export interface LastMessage {
   at: string;
 }
 
+/**
+ * Whose a line is: the platform's earnings, its losses, or other business that is not booked here.
+ */
+export type LineOwner = "losses" | "not_ours" | "platform";
+
+/** `open`: an administrator has not said yet whose it is. */
+export type LineStatus = "assigned" | "open";
+
 /** Records of several kinds, each in a line. */
 export interface Lines {
   /** The records. */
@@ -2690,9 +2844,10 @@ export interface Money {
 
 /**
  * `transfer`: on its way to the wallet. `held`: blocked there. `withdrawal`: on its way to the
- * bank. `remainder`: too little to be moved alone.
+ * bank. `remainder`: too little to be moved alone. `stranded`: on an account at Stripe that is
+ * closed or rejected.
  */
-export type MoneyKind = "held" | "remainder" | "transfer" | "withdrawal";
+export type MoneyKind = "held" | "remainder" | "stranded" | "transfer" | "withdrawal";
 
 /** The place that a search is about. */
 export interface Near {
@@ -2903,6 +3058,12 @@ export interface OwnerlessMoney {
   found_at: string;
   /** When it was last found. */
   last_seen_at: string;
+  /** The id of the administrator who holds it on purpose; null if none does. */
+  held_by: string | null;
+  /** Since when; null if nobody holds it. */
+  held_at: string | null;
+  /** Why; empty if nobody holds it. */
+  held_reason: string;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -3565,6 +3726,8 @@ export interface Reconciliation {
   difference_count: number;
   /** How many missing lines were booked. */
   booked_count: number;
+  /** How many lines are not ours; `admin.foreign_lines` has them. */
+  foreign_count: number;
   /** Why it failed; null if it did not. */
   failure: string | null;
   /** When it ended; null while it runs. */
@@ -4266,6 +4429,10 @@ export interface SeenWithdrawal {
   payout_id: string | null;
   /** The contractor's connected account at Stripe. */
   account_id: string;
+  /** Whether Stripe paid it out by itself, and nobody had asked for it here. */
+  unasked: boolean;
+  /** Whether that account is closed, so that Stripe cannot be asked about it. */
+  account_closed: boolean;
 }
 
 /** A part of a list; `next_cursor` is null at the end. */
@@ -4360,6 +4527,9 @@ export interface SteppedUp {
   /** Until when operations that ask for a step-up are allowed in this session. */
   step_up_until: string;
 }
+
+/** What became of the money. */
+export type StrandedOutcome = "paid_out" | "replaced" | "returned";
 
 /** One thing that waits. */
 export interface Subject {
@@ -4795,6 +4965,8 @@ export interface WalletBalances {
   debt: number;
   /** Counts the changes. */
   version: number;
+  /** What is on an account at Stripe that is closed or rejected, in minor units. */
+  stranded: number;
 }
 
 /** An operation without fields. */
@@ -4837,6 +5009,11 @@ export interface WalletSummary {
   version: number;
   /** The same for every other currency. */
   others: WalletBalances[];
+  /**
+   * What is on an account at Stripe that is closed or rejected, in minor units. It cannot be
+   * withdrawn until an administrator has settled it.
+   */
+  stranded: number;
 }
 
 /** An operation without fields. */
@@ -4929,6 +5106,8 @@ export interface Withdrawal {
   paid_at: string | null;
   /** When it failed; null if it did not. */
   failed_at: string | null;
+  /** Whether Stripe paid it out by itself, and nobody had asked for it here. */
+  unasked: boolean;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -4938,6 +5117,9 @@ export interface Withdrawal {
   /** When it was last changed. */
   updated_at: string;
 }
+
+/** Whether the bank has the money of a payout, or it came back. */
+export type WithdrawalOutcome = "failed" | "paid";
 
 /** A part of a list; `next_cursor` is null at the end. */
 export interface WithdrawalPage {
@@ -4949,6 +5131,9 @@ export interface WithdrawalPage {
 
 /** `in_transit`: on the way to the bank. A bank may return a paid one, which is `failed` then. */
 export type WithdrawalStatus = "failed" | "in_transit" | "paid" | "requested";
+
+/** Money that is given up by its owner, or a debt that nobody pays. */
+export type WrittenOff = "debt" | "money";
 
 export interface AccountCommands {
   /**
@@ -6047,6 +6232,66 @@ export interface AdminCommands {
    * second_factor_setup_required, step_up_required.
    */
   adjust(fields: AdminAdjustFields, options?: CallOptions): Promise<WalletBalances>;
+  /**
+   * Book what became of money on a closed or rejected account.
+   *
+   * What the platform transfers again pays a debt first.
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  stranded_settle(fields: AdminStrandedSettleFields, options?: CallOptions): Promise<WalletBalances>;
+  /**
+   * Pay the available money of somebody who is gone to their bank account
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  pay_out(fields: AdminPayOutFields, options?: CallOptions): Promise<Withdrawal>;
+  /**
+   * Book money or a debt of somebody who is gone to the platform's losses.
+   *
+   * Money is reversed at Stripe.
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  write_off(fields: AdminWriteOffFields, options?: CallOptions): Promise<WalletBalances>;
+  /**
+   * Say why money without an owner stays where it is, for the other administrators
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
+   */
+  hold(fields: AdminHoldFields, options?: CallOptions): Promise<OwnerlessMoney>;
+  /**
+   * List lines of Stripe's books that no rule here books, those that came last first
+   *
+   * For admin. Refusals of its own: forbidden, second_factor_setup_required.
+   */
+  foreign_lines(fields?: AdminForeignLinesFields, options?: CallOptions): Promise<ForeignLinePage>;
+  /**
+   * Say whose a line is, and book it if it is the platform's
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  line_assign(fields: AdminLineAssignFields, options?: CallOptions): Promise<ForeignLine>;
+  /**
+   * Close a difference with a reason, and book what is missing.
+   *
+   * A balance that differs from the journal is counted again.
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  correct(fields: AdminCorrectFields, options?: CallOptions): Promise<BookDifference>;
+  /**
+   * Say how a withdrawal ended whose account at Stripe is closed, so that nobody can ask there
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  withdrawal_end(fields: AdminWithdrawalEndFields, options?: CallOptions): Promise<Withdrawal>;
   /**
    * List the commands that wait for a second administrator, or waited; newest first
    *

@@ -24,6 +24,7 @@ WITHOUT_STEP_UP = {
     "admin.assign",
     "admin.report_decide",
     "admin.difference_close",
+    "admin.hold",
     "admin.audit_chain",
     "admin.audit_verify",
     "admin.reconcile",  # books what has happened at Stripe

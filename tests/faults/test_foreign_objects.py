@@ -231,7 +231,7 @@ async def withdrawal_is(work, id, status):
 
 
 async def test_a_closed_account_is_still_a_definite_answer(work):
-    """Guard: `CLOSED_ACCOUNT`: the 403 of an account that was closed is about the account."""
+    """Guard: `ACCOUNT_GONE`: the 403 of an account that was closed is about the account."""
     account = await account_of(work)
     await work.sandbox.close_account(account)
     await work.market.settled(TIMEOUT)

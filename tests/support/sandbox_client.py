@@ -225,6 +225,17 @@ class Sandbox:
         body = {"payout": payout, "failure_code": failure_code}
         return await self.control("POST", "payouts", body)
 
+    async def set_payout_schedule(self, interval: str, account: str | None = None) -> Json:
+        """Change the payout schedule of an account in the dashboard, by default the platform's."""
+        some = {"account": account} if account else {}
+        return await self.control("POST", "schedules", {"interval": interval, **some})
+
+    async def pay_out_everything(self, account: str | None = None) -> list[Json]:
+        """Stripe pays out all that an account has available, by default the platform."""
+        some = {"account": account} if account else {}
+        made: list[Json] = (await self.control("POST", "sweeps", some))["data"]
+        return made
+
     async def deactivate(
         self, account: str, *due: str, reason: str = "requirements.past_due"
     ) -> Json:

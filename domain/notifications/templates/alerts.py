@@ -26,6 +26,13 @@ ALERTS = {
     "reversal_refused": "Stripe refused to take money back",
     "evidence_refused": "Stripe refused evidence",
     "deletion_refused": "Stripe refused to delete a customer",
+    "payout_unasked": "Stripe paid out what nobody asked for",
+    "payout_unexplained": "A payout at Stripe cannot be explained",
+    "payout_schedule": "Stripe pays out the platform by itself",
+    "escrow_paid_out": "Escrow was paid out",
+    "debt_ownerless": "Somebody who is gone owes money",
+    "foreign_line": "A line of Stripe's books needs a decision",
+    "unknown_line": "Stripe's books have a line of an unknown type",
     "approval_required": "A command of an administrator waits for another one",
 }
 
@@ -67,10 +74,19 @@ def payment_failure(job_title: str, amount: int, currency: str, failure: str) ->
     )
 
 
-def payout_failure(amount: int, currency: str, failure: str | None) -> str:
+def payout_failure(amount: int, currency: str, failure: str | None, *, gone: bool = False) -> str:
     """The message of the alert `payout_failed`."""
     return (
         f"A withdrawal of {display(amount, currency)} came back "
-        f"({failure_text(failure) or 'no reason'}). The money is in the wallet again, and its "
-        "owner has been notified."
+        f"({failure_text(failure) or 'no reason'}). {returned_to(gone=gone)}."
     )
+
+
+def returned_to(*, gone: bool) -> str:
+    """Where the money of a withdrawal is that came back, and who can do something about it."""
+    if gone:
+        return (
+            "The money is in the wallet again, but its owner is banned or deleted, so nobody can "
+            "withdraw it: pay it out, hold it or write it off, under Money without owner"
+        )
+    return "The money is in the wallet again, and its owner has been notified"

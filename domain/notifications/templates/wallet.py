@@ -17,6 +17,8 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
     status, amount = data.get("status"), amount_of(data)
     if status == "paid":
         title, sentences = f"{amount} arrived at your bank", ["The withdrawal is complete."]
+        if data.get("unasked"):
+            sentences = ["Stripe paid it out by itself: you had not asked for it here."]
     elif status == "failed":
         why = failure_text(data.get("failure"))
         title = f"The withdrawal of {amount} came back"

@@ -10,6 +10,7 @@ from server.dev.stripe_sandbox.store import new_id
 
 LIST: Spec = {**PAGE, "currency": text, "payout": text, "source": text, "type": text}
 RETRIEVE: Spec = EXPAND
+HOLDING_DAYS = {"US": 730, "TH": 10}
 CATEGORIES = {
     "charge": "charge",
     "payment": "charge",
@@ -25,7 +26,6 @@ CATEGORIES = {
     "stripe_fee": "fee",
     "topup": "topup",
 }
-STANDALONE_TYPES = ("adjustment", "stripe_fee", "topup")
 
 
 def book(
@@ -48,7 +48,16 @@ def book(
     if currency != source["currency"]:
         entry["exchange_rate"] = exchange_rate(source["currency"], currency)
     _add_to_balance(context, account, currency, amount - fee, due)
+    if amount > 0 and account != context.tenant.account:
+        context.set_timer(due + _holding_seconds(context, account), "holding", account)
     return context.add(entry, account)
+
+
+def _holding_seconds(context: RequestContext, account_id: str) -> int:
+    """How long Stripe lets an account hold funds before it pays them out itself. Source: Stripe,
+    "Using manual payouts"."""
+    country = str((context.find(account_id) or {}).get("country"))
+    return HOLDING_DAYS.get(country, 90) * 86_400
 
 
 def book_standalone(
@@ -86,7 +95,7 @@ def _new_entry(
         "fee": fee,
         "fee_details": fees if fee else [],
         "net": amount - fee,
-        "reporting_category": CATEGORIES[kind],
+        "reporting_category": CATEGORIES.get(kind, "other_adjustment"),
         "source": None,
         "status": "pending",
         "type": kind,

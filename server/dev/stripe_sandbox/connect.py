@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import balances, countries
+from server.dev.stripe_sandbox import balances, countries, payout_schedules
 from server.dev.stripe_sandbox.account_objects import (
     CAPABILITIES,
     INITIAL_REQUIREMENTS,
@@ -128,6 +128,7 @@ def _create(context: RequestContext) -> Json:
     }
     context.add(account)
     _apply_parameters(context, account)
+    payout_schedules.plan_next(context, account)
     return account
 
 
@@ -208,7 +209,10 @@ def retrieve_own(context: RequestContext) -> Json:
 def update(context: RequestContext, account_id: str) -> Json:
     """Change an account."""
     account = get_connected(context, account_id)
+    before = account["settings"]["payouts"]["schedule"]["interval"]
     _apply_parameters(context, account)
+    if account["settings"]["payouts"]["schedule"]["interval"] != before:
+        payout_schedules.plan_next(context, account)
     context.emit("account.updated", account)
     return account
 
@@ -319,9 +323,12 @@ def update_balance_settings(context: RequestContext) -> Json:
     """Change the payout schedule of the request's account."""
     account = retrieve_own(context)
     wanted = context.params.get("payments", {}).get("payouts", {}).get("schedule", {})
+    before = account["settings"]["payouts"]["schedule"]["interval"]
     account["settings"]["payouts"]["schedule"] |= wanted
     context.find(account["id"])
     context.save(account)
+    if wanted.get("interval", before) != before:
+        payout_schedules.plan_next(context, account)
     return balance_settings(context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from server.dev.stripe_sandbox import (
     connect,
     disputes,
     fault_injection,
+    payout_schedules,
     payouts,
     refunds,
     webhook_deliveries,
@@ -86,6 +88,27 @@ def return_payout(context: RequestContext, body: Json) -> Json:
     return payouts.return_by_bank(context, _named_object(context, body, "payout"), code)
 
 
+def change_payout_schedule(context: RequestContext, body: Json) -> Json:
+    """The owner of an account changes its payout schedule in the dashboard: `interval`; optional
+    `account`, by default the platform's."""
+    interval = body.get("interval")
+    if interval not in ("manual", *payout_schedules.SECONDS):
+        raise malformed("`interval` is manual, daily, weekly or monthly", param="interval")
+    account = _account_or_platform(context, body)
+    payout_schedules.set_interval(context, account, interval)
+    context.emit("account.updated", account)
+    return account
+
+
+def pay_out_everything(context: RequestContext, body: Json) -> Json:
+    """Stripe pays out all that is available, because it held the funds for too long; optional
+    `account`, by default the platform's."""
+    account = _account_or_platform(context, body)
+    return {
+        "data": [context.public_view(each) for each in payout_schedules.sweep(context, account)]
+    }
+
+
 def change_account_state(context: RequestContext, body: Json) -> Json:
     """Stripe changes an account: `account`, `state` active, inactive, wanted or closed.
 
@@ -127,17 +150,15 @@ def add_onboarded_account(context: RequestContext, body: Json) -> Json:
 
 
 def add_balance_entry(context: RequestContext, body: Json) -> Json:
-    """Stripe books an entry without an object: `type`, signed `amount`, `currency`;
-    optional `description`."""
+    """Stripe books an entry without an object: any `type`, also one that it has only since today,
+    signed `amount`, `currency`; optional `description`."""
     amount, currency_code = _optional(body, "amount", int), body.get("currency")
     if (
         amount is None
         or currency_code not in CURRENCIES
-        or body.get("type") not in balances.STANDALONE_TYPES
+        or not re.fullmatch("[a-z_]+", str(body.get("type")))
     ):
-        raise malformed(
-            f"`type` is one of {', '.join(balances.STANDALONE_TYPES)}, `amount` a number"
-        )
+        raise malformed("`type` is in lower case, `amount` a number", param="type")
     note = _optional(body, "description", str)
     return balances.book_standalone(context, body["type"], currency_code, amount, note)
 
@@ -177,6 +198,10 @@ def _named_object(context: RequestContext, body: Json, kind: str) -> Json:
     return found
 
 
+def _account_or_platform(context: RequestContext, body: Json) -> Json:
+    return _named_object(context, {"account": context.tenant.account, **body}, "account")
+
+
 def _optional(body: Json, name: str, kind: type[T]) -> T | None:
     value = body.get(name)
     if not isinstance(value, kind | None):
@@ -197,5 +222,7 @@ ACTIONS: dict[str, ExternalAction] = {
     "refunds": change_refund_status,
     "releases": release_events,
     "replays": replay_event,
+    "schedules": change_payout_schedule,
+    "sweeps": pay_out_everything,
     "verdicts": change_dispute_status,
 }

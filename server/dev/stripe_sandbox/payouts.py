@@ -44,7 +44,7 @@ FAILURE_MESSAGES = {
 }
 
 
-def create(context: RequestContext) -> Json:
+def create(context: RequestContext, *, automatic: bool = False) -> Json:
     """Pay out available money. Raises balance_insufficient, payouts_not_allowed."""
     params = context.params
     amount, currency_code = params["amount"], params["currency"]
@@ -61,7 +61,7 @@ def create(context: RequestContext) -> Json:
             "application_fee": None,
             "application_fee_amount": None,
             "arrival_date": int(context.now + delay) // DAY * DAY,
-            "automatic": False,
+            "automatic": automatic,
             "balance_transaction": None,
             "created": context.now,
             "currency": currency_code,
@@ -108,6 +108,13 @@ def _destination(context: RequestContext, currency_code: str) -> str | None:
     raise refused(
         f"Sorry, you don't have any external accounts in that currency ({currency_code})."
     )
+
+
+def has_bank(context: RequestContext, account: Json, currency_code: str) -> bool:
+    """Whether an account can be paid out in a currency; the platform always can."""
+    banks = account["external_accounts"]["data"]
+    own = account["id"] == context.tenant.account
+    return own or any(bank["currency"] == currency_code for bank in banks)
 
 
 def _plan_failure(context: RequestContext, payout: Json) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from server.dev.stripe_sandbox import charges, delayed_payments, disputes, payouts, refunds
+from server.dev.stripe_sandbox import (
+    charges,
+    delayed_payments,
+    disputes,
+    payout_schedules,
+    payouts,
+    refunds,
+)
 from server.dev.stripe_sandbox.request_context import RequestContext
 from server.dev.stripe_sandbox.store import Store, Tenant
 
@@ -15,9 +22,11 @@ HANDLERS: dict[str, Callable[[RequestContext, str], None]] = {
     "dispute": disputes.open_for_test_card,
     "funds": refunds.retry_waiting,
     "hold": charges.expire_hold,
+    "holding": payout_schedules.end_holding,
     "overdue": disputes.close_overdue,
     "payout": payouts.advance,
     "refund": refunds.carry_out_plan,
+    "schedule": payout_schedules.run,
     "verdict": disputes.decide,
 }
 TAKE_NEXT_DUE = (

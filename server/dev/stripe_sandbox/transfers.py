@@ -215,7 +215,12 @@ def list_transfers(context: RequestContext) -> Json:
 
 
 def reverse(context: RequestContext, transfer_id: str) -> Json:
-    """Reverse a transfer. Raises balance_insufficient if the destination has too little."""
+    """Reverse a transfer. Raises balance_insufficient if the destination has too little available,
+    and account_invalid if it is closed.
+
+    Source: Stripe, "Separate charges and transfers", on reversals: only the available balance
+    counts.
+    """
     transfer = retrieve(context, transfer_id)
     currency_code, left = transfer["currency"], transfer["amount"] - transfer["amount_reversed"]
     amount = context.params.get("amount", left)
@@ -229,10 +234,16 @@ def reverse(context: RequestContext, transfer_id: str) -> Json:
             None,
             "amount",
         )
-    held = balances.available_and_pending(context, transfer["destination"]).get(
+    destination = context.find(transfer["destination"])
+    if destination is None or destination.get("deleted"):
+        raise refused(
+            f"The account {transfer['destination']} is closed: nothing can be reversed from it.",
+            "account_invalid",
+        )
+    available, _ = balances.available_and_pending(context, transfer["destination"]).get(
         currency_code, (0, 0)
     )
-    if sum(held) < amount:
+    if available < amount:
         raise refused(
             "The recipient does not have enough funds in their account for this reversal.",
             "balance_insufficient",

@@ -18,7 +18,7 @@ const GROUPS = [
     section("/payments", "Payments", "credit-card", false), section("/holds", "Holds that expire", "hourglass"), section("/escrow", "Escrow", "lock"),
     section("/transactions", "Journal", "list"), section("/commissions", "Commissions", "percent"), section("/wallets", "Wallets and debts", "wallet"), section("/transfers", "Transfers", "arrow-right"),
     section("/withdrawals", "Withdrawals", "landmark"), section("/chargebacks", "Chargebacks", "undo-2"), section("/approvals", "Approvals", "check-check"),
-    section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"), section("/ownerless", "Without owner", "hand-coins"),
+    section("/reconciliations", "Reconciliation", "list-checks"), section("/differences", "Differences", "triangle-alert"), section("/foreign-lines", "Not ours", "inbox"), section("/ownerless", "Without owner", "hand-coins"),
   ] },
   { title: "System", sections: [section("/webhook-events", "Stripe events", "webhook"), section("/dead-letters", "Dead letters", "inbox"), section("/audit", "Audit trail", "history")] },
 ];

@@ -12,6 +12,7 @@ const PAGES = {
   cbk: (id) => `/admin/chargebacks/${id}`,
   dif: () => "/admin/differences",
   dsp: (id) => `/admin/disputes/${id}`,
+  fln: () => "/admin/foreign-lines",
   evt: (id) => `/admin/webhook-events/${id}`,
   job: (id) => `/admin/jobs/${id}`,
   ofr: (id) => `/admin/offers/${id}`,
@@ -28,7 +29,7 @@ const PAGES = {
 
 const KINDS = /** @type {Record<string, string>} */ ({
   ofr: "Offer", pay: "Payment", dsp: "Dispute", cbk: "Chargeback", trf: "Transfer", wdr: "Withdrawal", txn: "Transaction", alr: "Alert", apr: "Approval",
-  dif: "Difference", rec: "Reconciliation", rep: "Report", evt: "Stripe event", out: "Dead letter", trl: "Check of the trail", fil: "File",
+  dif: "Difference", fln: "Line of Stripe’s books", rec: "Reconciliation", rep: "Report", evt: "Stripe event", out: "Dead letter", trl: "Check of the trail", fil: "File",
 });
 
 /** The page about what an id names; undefined if there is none. @param {string} id */

@@ -11,6 +11,7 @@ import { statusOf } from "../shared/words.js";
 import { Account, Id } from "./links.js";
 import { release } from "./money_actions.js";
 import { AtStripeLink } from "./payment.js";
+import { endWithdrawal } from "./settle_actions.js";
 import { statesOf } from "./user.js";
 import { words } from "./work.js";
 
@@ -127,8 +128,9 @@ export const MONEY_LISTS = {
     title: "Withdrawals",
     read: (fields) => server.admin.withdrawals(fields),
     filters: [{ name: "status", label: "State", choices: ["requested", "in_transit", "paid", "failed"] }, { name: "user_id", label: "Contractor id" }, { name: "withdrawal_id", label: "Id" }],
-    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("withdrawal")], ["Failed for", why], ["At Stripe", ({ payout_id }) => html`<${AtStripeLink} id=${payout_id} />`],
-      ["Journal", (row) => html`<a href=${`/admin/transactions?withdrawal_id=${row.id}`}>Journal</a>`], ["Asked for", when]],
+    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("withdrawal")], ["By", ({ unasked }) => (unasked ? "Stripe itself" : "the contractor")], ["Failed for", why], ["At Stripe", ({ payout_id }) => html`<${AtStripeLink} id=${payout_id} />`],
+      ["Journal", (row) => html`<a href=${`/admin/transactions?withdrawal_id=${row.id}`}>Journal</a>`], ["Asked for", when],
+      ["Steps", (row, load) => (row.status === "requested" || row.status === "in_transit") && row.account_closed && html`<button type="button" class="button small" onClick=${async () => (await endWithdrawal(row)) && load()}><${Icon} name="check" />End…</button>`]],
   },
   transactions: {
     title: "Journal",

@@ -17,14 +17,14 @@ export function Reconciliation({ id }) {
     (again) => [server.admin.on("reconciliation.updated", (pushed) => pushed.id === id && again())]);
   const back = { href: "/admin/reconciliations", label: "Reconciliation" };
   if (!found) return html`<${View} title="Reconciliation" back=${back}>${problem ? html`<${Problem} problem=${problem} again=${load} />` : html`<${Skeleton} lines=${6} />`}</${View}>`;
-  const { status, start, end, by, compared, differences, difference_count, booked_count, failure, finished_at, created_at } = found;
+  const { status, start, end, by, compared, differences, difference_count, booked_count, foreign_count = 0, failure, finished_at, created_at } = found;
   const written = (/** @type {unknown} */ value) => html`<code class="small">${value === null ? "nothing" : typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`;
   return html`<${View} title="Reconciliation" back=${back} actions=${html`<button type="button" class="button" onClick=${() => reconcile({ start, end })}><${Icon} name="scale" />Compare again…</button>`}>
     <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
       <section class="card stack" aria-label="Result"><p><${Badge} of=${statusOf("reconciliation", status)} /></p>
         ${failure && html`<p class="note bad"><${Icon} name="circle-alert" /><span class="break">${failure}</span></p>`}
         <${Facts} facts=${[["From", fullTime(start)], ["Until", fullTime(end)], ["Started by", by === "system" ? "JobSphere, as each day" : html`<${Id} id=${by} />`], ["Started", html`<${Ago} at=${created_at} />`],
-          ["Ended", finished_at && html`<${Ago} at=${finished_at} />`], ["Missing lines that were booked", booked_count], ["Differences", difference_count]]} /></section>
+          ["Ended", finished_at && html`<${Ago} at=${finished_at} />`], ["Missing lines that were booked", booked_count], ["Lines that are not ours", foreign_count > 0 && html`<a href="/admin/foreign-lines">${foreign_count}</a>`], ["Differences", difference_count]]} /></section>
       ${differences.length > 0 && html`<${Part} title=${difference_count > differences.length ? `The first ${differences.length} of ${difference_count} differences` : "Differences"}
         actions=${html`<a class="small" href="/admin/differences?status=open">All that are open</a>`}>
         <div class="card flush table" tabindex="0" role="region" aria-label="Differences"><table><thead><tr>${["What", "About", "Here", "At Stripe"].map((heading) => html`<th key=${heading} scope="col">${heading}</th>`)}</tr></thead>

@@ -12,6 +12,7 @@ import { statusOf } from "../shared/words.js";
 import { Detail } from "./chain.js";
 import { Id, pageOf } from "./links.js";
 import { adjust, freeze, unfreeze } from "./money_actions.js";
+import { settleStranded } from "./settle_actions.js";
 import { AtStripeLink } from "./payment.js";
 import { capital } from "./timeline.js";
 import { ban, endSessions, unban } from "./user_actions.js";
@@ -42,7 +43,7 @@ export function User({ id }) {
     </div><aside class="stack">
       <${Account} user=${user} />
       <${Profile} details=${found} />
-      <${Wallet} details=${found} />
+      <${Wallet} details=${found} load=${load} />
       <${Costs} details=${found} />
       <${Devices} sessions=${sessions} user=${user} load=${load} />
     </aside></div></${View}>`;
@@ -94,12 +95,13 @@ function Profile({ details: { profile } }) {
     ]} /></section>`;
 }
 
-/** @param {{details: Details}} props */
-function Wallet({ details: { balances, user } }) {
+/** @param {{details: Details, load: () => void}} props */
+function Wallet({ details: { balances, user }, load }) {
   if (user.role !== "contractor" || !balances.length) return null;
-  const parts = /** @type {const} */ ([["available", "Can be withdrawn"], ["pending", "On the way to the wallet"], ["held", "Held for a chargeback"], ["in_transit", "On the way to the bank"], ["debt", "Owed"]]);
+  const parts = /** @type {const} */ ([["available", "Can be withdrawn"], ["pending", "On the way to the wallet"], ["held", "Held for a chargeback"], ["in_transit", "On the way to the bank"], ["stranded", "On a closed or rejected account"], ["debt", "Owed"]]);
   return html`<section class="card stack" aria-labelledby="wallet"><h2 id="wallet">Wallet</h2>${balances.map((balance) => html`<${Facts} key=${balance.currency} facts=${parts.map(([part, label]) =>
-    [label, (balance[part] !== 0 || part === "available") && html`<span class="amount">${display(balance[part], balance.currency)}</span>`])} />`)}
+    [label, ((balance[part] ?? 0) !== 0 || part === "available") && html`<span class="amount">${display(balance[part] ?? 0, balance.currency)}</span>`])} />
+      ${balance.stranded > 0 && html`<div><button class="button small" type="button" onClick=${async () => (await settleStranded(user, balance)) && load()}>Settle…</button></div>`}`)}
     <p><a href=${`/admin/transactions?user_id=${user.id}`}>Journal</a> · <a href=${`/admin/wallets?user_id=${user.id}`}>Accounts</a></p></section>`;
 }
 

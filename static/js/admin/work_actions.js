@@ -40,6 +40,9 @@ const effect = ({ operation, amount, currency }) => {
   return /** @type {Record<string, any>} */ ({
     "admin.refund": html`${money} go back to the customer.`, "admin.release": html`${money} are transferred to the contractor.`,
     "admin.adjust": html`The wallet is corrected by ${money}.`, "admin.resolve": html`The dispute about ${money} is decided.`,
+    "admin.pay_out": html`${money} go to the bank of somebody who is gone.`, "admin.write_off": html`${money} of somebody who is gone are written off.`,
+    "admin.line_assign": html`A line of ${money} of Stripe’s books is assigned.`, "admin.correct": html`A difference is corrected by ${money}.`,
+    "admin.stranded_settle": html`${money} on an old account at Stripe are settled.`, "admin.withdrawal_end": html`A withdrawal of ${money} is said to have ended.`,
   })[operation] ?? html`${words(operation)}: ${money}.`;
 };
 

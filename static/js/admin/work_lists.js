@@ -9,6 +9,7 @@ import { me, server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { ChainState, Detail } from "./chain.js";
 import { Id } from "./links.js";
+import { assignLine, correct, hold, payOut, writeOff } from "./settle_actions.js";
 import { Assignee, words } from "./work.js";
 import { approve, decideReport, decline, discard, explain, reconcile, replay, retry } from "./work_actions.js";
 
@@ -31,8 +32,8 @@ const button = (label, icon, run, load, kind = "") => html`<button type="button"
 const OWNERLESS = {
   escrow_ended: ["In escrow without open work", "Nobody can earn it any more. Refund it to the customer on the page of the payment."],
   refund_failed: ["A refund came back", "The customer’s bank did not take it. Refund it again, or pay the customer outside of JobSphere: a wallet is only a contractor’s."],
-  wallet_closed: ["In the wallet of a user who is gone", "They cannot sign in. Let them in again, or correct the wallet on their page."],
-  debt_closed: ["Owed by a user who is gone", "New earnings would repay it, and there are none. Correct the wallet on their page to write it off."],
+  wallet_closed: ["In the wallet of a user who is gone", "They cannot sign in. Pay it out to their bank, hold it, write it off, or let them in again."],
+  debt_closed: ["Owed by a user who is gone", "New earnings would repay it, and there are none. Hold it, or write it off."],
   transfer_waits: ["A transfer that is not sent for a week", "The contractor’s account at Stripe takes none, or it is parked. Release it in Transfers, or ask the contractor."],
 };
 
@@ -106,8 +107,8 @@ export const WORK_LISTS = {
     filters: [{ name: "status", label: "State", choices: ["open", "explained", "gone"] }, { name: "subject", label: "About (id)" }],
     columns: [["What", ({ what }) => what], ["About", id("subject")], ["Here", ({ expected }) => written(expected)], ["At Stripe", ({ found }) => written(found)],
       ["State", (row) => html`<${Badge} of=${statusOf("difference", row.status)} />${row.close_reason && html`<br /><span class="small soft">${row.close_reason}</span>`}`],
-      ["Found", ({ seen_count, last_run, last_seen_at }) => html`${seen_count === 1 ? "once" : `${seen_count} times`}, last <a href=${`/admin/reconciliations/${last_run}`}><${Ago} at=${last_seen_at} /></a>`],
-      ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Compare again…", "scale", () => reconcile({ start: row.start, end: row.end }), load)}${button("Explain…", "check", () => explain(row), load)}${assignee("this difference")(row)}</div>`]],
+      ["Found", ({ seen_count, last_run, last_seen_at }) => html`${seen_count === 1 ? "once" : `${seen_count} times`}, last ${last_run === "audit" ? html`by the audit <${Ago} at=${last_seen_at} />` : html`<a href=${`/admin/reconciliations/${last_run}`}><${Ago} at=${last_seen_at} /></a>`}`],
+      ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Compare again…", "scale", () => reconcile({ start: row.start, end: row.end }), load)}${button("Explain…", "check", () => explain(row), load)}${button("Correct…", "hand-coins", () => correct(row), load)}${assignee("this difference")(row)}</div>`]],
   },
   ownerless: {
     title: "Money without owner",
@@ -116,7 +117,21 @@ export const WORK_LISTS = {
     head: OwnerlessNote,
     filters: [{ name: "kind", label: "Kind", choices: Object.keys(OWNERLESS) }],
     columns: [["Why", ({ kind }) => html`<p class="strong">${OWNERLESS[kind]?.[0] ?? words(kind)}</p><p class="small soft">${OWNERLESS[kind]?.[1] ?? ""}</p>`],
-      ["About", id("subject")], ["Amount", money], ["Since", ({ found_at }) => html`<${Ago} at=${found_at} />`], ["Steps", assignee("this money")]],
+      ["About", id("subject")], ["Amount", money], ["Since", ({ found_at }) => html`<${Ago} at=${found_at} />`],
+      ["Held", ({ held_by, held_reason }) => held_by && html`<span class="small">by <${Id} id=${held_by} />: ${held_reason}</span>`],
+      ["Steps", (row, load) => html`<div class="steps">${row.kind === "wallet_closed" && button("Pay out…", "landmark", () => payOut(row), load)}${row.kind.endsWith("_closed") && button("Write off…", "x", () => writeOff(row), load)}
+        ${button("Hold…", "lock", () => hold(row), load)}${assignee("this money")(row)}</div>`]],
+  },
+  "foreign-lines": {
+    title: "Lines that are not ours",
+    read: (fields) => server.admin.foreign_lines(fields),
+    assigned: true,
+    head: ForeignNote,
+    filters: [{ name: "status", label: "State", choices: ["open", "assigned"] }],
+    columns: [["What", ({ what, type }) => html`<p class="strong">${what}</p><p class="small soft">${words(type)}</p>`], ["Amount", ({ net, currency }) => html`<span class="amount">${display(net, currency)}</span>`],
+      ["At Stripe", ({ line_id, source_id }) => html`<code class="small break">${line_id}</code>${source_id && html`<br /><code class="small break">${source_id}</code>`}`],
+      ["State", (row) => html`<${Badge} of=${statusOf("foreign_line", row.status)} />${row.owner && html`<br /><span class="small soft">${words(row.owner)}: ${row.reason}</span>`}`], ["Booked by Stripe", when],
+      ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Assign…", "check", () => assignLine(row), load)}${assignee("this line")(row)}</div>`]],
   },
   approvals: {
     title: "Approvals",
@@ -143,6 +158,10 @@ export const WORK_LISTS = {
 
 /** @param {unknown} value */
 const written = (value) => html`<code class="small">${value === null ? "nothing" : typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`;
+
+function ForeignNote() {
+  return html`<p class="note chain"><${Icon} name="info" /><span>Lines of Stripe’s books that no rule books: of other business on the same account, reserves, and types that Stripe has added. Say whose each is.</span></p>`;
+}
 
 function OwnerlessNote() {
   return html`<p class="note chain"><${Icon} name="info" /><span>Looked for once an hour. Nothing moves by itself: each kind says what can be done. What is settled leaves this list.</span></p>`;

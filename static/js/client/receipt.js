@@ -64,6 +64,7 @@ export function WithdrawalReceipt({ id }) {
   return html`<${Paper} title="Withdrawal" back=${back}>
     <div class="row spread"><h2>To your bank account</h2><${Badge} of=${statusOf("withdrawal", status)} /></div>
     ${failure && html`<p class="note bad"><${Icon} name="circle-alert" />It came back: ${failureOf(failure)}. The money is in your wallet again.</p>`}
+    ${withdrawal.unasked && html`<p class="soft">Stripe paid it out by itself: nobody had asked for it here.</p>`}
     <${Sums} currency=${currency} rows=${[]} total=${["Withdrawn", amount]} />
     <dl class="facts"><div><dt>Number</dt><dd>${id.split("_")[1]?.toUpperCase()}</dd></div><div><dt>For</dt><dd>${me.value?.name ?? ""}</dd></div>
       ${times.map(([name, at]) => at && html`<div key=${name}><dt>${name}</dt><dd>${fullTime(at)}</dd></div>`)}</dl>

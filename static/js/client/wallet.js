@@ -72,11 +72,12 @@ export function Wallet() {
 
 /** @param {{wallet: Balances, several: boolean}} props */
 function Purse({ wallet, several }) {
-  const { currency, available, pending, held, in_transit, debt } = wallet;
+  const { currency, available, pending, held, in_transit, stranded = 0, debt } = wallet;
   const parts = [
     pending > 0 && { name: "On its way to you", amount: pending, why: html`<${WaitingFor} kinds=${["transfer", "remainder"]} currency=${currency}>Stripe is moving it to you. That takes some days at most.</${WaitingFor}>` },
     held > 0 && { name: "Held back", amount: held, why: html`<${WaitingFor} kinds=${["held"]} currency=${currency}>A customer's bank disputes a payment. It is decided within some weeks.</${WaitingFor}>` },
     in_transit > 0 && { name: "On its way to your bank", amount: in_transit, why: html`<p class="soft small">You have withdrawn it. Banks take some days.</p>` },
+    stranded > 0 && { name: "On an old account at Stripe", amount: stranded, why: html`<p class="soft small">Stripe has closed or rejected that account, so it cannot be withdrawn. JobSphere finds out what became of it, and tells you.</p>` },
     debt < 0 && { name: "You owe", amount: -debt, why: html`<p class="soft small">More was taken back than was here. What you earn next pays this first.</p>` },
   ].filter((part) => part !== false);
   return html`<section class="card stack" aria-label=${`Wallet in ${currency}`}>
@@ -202,7 +203,7 @@ function Withdrawals() {
   return html`<section class="card flush" aria-labelledby="withdrawals"><h2 id="withdrawals" class="in-card">Withdrawals</h2>
     <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<a class="line tall wraps" href=${`/wallet/withdrawals/${each.id}`}>
       <span class="grow"><span class="amount">${display(each.amount, each.currency)}</span><br /><span class="soft small"><${Ago} at=${each.created_at} />
-        ${each.failure && `: ${failureOf(each.failure)}`}</span></span><${Badge} of=${statusOf("withdrawal", each.status)} /></a>`} /></div></section>`;
+        ${each.unasked && ": paid out by Stripe itself"}${each.failure && `: ${failureOf(each.failure)}`}</span></span><${Badge} of=${statusOf("withdrawal", each.status)} /></a>`} /></div></section>`;
 }
 
 // -- how it came about -------------------------------------------------------------------------
@@ -213,7 +214,9 @@ const KINDS = /** @type {Record<string, string>} */ ({
   debt_repaid: "What you owed was paid", refunded: "Refunded to the customer", refund_failed: "A refund came back",
   refund_reserved: "Set aside for a refund", refund_released: "A refund was not made",
   chargeback_opened: "Disputed at the bank", chargeback_held: "Held for a dispute at the bank", chargeback_freed: "Free of a dispute again", chargeback_won: "Free of a dispute again", chargeback_lost: "Lost at the bank", chargeback_undone: "The bank gave it back",
-  adjusted: "Corrected by JobSphere", remainder_given_up: "Too little to be paid out",
+  adjusted: "Corrected by JobSphere", remainder_given_up: "Too little to be paid out", corrected: "Corrected by JobSphere", written_off: "Written off by JobSphere",
+  stranded: "Left on an old account at Stripe", unstranded: "Your account at Stripe works again",
+  stranded_paid_out: "Stripe paid it out", stranded_returned: "Came back from an old account", stranded_replaced: "Paid again by JobSphere",
 });
 
 /** What a transaction moved in or out of one's own accounts, and between them. @param {Transaction} transaction */

@@ -90,6 +90,10 @@ export const STATUSES = {
     explained: status("Explained", "circle-check", "good"),
     gone: status("Gone", "circle-check"),
   },
+  foreign_line: {
+    open: status("Open", "triangle-alert", "bad"),
+    assigned: status("Assigned", "circle-check", "good"),
+  },
   approval: {
     pending: status("Waits", "clock", "wait"),
     executed: status("Done", "circle-check", "good"),

@@ -52,6 +52,7 @@ async def test_a_contractors_statement_explains_the_change_of_balance(work):
             "available": 50_000,
             "pending": 0,
             "held": 0,
+            "stranded": 0,
             "in_transit": 0,
             "debt": 0,
         },

@@ -54,13 +54,21 @@ BY_EVENT = {
 DIRECTLY = {
     "adjusted",
     "chargeback_held",
+    "corrected",
     "debt_repaid",
     "refund_reserved",
+    "stranded",
     "transfer_returned",
     "transfer_settled",
 }
-OF_THE_PLATFORM = {"stripe_fee", "stripe_other_fee", "chargeback_fee", "platform_withdrew"}
-OF_NOBODY_ANY_MORE = {"remainder_given_up"}  # of an account that its owner deletes
+OF_THE_PLATFORM = {
+    "stripe_fee",
+    "stripe_other_fee",
+    "chargeback_fee",
+    "platform_withdrew",
+    "line_assigned",
+}
+OF_NOBODY_ANY_MORE = {"remainder_given_up", "written_off"}  # of accounts that have ended
 
 
 def test_every_booking_has_a_recipient():

@@ -7,6 +7,7 @@ from domain.kernel.outbox import Lane, OutboxRow
 from domain.notifications.alerts import alert
 from domain.reconciliation.book_difference import keep_differences
 from domain.reconciliation.difference import Difference
+from domain.reconciliation.foreign_lines import ForeignLine
 from domain.reconciliation.ownerless_money import OwnerlessKind, OwnerlessMoney
 from domain.reconciliation.runs import Reconciliation, ReconciliationStatus
 from domain.reconciliation.stripe_lines import Comparison
@@ -204,6 +205,12 @@ class HostileWorld:
         result = Comparison({}, [differ], count=1)
         await keep_differences(uow, run.id, run.start, run.end, result)
         found = {"amount": 1, "currency": "USD", "found_at": uow.now, "last_seen_at": uow.now}
+        signed = {"amount": -1, "fee": 0, "net": -1, "currency": "USD", "at": uow.now}
+        await uow.add(
+            uow.new(
+                ForeignLine, line_id=SHORT, type="new", what=TEXT[:80], source_id=SHORT, **signed
+            )
+        )
         await uow.add_all(
             [
                 uow.new(

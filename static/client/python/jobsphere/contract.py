@@ -515,6 +515,23 @@ class AdminConversationFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminCorrectFields(TypedDict):
+    """With an `amount` in minor units it is booked from `source` to `destination`."""
+
+    # The id of the difference.
+    difference_id: str
+    # Why, for the audit trail.
+    reason: str
+    # What is booked, in minor units; without it nothing is.
+    amount: NotRequired[int | None]
+    # The currency of what is booked, such as USD.
+    currency: NotRequired[str | None]
+    # The account that the amount leaves.
+    source: NotRequired[str | None]
+    # The account that it reaches.
+    destination: NotRequired[str | None]
+
+
 class AdminDeadLettersFields(TypedDict):
     # Only rows of this queue.
     lane: NotRequired[Lane | None]
@@ -605,9 +622,25 @@ class AdminFindFields(TypedDict):
     q: str
 
 
+class AdminForeignLinesFields(TypedDict):
+    # Only lines in this state.
+    status: NotRequired[LineStatus | None]
+    # The `next_cursor` of the page before.
+    cursor: NotRequired[str | None]
+    # At most so many items.
+    limit: NotRequired[int]
+
+
 class AdminFreezeFields(TypedDict):
     # The id of the contractor.
     user_id: str
+    # Why, for the audit trail.
+    reason: str
+
+
+class AdminHoldFields(TypedDict):
+    # The id of the money without an owner, own_...
+    ownerless_id: str
     # Why, for the audit trail.
     reason: str
 
@@ -623,6 +656,16 @@ class AdminJobsFields(TypedDict):
     cursor: NotRequired[str | None]
     # At most so many items.
     limit: NotRequired[int]
+
+
+class AdminLineAssignFields(TypedDict):
+    # The id of the line, such as fln_txn_...
+    line_id: str
+    # `platform`: it is the platform's, and is booked to its earnings. `losses`: the platform bears
+    # it as a loss. `not_ours`: other business has it, and nothing is booked.
+    owner: LineOwner
+    # Why, for the audit trail.
+    reason: str
 
 
 class AdminNamesFields(TypedDict):
@@ -659,6 +702,17 @@ class AdminOwnerlessFields(TypedDict):
     cursor: NotRequired[str | None]
     # At most so many items.
     limit: NotRequired[int]
+
+
+class AdminPayOutFields(TypedDict):
+    # The id of the contractor, who is banned or deleted.
+    user_id: str
+    # In minor units.
+    amount: int
+    # A code of three letters, such as USD.
+    currency: str
+    # Why, for the audit trail.
+    reason: str
 
 
 class AdminPaymentFields(TypedDict):
@@ -834,6 +888,23 @@ class AdminSessionsFields(TypedDict):
     user_id: str
 
 
+class AdminStrandedSettleFields(TypedDict):
+    """`amount` is in minor units."""
+
+    # The id of the contractor.
+    user_id: str
+    # In minor units.
+    amount: int
+    # A code of three letters, such as USD.
+    currency: str
+    # `paid_out`: Stripe paid it to the contractor's bank. `returned`: Stripe gave it back to the
+    # platform, which transfers it again. `replaced`: it is lost, and the platform pays it again and
+    # bears the loss.
+    outcome: StrandedOutcome
+    # Why, for the audit trail.
+    reason: str
+
+
 class AdminTransactionsFields(TypedDict):
     """`fact` is the unique name of one transaction, such as `capture:pay_...`. `since` and `until`
     are times with their time zone.
@@ -950,6 +1021,15 @@ class AdminWebhookEventsFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminWithdrawalEndFields(TypedDict):
+    # The id of the withdrawal.
+    withdrawal_id: str
+    # Whether the bank has the money.
+    outcome: WithdrawalOutcome
+    # Why, for the audit trail.
+    reason: str
+
+
 class AdminWithdrawalsFields(TypedDict):
     # Only the withdrawal with this id.
     withdrawal_id: NotRequired[str | None]
@@ -961,6 +1041,20 @@ class AdminWithdrawalsFields(TypedDict):
     cursor: NotRequired[str | None]
     # At most so many items.
     limit: NotRequired[int]
+
+
+class AdminWriteOffFields(TypedDict):
+    # The id of the contractor, who is banned or deleted.
+    user_id: str
+    # `money`: available money goes back to the platform. `debt`: the platform bears what is owed.
+    # Both are booked as losses, a gain or a loss.
+    what: WrittenOff
+    # In minor units.
+    amount: int
+    # A code of three letters, such as USD.
+    currency: str
+    # Why, for the audit trail.
+    reason: str
 
 
 class AgreementRequired(TypedDict):
@@ -2211,6 +2305,56 @@ class Finding(TypedDict):
     subject: str
 
 
+class ForeignLine(TypedDict):
+    """One line; its id is made of Stripe's. Amounts are signed, and `net` is without the fee."""
+
+    # The balance transaction at Stripe.
+    line_id: str
+    # Its type at Stripe, such as reserve_hold.
+    type: str
+    # What that is, in words.
+    what: str
+    # Signed, in minor units.
+    amount: int
+    # Stripe's fee, in minor units.
+    fee: int
+    # The change of the balance at Stripe: signed, in minor units.
+    net: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # The object at Stripe behind it; null without one.
+    source_id: str | None
+    # When Stripe booked it.
+    at: str
+    # Its state.
+    status: LineStatus
+    # Whose it is; null while it is open.
+    owner: LineOwner | None
+    # The id of the administrator who said so; null while it is open.
+    assigned_by: str | None
+    # When that was said; null while it is open.
+    assigned_at: str | None
+    # Why; empty while it is open.
+    reason: str
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+
+
+class ForeignLinePage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[ForeignLine]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 class HalfConfirmed(TypedDict):
     """One address has confirmed the change, and the other one must still do so."""
 
@@ -2730,6 +2874,21 @@ class LastMessage(TypedDict):
     at: str
 
 
+# Whose a line is: the platform's earnings, its losses, or other business that is not booked here.
+LineOwner: TypeAlias = Literal[
+    "losses",
+    "not_ours",
+    "platform",
+]
+
+
+# `open`: an administrator has not said yet whose it is.
+LineStatus: TypeAlias = Literal[
+    "assigned",
+    "open",
+]
+
+
 class Lines(TypedDict):
     """Records of several kinds, each in a line."""
 
@@ -2901,10 +3060,12 @@ class Money(TypedDict):
 
 
 # `transfer`: on its way to the wallet. `held`: blocked there. `withdrawal`: on its way to the bank.
-# `remainder`: too little to be moved alone.
+# `remainder`: too little to be moved alone. `stranded`: on an account at Stripe that is closed or
+# rejected.
 MoneyKind: TypeAlias = Literal[
     "held",
     "remainder",
+    "stranded",
     "transfer",
     "withdrawal",
 ]
@@ -3147,6 +3308,12 @@ class OwnerlessMoney(TypedDict):
     found_at: str
     # When it was last found.
     last_seen_at: str
+    # The id of the administrator who holds it on purpose; null if none does.
+    held_by: str | None
+    # Since when; null if nobody holds it.
+    held_at: str | None
+    # Why; empty if nobody holds it.
+    held_reason: str
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -3851,6 +4018,8 @@ class Reconciliation(TypedDict):
     difference_count: int
     # How many missing lines were booked.
     booked_count: int
+    # How many lines are not ours; `admin.foreign_lines` has them.
+    foreign_count: int
     # Why it failed; null if it did not.
     failure: str | None
     # When it ended; null while it runs.
@@ -4637,6 +4806,10 @@ class SeenWithdrawal(TypedDict):
     payout_id: str | None
     # The contractor's connected account at Stripe.
     account_id: str
+    # Whether Stripe paid it out by itself, and nobody had asked for it here.
+    unasked: bool
+    # Whether that account is closed, so that Stripe cannot be asked about it.
+    account_closed: bool
 
 
 class SeenWithdrawalPage(TypedDict):
@@ -4776,6 +4949,14 @@ class SteppedUp(TypedDict):
 
     # Until when operations that ask for a step-up are allowed in this session.
     step_up_until: str
+
+
+# What became of the money.
+StrandedOutcome: TypeAlias = Literal[
+    "paid_out",
+    "replaced",
+    "returned",
+]
 
 
 class Subject(TypedDict):
@@ -5260,6 +5441,8 @@ class WalletBalances(TypedDict):
     debt: int
     # Counts the changes.
     version: int
+    # What is on an account at Stripe that is closed or rejected, in minor units.
+    stranded: int
 
 
 class WalletHistoryFields(TypedDict):
@@ -5301,6 +5484,9 @@ class WalletSummary(TypedDict):
     version: int
     # The same for every other currency.
     others: list[WalletBalances]
+    # What is on an account at Stripe that is closed or rejected, in minor units. It cannot be
+    # withdrawn until an administrator has settled it.
+    stranded: int
 
 
 class WalletWithdrawFields(TypedDict):
@@ -5394,6 +5580,8 @@ class Withdrawal(TypedDict):
     paid_at: str | None
     # When it failed; null if it did not.
     failed_at: str | None
+    # Whether Stripe paid it out by itself, and nobody had asked for it here.
+    unasked: bool
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -5402,6 +5590,13 @@ class Withdrawal(TypedDict):
     created_at: str
     # When it was last changed.
     updated_at: str
+
+
+# Whether the bank has the money of a payout, or it came back.
+WithdrawalOutcome: TypeAlias = Literal[
+    "failed",
+    "paid",
+]
 
 
 class WithdrawalPage(TypedDict):
@@ -5419,6 +5614,13 @@ WithdrawalStatus: TypeAlias = Literal[
     "in_transit",
     "paid",
     "requested",
+]
+
+
+# Money that is given up by its owner, or a debt that nobody pays.
+WrittenOff: TypeAlias = Literal[
+    "debt",
+    "money",
 ]
 
 
@@ -7099,6 +7301,107 @@ class AdminCommands(Namespace):
         """
         answer: WalletBalances = await self._command(
             "adjust", "POST /api/admin/users/{user_id}/adjust", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def stranded_settle(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminStrandedSettleFields]
+    ) -> WalletBalances:
+        """Book what became of money on a closed or rejected account.
+
+        What the platform transfers again pays a debt first.
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: WalletBalances = await self._command(
+            "stranded_settle", "POST /api/admin/users/{user_id}/stranded_settle", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def pay_out(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminPayOutFields]
+    ) -> Withdrawal:
+        """Pay the available money of somebody who is gone to their bank account
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: Withdrawal = await self._command(
+            "pay_out", "POST /api/admin/users/{user_id}/pay_out", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def write_off(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminWriteOffFields]
+    ) -> WalletBalances:
+        """Book money or a debt of somebody who is gone to the platform's losses.
+
+        Money is reversed at Stripe.
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: WalletBalances = await self._command(
+            "write_off", "POST /api/admin/users/{user_id}/write_off", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def hold(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminHoldFields]
+    ) -> OwnerlessMoney:
+        """Say why money without an owner stays where it is, for the other administrators
+
+        For admin. Refusals: not_found.
+        """
+        answer: OwnerlessMoney = await self._command(
+            "hold", "POST /api/admin/ownerless/{ownerless_id}/hold", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def foreign_lines(self, **fields: Unpack[AdminForeignLinesFields]) -> ForeignLinePage:
+        """List lines of Stripe's books that no rule here books, those that came last first
+
+        For admin.
+        """
+        answer: ForeignLinePage = await self._command(
+            "foreign_lines", "GET /api/admin/foreign_lines", fields, "safe"
+        )
+        return answer
+
+    async def line_assign(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminLineAssignFields]
+    ) -> ForeignLine:
+        """Say whose a line is, and book it if it is the platform's
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: ForeignLine = await self._command(
+            "line_assign", "POST /api/admin/foreign_lines/{line_id}/assign", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def correct(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminCorrectFields]
+    ) -> BookDifference:
+        """Close a difference with a reason, and book what is missing.
+
+        A balance that differs from the journal is counted again.
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: BookDifference = await self._command(
+            "correct", "POST /api/admin/differences/{difference_id}/correct", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def withdrawal_end(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminWithdrawalEndFields]
+    ) -> Withdrawal:
+        """Say how a withdrawal ended whose account at Stripe is closed, so that nobody can ask
+        there
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: Withdrawal = await self._command(
+            "withdrawal_end", "POST /api/admin/withdrawals/{withdrawal_id}/end", fields, "request_id", request_id=request_id
         )
         return answer
 

@@ -149,6 +149,7 @@ class Shop:
                 "type": "express",
                 "country": country,
                 "capabilities": {"transfers": {"requested": True}},
+                "settings": {"payouts": {"schedule": {"interval": "manual"}}},
             }
         )
         await self.onboard(account.id, currencies)

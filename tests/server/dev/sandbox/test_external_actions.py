@@ -225,8 +225,8 @@ async def test_entries_without_an_object_change_the_balance(sandbox_shop: Shop) 
     line = {"type": "stripe_fee", "amount": -700, "currency": "usd"}
     assert (await sandbox_shop.control("POST", "entries", line))["source"] is None
     assert await sandbox_shop.available() == -700
-    with pytest.raises(AssertionError, match="`type` is one of"):
-        await sandbox_shop.control("POST", "entries", {**line, "type": "charge"})
+    with pytest.raises(AssertionError, match="`type` is in lower case"):
+        await sandbox_shop.control("POST", "entries", {**line, "type": "Stripe fee"})
 
 
 # -- events ------------------------------------------------------------------------------------

@@ -1,0 +1,161 @@
+"""Books payouts of contractors' accounts that nobody asked for here.
+
+Stripe makes them by an automatic schedule, after its limit for holding funds (90 days; 2 years in
+the US, 10 days in Thailand), or for the account's owner in the dashboard. Source: Stripe, "Manage
+payouts to connected accounts". Each is a withdrawal with `unasked`, so its states are those of any
+other. What it took beyond the available balance was promised twice, and becomes debt.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from functools import partial
+
+from domain import ledger
+from domain.accounts.user import User
+from domain.kernel.money import display
+from domain.kernel.store import UnitOfWork
+from domain.notifications.alerts import alert
+from domain.payouts.reversals import ReverseTransfer, notify_debt_due
+from domain.payouts.shortfall import add_shortfall
+from domain.ports.payment_gateway import StripeMovement
+from domain.ports.ports import Ports
+from domain.wallet.withdrawals import (
+    FROM_STRIPE,
+    WITHDRAWAL_UPDATED,
+    Withdrawal,
+    WithdrawalStatus,
+    settle_withdrawal,
+)
+
+ENDS = ("paid", "failed", "canceled")  # states of a payout, as the names of events have them
+
+
+def withdrawal_id_of(payout: StripeMovement) -> str:
+    """The id in its metadata; one made of the payout's id if it was not made here."""
+    made_of = hashlib.sha256(payout.id.encode()).hexdigest()[:24]
+    return payout.metadata.get("withdrawal_id") or f"{Withdrawal.PREFIX}_{made_of}"
+
+
+async def settle_payouts(ports: Ports, account_id: str, payouts: Iterable[StripeMovement]) -> bool:
+    """Bring the withdrawals of payouts to their states; record one where nobody asked for it.
+
+    Returns whether all are known now. A repeat changes nothing.
+    """
+    known = True
+    for payout in payouts:
+        settle = partial(_settle_payout, account_id=account_id, payout=payout)
+        known &= await ports.store.transact(settle)
+    return known
+
+
+async def _settle_payout(uow: UnitOfWork, account_id: str, payout: StripeMovement) -> bool:
+    ours = {"_id": withdrawal_id_of(payout), "account_id": account_id}
+    withdrawal = await uow.find(Withdrawal, ours)
+    if withdrawal is None:
+        withdrawal = await _record_unasked(uow, account_id, payout)
+    if withdrawal is None:
+        return False
+    await settle_withdrawal(uow, withdrawal.id, payout)
+    return True
+
+
+async def settle_unreadable(ports: Ports, account_id: str, payout_id: str, status: str) -> None:
+    """Settle a payout of a closed account by what its event said: nobody can read it any more.
+
+    One that nobody asked for is put to administrators, who settle what is stranded.
+    """
+
+    async def settle(uow: UnitOfWork) -> None:
+        ours = {"payout_id": payout_id, "account_id": account_id}
+        found = await uow.find(Withdrawal, ours)
+        if found is None:
+            return await alert(
+                uow,
+                "payout_unexplained",
+                account_id,
+                f"The payout {payout_id} of a closed account ({account_id}) is {status}, and was "
+                "not asked for here. Look it up in Stripe's dashboard, and settle what is stranded "
+                "in the contractor's wallet.",
+            )
+        ended = StripeMovement(payout_id, status, found.amount, found.currency)
+        await settle_withdrawal(uow, found.id, ended)
+
+    if status in ENDS:
+        await ports.store.transact(settle)
+
+
+async def _record_unasked(
+    uow: UnitOfWork, account_id: str, payout: StripeMovement
+) -> Withdrawal | None:
+    """None for a payout that has come to nothing, and for one that our books cannot explain."""
+    if FROM_STRIPE[payout.status] is WithdrawalStatus.FAILED:
+        return None
+    user = await uow.find(User, {"connect_id": account_id}) or await uow.find(
+        User, {"closed_accounts": account_id}
+    )
+    if user is None:
+        return None
+    wallets = {wallet.currency: wallet for wallet in await ledger.wallets_of(uow, user.id)}
+    wallet = wallets.get(payout.currency)
+    if wallet is None:
+        await _alert_foreign(uow, user, payout)
+        return None
+    withdrawal = uow.new(
+        Withdrawal,
+        id=withdrawal_id_of(payout),
+        user_id=user.id,
+        account_id=account_id,
+        amount=payout.amount,
+        currency=payout.currency,
+        payout_id=payout.id,
+        unasked=True,
+    )
+    await uow.add(withdrawal)
+    await _book_unasked(uow, withdrawal, wallet)
+    uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])
+    return withdrawal
+
+
+async def _book_unasked(
+    uow: UnitOfWork, withdrawal: Withdrawal, wallet: ledger.WalletBalances
+) -> None:
+    user, currency = withdrawal.user_id, withdrawal.currency
+    covered = min(wallet.available, withdrawal.amount)
+    short = withdrawal.amount - covered
+    in_transit = ledger.in_transit(user)
+    await ledger.book(
+        uow,
+        f"withdrawn:{withdrawal.id}",
+        "withdrawn",
+        currency,
+        [
+            ledger.Posting(ledger.available(user), in_transit, covered),
+            ledger.Posting(ledger.debt(user), in_transit, short),
+        ],
+        users=[user],
+        withdrawal_id=withdrawal.id,
+    )
+    paid = display(withdrawal.amount, currency)
+    message = f"Stripe paid {paid} of a contractor to their bank, and nobody had asked for it here."
+    if short:
+        for reversal in await add_shortfall(uow, user, currency, short):
+            uow.later(ReverseTransfer(reversal.id))
+        await notify_debt_due(uow, user, currency, short - wallet.debt)
+        message += f" {display(short, currency)} of it was promised elsewhere, and is owed now."
+    await alert(
+        uow,
+        "payout_unasked",
+        user,
+        f"{message} Set the payout schedule of their account to manual in Stripe's dashboard.",
+    )
+
+
+async def _alert_foreign(uow: UnitOfWork, user: User, payout: StripeMovement) -> None:
+    paid = display(payout.amount, payout.currency)
+    await alert(
+        uow,
+        "payout_unexplained",
+        user.id,
+        f"Stripe paid {paid} of a contractor to their bank, but their wallet never had that "
+        f"currency: Stripe has converted something. The payout {payout.id} is not booked.",
+    )
