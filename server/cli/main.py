@@ -85,10 +85,13 @@ def demo(
     """Play one job from posting to payout on the running dev server, and check its books."""
     with loading():
         from server.dev import demo as story
-        from server.dev_environment import url_beside_dev
+        from server.dev_environment import beside_dev, url_beside_dev
 
+    beside = url_beside_dev(os.environ)
+    chosen = url.rstrip("/") or beside
+    sandbox = story.SandboxControl.of(beside_dev(os.environ)) if chosen == beside else None
     try:
-        asyncio.run(story.play(url.rstrip("/") or url_beside_dev(os.environ), amount, withdraw))
+        asyncio.run(story.play(chosen, amount, withdraw, sandbox))
     except story.StoryFailed as failed:
         _fail(str(failed), FAILED)
 

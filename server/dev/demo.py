@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import socketio
@@ -16,11 +16,13 @@ from socketio.exceptions import SocketIOError
 
 from domain.kernel.money import display
 from server.demo_accounts import DEMO_PASSWORD
+from server.dev.store_kinds import CONTROL_KEY
 
 Json = dict[str, Any]
 
 NAMESPACES = ["/account", "/bidding", "/chat", "/job", "/job-request", "/payment", "/wallet"]
 WAIT_SECONDS = 20.0  # for an answer and for a push
+FUNDS_SECONDS = 3  # until the money of the demo's payments is available
 STEPS = 11  # plus one with a withdrawal
 BASIS_POINTS = 10_000
 COLOURS = {"customer": "cyan", "contractor": "green", "contractor2": "magenta", "admin": "yellow"}
@@ -137,6 +139,48 @@ class HttpClient:
         raise StoryFailed(f"{url} cannot be filled in: the demo needs the dev server's sandbox.")
 
 
+class SandboxControl(NamedTuple):
+    """The control API of the dev server's sandbox."""
+
+    url: str
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "SandboxControl | None":
+        """None without a dev server that has its own sandbox."""
+        names = ("STRIPE_API_BASE", "STRIPE_SECRET_KEY", CONTROL_KEY)
+        if not all(environ.get(name) for name in names):
+            return None
+        base, key, control = (environ[name] for name in names)
+        headers = {"Authorization": f"Bearer {key}", "Sandbox-Control-Key": control}
+        return cls(f"{base}/_sandbox/settings", headers)
+
+    @asynccontextmanager
+    async def funds_soon(self, session: ClientSession) -> AsyncIterator[None]:
+        """Make the money of payments available after seconds instead of days. Raises
+        StoryFailed."""
+        usual = await self._call(session, "GET")
+        delay = min(usual["available_delay_seconds"], FUNDS_SECONDS)
+        await self._call(session, "POST", {"available_delay_seconds": delay})
+        try:
+            yield
+        finally:
+            before = {"available_delay_seconds": usual["available_delay_seconds"]}
+            await self._call(session, "POST", before)
+
+    async def _call(self, session: ClientSession, method: str, body: Json | None = None) -> Json:
+        try:
+            async with session.request(
+                method, self.url, json=body, headers=self.headers
+            ) as response:
+                answer: Json = await response.json()
+                if response.status == 200:
+                    return answer
+        except (ClientError, OSError, ValueError, TimeoutError):
+            pass
+        raise StoryFailed("The dev server's sandbox does not answer.")
+
+
 class Client:
     """One person's Socket.IO connection. It records and shows every push."""
 
@@ -217,12 +261,17 @@ def brief(data: Any) -> Any:
     return shown | parts
 
 
-async def play(url: str, amount: int, withdraw: bool) -> None:
-    """The story; `amount` is minor units of the server's main currency. Raises StoryFailed."""
+async def play(
+    url: str, amount: int, withdraw: bool, sandbox: SandboxControl | None = None
+) -> None:
+    """The story; `amount` is minor units of the server's main currency. With the `sandbox` the
+    money is available within seconds. Raises StoryFailed."""
     stage = Stage(STEPS + withdraw)
     async with AsyncExitStack() as stack:
         session = ClientSession(timeout=ClientTimeout(total=WAIT_SECONDS))
         web = HttpClient(await stack.enter_async_context(session), url)
+        if sandbox:
+            await stack.enter_async_context(sandbox.funds_soon(session))
         stack.enter_context(stage.progress)
         with stage.step(f"Everybody signs in at {url}"):
             admin = (await web.sign_in("admin"))["access_token"]
@@ -263,8 +312,9 @@ class Story:
         if withdraw:
             await self.withdraw(share)
         with self.stage.step("The books"):
-            expected = Books(0 if withdraw else share, 0, self.amount - share, 0)
-            self.check(before, await self.books(), expected)
+            fee = await self.stripe_fee(offers[0])
+            expected = Books(0 if withdraw else share, 0, self.amount - share - fee, 0)
+            self.check(before, await self.books(), expected, fee)
 
     async def books(self) -> Books:
         overview = await self.web.json("GET", "/api/admin/overview", self.admin)
@@ -278,6 +328,12 @@ class Story:
         books = Books(wallet["available"], wallet["pending"], commission, escrow)
         self.stage.books(books, self.currency)
         return books
+
+    async def stripe_fee(self, offer: Json) -> int:
+        """What Stripe has kept of the payment, as it is booked."""
+        path = f"/api/admin/transactions?offer_id={offer['id']}&kind=stripe_fee"
+        rows = (await self.web.json("GET", path, self.admin))["items"]
+        return sum(posting["amount"] for row in rows for posting in row["postings"])
 
     def share(self, schedule: Json) -> int:
         """The contractor's part; both fees are rounded down."""
@@ -409,7 +465,7 @@ class Story:
                 "/wallet", "withdrawal.updated", id=asked["id"], status="paid"
             )
 
-    def check(self, before: Books, after: Books, expected: Books) -> None:
+    def check(self, before: Books, after: Books, expected: Books, fee: int) -> None:
         """Show the changes of this run. Raises StoryFailed for an unexpected amount."""
         table = Table("", "before", "this run", "now", "", title=f"{self.currency}, minor units")
         for column in table.columns[1:]:
@@ -420,6 +476,7 @@ class Story:
             table.add_row(title, str(was), f"{now - was:+}", str(now), display(now, self.currency))
             if now - was != wanted:
                 wrong.append(f"{title} has changed by {now - was} instead of {wanted}")
+        table.add_row("Stripe's fee, of the platform", "", f"{fee:+}", "", "")
         self.stage.console.print(table)
         if wrong:
             raise StoryFailed("The books differ from what is expected: " + "; ".join(wrong) + ".")

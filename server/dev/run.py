@@ -20,7 +20,7 @@ from server.adapters.account_requests import THIN_EVENTS
 from server.app import listening
 from server.config import Settings, load
 from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
-from server.dev import secrets
+from server.dev import sandbox_settings, secrets
 from server.dev.private_folder import keep_private
 from server.dev.store_kinds import CONTROL_KEY
 from server.dev.stores import Addresses, embedded
@@ -66,13 +66,14 @@ async def stage(environ: Mapping[str, str]) -> AsyncIterator[Stage]:
     own_stripe = "stripe" in stores
     placeholders = PLACEHOLDERS if own_stripe else _without_stripe(PLACEHOLDERS)
     checked = load(_defaults(given) | placeholders | given)
+    behavior = sandbox_settings.chosen(given)
     log_setup.configure(checked.log_level)
     keep_private(checked.data_dir)
     async with embedded(checked.data_dir, stores, supervised=True) as addresses:
         made = secrets.load(checked.data_dir)
         if own_stripe:
             assert addresses.stripe_api_base
-            await _grant_access(checked, made, addresses)
+            await _prepare_sandbox(checked, made, addresses, behavior)
             made = await _register_webhooks(checked, made, addresses.stripe_api_base)
         found = made.environment() if own_stripe else _without_stripe(made.environment())
         env = dev_environment.RecordingEnvironment(
@@ -128,8 +129,14 @@ def _variables(addresses: Addresses) -> dict[str, str]:
 # -- the sandbox -----------------------------------------------------------------------------
 
 
-async def _grant_access(settings: Settings, made: secrets.Secrets, addresses: Addresses) -> None:
-    """Register our publishable key, our pages and our host with the sandbox."""
+async def _prepare_sandbox(
+    settings: Settings,
+    made: secrets.Secrets,
+    addresses: Addresses,
+    behavior: Mapping[str, int],
+) -> None:
+    """Register our publishable key, our pages and our host with the sandbox, and choose how it
+    behaves."""
     grants = {
         "publishable_keys": [made.publishable_key],
         "origins": settings.cors_origins,
@@ -139,9 +146,10 @@ async def _grant_access(settings: Settings, made: secrets.Secrets, addresses: Ad
         "Authorization": f"Bearer {made.stripe_key}",
         "Sandbox-Control-Key": addresses.control_key,
     }
-    url = f"{addresses.stripe_api_base}/_sandbox/grants"
+    url = f"{addresses.stripe_api_base}/_sandbox"
     async with ClientSession(raise_for_status=True) as http:
-        await http.post(url, json=grants, headers=headers)
+        await http.post(f"{url}/grants", json=grants, headers=headers)
+        await http.post(f"{url}/settings", json=behavior, headers=headers)
 
 
 def _webhook_host(settings: Settings) -> str:

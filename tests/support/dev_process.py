@@ -67,7 +67,9 @@ class DevServer:
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
-                env=clean_environment({"DATA_DIR": str(folder), "PORT": str(port), **env}),
+                env=clean_environment(
+                    {"DATA_DIR": str(folder), "PORT": str(port), "SANDBOX": "plain", **env}
+                ),
                 start_new_session=True,
             )
 

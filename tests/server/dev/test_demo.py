@@ -50,7 +50,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     without the `unlink` in `published` (the file stays), without the handler of SIGTERM (the exit
     code), and, for the audits of spoilt books, without `books_audit._check_balances`."""
     data = tmp_path / "data"
-    dev = DevServer(data, free_port(), tmp_path / "dev.log")
+    dev = DevServer(data, free_port(), tmp_path / "dev.log", SANDBOX="")  # by default, strict
     started.append(dev)
     dev.wait_until_it_serves()
     assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
@@ -61,7 +61,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     assert figures(first.stdout) == {
         "contractor wallet": (0, 70000, 70000),
         "contractor pending": (0, 0, 0),
-        "platform": (0, 30000, 30000),
+        "platform": (0, 30000 - 2930, 27070),  # 2.9 % + 30 are Stripe's
         "escrow": (0, 0, 0),
     }
     for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
@@ -70,14 +70,15 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     second = fork_server.run("demo", "--withdraw", "--amount", "20001", env=env)
     assert (second.returncode, second.stderr) == (0, "")
     assert figures(second.stdout)["contractor wallet"] == (70000, 0, 70000)
-    assert figures(second.stdout)["platform"] == (30000, 6000, 36000)
+    assert figures(second.stdout)["platform"] == (27070, 6000 - 610, 32460)
 
     proof = fork_server.run("audit", env=env)
     assert (proof.returncode, proof.stderr) == (0, "")
     assert "No differences" in proof.stdout
     assert balances(proof.stdout) == {
         "escrow": 0,
-        "platform": 36000,
+        "platform": 32460,
+        "stripe_fees": 3540,
         "wallet:available": 70000,
         "wallet:pending": 0,
         "wallet:in_transit": 0,

@@ -9,6 +9,7 @@ from playwright.async_api import Browser, expect
 
 from domain import ledger
 from domain.chat.conversation import Conversation
+from server.dev.sandbox_settings import STRICT
 from tests.stories.browser.job_steps import (
     AGREED,
     TITLE,
@@ -28,6 +29,8 @@ from tests.support.processes import Processes
 pytestmark = [in_the_browser, pytest.mark.timeout(300)]
 
 AWAY = "The server cannot be reached."
+FUNDS_SECONDS = 5  # until the customer's money is available at Stripe, days in reality
+FEE = 120_000 * 290 // 10_000 + 30  # 2.9 % of 1,200.00 USD and 30 cents
 LOST = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "WebSocket")
 
 
@@ -199,6 +202,7 @@ async def test_the_whole_story_with_a_server_that_is_killed(
     was missed and what waits; `useRecord` and `useList`, which follow pushes while one looks."""
     await processes.web()
     market = processes.market
+    await market.sandbox.settings(**STRICT | {"available_delay_seconds": FUNDS_SECONDS})
     people = await market.customer(connect=False), await market.contractor(connect=False)
     await save_a_card(market, people[0])
     customer, contractor, office = await tabs.open(), await tabs.open(**TOUCH), await tabs.open()
@@ -216,6 +220,8 @@ async def test_the_whole_story_with_a_server_that_is_killed(
     await disagree(customer, contractor, office)
     await withdraw(contractor)
     await market.settled()
-    assert await ledger.balance_of(market.store.single(), ledger.PLATFORM) == {"USD": 30_000}
+    single = market.store.single()
+    assert await ledger.balance_of(single, ledger.STRIPE_FEES) == {"USD": FEE}
+    assert await ledger.balance_of(single, ledger.PLATFORM) == {"USD": 30_000 - FEE}
     unexpected = [each for each in tabs.errors if not any(lost in each for lost in LOST)]
     assert unexpected == []
