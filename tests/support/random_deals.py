@@ -43,7 +43,8 @@ class DealSimulation:
         self.delivered, self.proved, self.withdrawn = 0, False, False
 
     async def prepare(self):
-        await self.sandbox.settings(fee_bps=290, payout_delay_seconds=0)
+        # The model knows no refund that waits for the money of later deals.
+        await self.sandbox.settings(fee_bps=290, payout_delay_seconds=0, refunds_wait=0)
         self.customers = [await self.market.customer(f"Customer {n}") for n in range(2)]
         self.contractors = [
             await self.market.contractor(f"Contractor {n}", onboarded=True) for n in range(3)
