@@ -134,6 +134,7 @@ class Proof:
         assert report.differences == [], report.differences
         found = await compare_books(self.workers.server.ports, self.since, self.workers.clock.now())
         assert found.differences == [], found.differences
+        await self.check_invariants()  # it books what it finds, such as added funds
         await self._same_money()
         await self._feeds_have_no_gaps()
         await self._trail_is_complete()

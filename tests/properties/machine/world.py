@@ -55,6 +55,7 @@ class World(Unasked):
     def __init__(self, market, server):
         super().__init__(market, Workers(market, server))
         self.proved = False
+        self.topped = set()  # currencies whose balance got more
 
     async def prepare(self):
         await self.sandbox.settings(fee_bps=290, fee_fixed=30, payout_delay_seconds=5)
@@ -73,6 +74,7 @@ class World(Unasked):
         self.workers.dropped.clear()
         self.jobs.clear()
         self.former.clear()
+        self.topped.clear()
         await self.sandbox.settings(available_delay_seconds=pick % 2 * DAY)
         await self.arrive()
         await self.workers.idle()
@@ -113,7 +115,8 @@ class World(Unasked):
             for refund in offer.refunds
             if refund.status is RefundStatus.REQUESTED and refund.stripe_id
         }
-        for currency in sorted(short):
+        for currency in sorted(short - self.topped):
+            self.topped.add(currency)
             await self.sandbox.add_funds(TOP_UP, currency)
 
     async def _settle(self):
