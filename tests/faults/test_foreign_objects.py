@@ -61,7 +61,8 @@ async def test_each_kind_of_foreign_object_ends_quietly(work, monkeypatch):
         "POST", "transfers", amount=500, currency="usd", destination=await account_of(work)
     )
     await sandbox.reverse_transfer(transfer["id"], 200)
-    stranger = await sandbox.api("POST", "accounts", type="express", country="US")
+    express = {"type": "express", "country": "US"}
+    stranger = await sandbox.onboarded_account(express, {"name": "Stranger"}, ["usd"])
     await sandbox.api("POST", f"accounts/{stranger['id']}", email="other@shop.test")
 
     async def processed():
