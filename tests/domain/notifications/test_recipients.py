@@ -66,6 +66,7 @@ OF_THE_PLATFORM = {
     "stripe_other_fee",
     "chargeback_fee",
     "platform_withdrew",
+    "converted",
     "line_assigned",
 }
 OF_NOBODY_ANY_MORE = {"remainder_given_up", "written_off"}  # of accounts that have ended
