@@ -7,7 +7,7 @@ from domain.accounts.user import User
 from tests.properties.machine.outside import Outside
 from tests.properties.machine.people import ROUTES
 
-UNASKED = ("line", "line", "banks", "country")
+UNASKED = ("sweep", "payout", "payout", "line", "line", "banks", "country", "close", "reopen")
 LINES = (-1, -1, 1)  # a bank takes more, or gives a part back
 UNREACHABLE = ("KP", "IR", "CU")
 EVERY_BANK = ("usd", "jpy", "kwd")
