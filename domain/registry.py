@@ -47,6 +47,7 @@ from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
 from domain.payments.card_attempts import CardAttempt
 from domain.payments.caused_refunds import CausedRefund
+from domain.payments.duplicates import DuplicateCharge, RefundDuplicate
 from domain.payments.payment_methods import CreateCustomer
 from domain.payments.processing import (
     BlockRivalOffers,
@@ -136,6 +137,7 @@ RECORDS = (
     OwnerlessMoney,
     ForeignLine,
     ChargebackEvidence,
+    DuplicateCharge,
 )
 
 TASKS = (
@@ -178,5 +180,6 @@ TASKS = (
     | FinishMessages
     | PostSystemMessages
     | CheckTrail
+    | RefundDuplicate
     | GiveUpRemainders
 )

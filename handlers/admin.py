@@ -15,6 +15,7 @@ from domain.admin import (
     escrow,
     find,
     foreign_lines,
+    fraud,
     jobs,
     lists,
     moderation,
@@ -22,6 +23,7 @@ from domain.admin import (
     ownerless,
     ownerless_actions,
     payment_details,
+    refund_decisions,
     sessions,
     stranded_money,
     user_details,
@@ -63,6 +65,11 @@ admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback
 admin.expose(wallet_actions.transfers, http="GET /api/admin/transfers")
 admin.expose(wallet_actions.release, http="POST /api/admin/transfers/{transfer_id}/release")
 admin.expose(wallet_actions.refund, http="POST /api/admin/payments/{payment_id}/refund")
+admin.expose(fraud.clear_fraud, http="POST /api/admin/payments/{payment_id}/fraud_clear")
+admin.expose(
+    refund_decisions.decide_refund,
+    http="POST /api/admin/payments/{payment_id}/refunds/{refund_id}/decide",
+)
 admin.expose(wallet_actions.freeze, http="POST /api/admin/users/{user_id}/freeze")
 admin.expose(wallet_actions.unfreeze, http="POST /api/admin/users/{user_id}/unfreeze")
 admin.expose(wallet_actions.adjust, http="POST /api/admin/users/{user_id}/adjust")

@@ -88,6 +88,7 @@ FIELD_OF_KIND = {
     "refund_failed": "refunded_amount",
     "refund_reserved": "refunded_amount",
     "refund_released": "refunded_amount",
+    "refund_undone": "refunded_amount",
     "stripe_fee": "stripe_fee_amount",
     "chargeback_fee": "chargeback_fee_amount",
     "chargeback_lost": "chargeback_amount",

@@ -13,8 +13,9 @@ from msgspec import Meta as Limits
 
 from domain.accounts.search_keys import conditions
 from domain.accounts.user import User
-from domain.deals.payment import Payment, PaymentStatus
+from domain.deals.payment import MAX_SIGNALS, FraudSignal, Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
+from domain.kernel.bounds import Bounded
 from domain.kernel.documents import created_between, given
 from domain.kernel.email_address import email_to_find
 from domain.kernel.errors import Invalid, Rule
@@ -188,6 +189,13 @@ class SeenPayment(msgspec.Struct, frozen=True):
     decline_code: Annotated[
         str | None,
         about("The bank's reason, also where `failure` says less; null if it was not declined."),
+    ] = None
+    fraud_signals: Annotated[
+        tuple[FraudSignal, ...], Bounded(MAX_SIGNALS), about("Why it may be fraud, oldest first.")
+    ] = ()
+    release_held_at: Annotated[
+        datetime | None,
+        about("Since when a fraud signal holds its release; null if none does."),
     ] = None
 
 

@@ -51,6 +51,9 @@ class SeenRefund(msgspec.Struct, frozen=True):
     status: Annotated[RefundStatus, about("Its state.")]
     stripe_id: Annotated[str | None, about("The refund at Stripe; null until there is one.")]
     failure: Annotated[str | None, about("Stripe's code of why it failed; null if it did not.")]
+    parked: Annotated[
+        bool, about("Whether the bank returned it, and its money waits for a decision.")
+    ] = False
 
 
 class SeenReversal(msgspec.Struct, frozen=True):

@@ -131,12 +131,17 @@ class Milestone(msgspec.Struct, frozen=True):
 class Refund(msgspec.Struct, frozen=True):
     """A refund to the customer. `completed_amount` is the part that had been earned already.
 
+    `parked` is set while the money of a refund that the bank returned waits for an administrator.
+    `again` marks a refund that is made again, with such money.
+
     `by` is a user, `system` or `stripe`. `key` is the number of the idempotency key, first used at
     `asked_at`. A refund that is `requested` and has a `stripe_id` waits at Stripe until the
     platform's balance suffices; `taken_amount` was taken back from the contractor for it.
     """
 
-    PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key", "taken_amount"})
+    PRIVATE: ClassVar[frozenset[str]] = frozenset(
+        {"stripe_id", "key", "taken_amount", "parked", "again"}
+    )
 
     id: Annotated[str, about("The id of the refund.")]
     amount: Annotated[
@@ -156,6 +161,8 @@ class Refund(msgspec.Struct, frozen=True):
     ] = None
     key: int = 0
     taken_amount: int = 0
+    parked: bool = False
+    again: bool = False
 
 
 class CounterOffer(msgspec.Struct, frozen=True):
@@ -220,6 +227,12 @@ class Offer(Record, frozen=True):
     completed_amount: Annotated[int, about("What the completed work is worth, in minor units.")] = 0
     charged_back_amount: Annotated[int, about("What was lost in chargebacks, in minor units.")] = 0
     contested_amount: Annotated[int, about("What is in open chargebacks, in minor units.")] = 0
+    returned_amount: Annotated[
+        int, about("What the customer's bank returned of refunds and is undecided, in minor units.")
+    ] = 0
+    paid_otherwise_amount: Annotated[
+        int, about("What the customer got back in another way than by Stripe, in minor units.")
+    ] = 0
     milestones: Annotated[
         tuple[Milestone, ...],
         Bounded(MAX_MILESTONES),
@@ -269,16 +282,22 @@ class Offer(Record, frozen=True):
 
     @property
     def net_amount(self) -> int:
-        """Captured minus returned, at least zero: what is returned beyond that, by a refund and a
+        """Captured minus what has gone, at least zero: what has gone beyond that, by a refund and a
         chargeback of the same money, is the platform's loss."""
-        return max(0, self.captured_amount - self.refunded_amount - self.charged_back_amount)
+        return max(0, self.captured_amount - self.gone_amount)
+
+    @property
+    def gone_amount(self) -> int:
+        """What is the customer's again. What a bank returned of a refund stays theirs."""
+        refunded = self.refunded_amount + self.returned_amount + self.paid_otherwise_amount
+        return refunded + self.charged_back_amount
 
     @property
     def refundable(self) -> int:
         """The amount that can still be refunded: neither requested already nor contested."""
         return (
             self.net_amount
-            - sum(refund.amount for refund in self._requested_refunds)
+            - sum(refund.amount for refund in self._reserved_refunds)
             - self.contested_amount
         )
 
@@ -286,9 +305,14 @@ class Offer(Record, frozen=True):
     def earnable(self) -> int:
         """The amount that can still be earned: in escrow, and not requested as a refund."""
         requested = sum(
-            refund.amount - refund.completed_amount for refund in self._requested_refunds
+            refund.amount - refund.completed_amount for refund in self._reserved_refunds
         )
         return self.net_amount - self.completed_amount - requested
+
+    @property
+    def _reserved_refunds(self) -> list[Refund]:
+        """Requested refunds of money that the offer still has."""
+        return [refund for refund in self._requested_refunds if not refund.again]
 
     @property
     def _requested_refunds(self) -> list[Refund]:

@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
+import msgspec
+
+from domain.kernel.bounds import Bounded
 from domain.kernel.fields import (
     ContractorId,
     ContractorName,
@@ -21,6 +24,8 @@ from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import UnitOfWork
+
+MAX_SIGNALS = 20
 
 
 class PaymentStatus(StrEnum):
@@ -64,9 +69,31 @@ PAYMENT_STEPS: Steps = {
 }
 
 
+class FraudKind(StrEnum):
+    """`warning`: a card network expects a chargeback. `review`: Stripe asks people to look."""
+
+    WARNING = "warning"
+    REVIEW = "review"
+
+
+class FraudSignal(msgspec.Struct, frozen=True):
+    """Why a payment may be fraud. It is `cleared` when an administrator has decided."""
+
+    id: Annotated[str, about("The early fraud warning or the review at Stripe.")]
+    kind: Annotated[FraudKind, about("What it is: `warning` or `review`.")]
+    reason: Annotated[str, about("Stripe's reason, such as made_with_stolen_card or rule.")]
+    at: Annotated[datetime, about("When it was seen first.")]
+    open: Annotated[bool, about("Whether a review is still open at Stripe.")] = True
+    closed_reason: Annotated[
+        str | None, about("How a review ended at Stripe; null if it has not.")
+    ] = None
+    cleared: Annotated[bool, about("Whether somebody decided that it is none.")] = False
+
+
 class Payment(Record, frozen=True):
     """The payment of one offer, in the state that Stripe last reported. The hold expires at
-    `capture_before`."""
+    `capture_before`. Since `release_held_at`, if it is set, none of its money goes to the
+    contractor."""
 
     COLLECTION = "payments"
     PREFIX = "pay"
@@ -100,6 +127,8 @@ class Payment(Record, frozen=True):
             "decline_code",
             "settled_currency",
             "settled_amount",
+            "fraud_signals",
+            "release_held_at",
         }
     )
     UNLOGGED = frozenset({"client_secret", "redirect_url", "network"})
@@ -148,6 +177,10 @@ class Payment(Record, frozen=True):
     ] = None
     settled_currency: str | None = None  # the one that Stripe has converted it to
     settled_amount: int | None = None
+    fraud_signals: Annotated[
+        tuple[FraudSignal, ...], Bounded(MAX_SIGNALS), about("Why it may be fraud, oldest first.")
+    ] = ()
+    release_held_at: datetime | None = None
     visible: bool = False
     payment_method: str | None = None
     network: str = ""  # a keyed digest of the network of its customer

@@ -34,6 +34,7 @@ from domain.ledger.chart import (
     in_transit,
     is_bounded,
     pending,
+    returned,
     stranded,
 )
 from domain.ledger.transaction import Posting, Transaction
@@ -68,6 +69,7 @@ __all__ = [
     "movements_between",
     "pending",
     "postings_for",
+    "returned",
     "stranded",
     "take_snapshot",
     "total_of",

@@ -37,12 +37,17 @@ def chargeback(id: str) -> str:
     return f"chargeback:{id}"
 
 
+def returned(offer_id: str) -> str:
+    """Money of refunds that the customer's bank returned and nobody has decided about."""
+    return f"returned:{offer_id}"
+
+
 def in_transit(user_id: str) -> str:
     return f"wallet:{user_id}:in_transit"
 
 
 def is_bounded(account: str) -> bool:
-    return account not in UNBOUNDED and kind_of(account) != "chargeback"
+    return account not in UNBOUNDED and kind_of(account) not in ("chargeback", "returned")
 
 
 def kind_of(account: str) -> str:

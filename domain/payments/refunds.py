@@ -3,8 +3,9 @@
 A refund is stored in its offer, so that it conflicts with every other change of the same money.
 It uses money that is not earned yet first; the rest lowers the completed amount and is clawed back
 from the contractor. It is booked when its money has moved: while the platform's balance at Stripe
-does not suffice, it waits there (`waiting_refunds.py`). A bank may return a refund, which is then
-booked back, and admins are alerted.
+does not suffice, it waits there (`waiting_refunds.py`). A bank may return a refund: its money is
+parked until an administrator decides (`returned_refunds.py`). It stays the customer's, so nobody
+else gets it.
 """
 
 import msgspec
@@ -164,8 +165,7 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, state: StripeMovement) -
     if refund is None:
         if failed or not (state.moved or state.status == PENDING):
             return
-        refund = _external_refund(uow, offer, state)
-        offer = msgspec.structs.replace(offer, refunds=(*offer.refunds, refund))
+        offer, refund = _with_external_refund(uow, offer, state)
     if failed and refund.status is RefundStatus.MADE:
         await _settle_returned(uow, offer, refund, state)
     elif failed and refund.status is RefundStatus.REQUESTED:
@@ -176,9 +176,14 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, state: StripeMovement) -
         await _settle_waiting(uow, offer, refund, state)
 
 
-def _external_refund(uow: UnitOfWork, offer: Offer, state: StripeMovement) -> Refund:
-    """The record of a refund that was made in Stripe's dashboard."""
-    return Refund(
+def _with_external_refund(
+    uow: UnitOfWork, offer: Offer, state: StripeMovement
+) -> tuple[Offer, Refund]:
+    """The offer with the record of a refund that was made in Stripe's dashboard.
+
+    One of the amount of a returned refund makes that again, with its parked money.
+    """
+    refund = Refund(
         id=new_id("rfd"),
         amount=state.amount,
         completed_amount=max(0, state.amount - max(0, offer.earnable)),
@@ -186,6 +191,13 @@ def _external_refund(uow: UnitOfWork, offer: Offer, state: StripeMovement) -> Re
         by="stripe",
         asked_at=uow.now,
     )
+    same = [each for each in offer.refunds if each.parked and each.amount == state.amount]
+    refunds = offer.refunds
+    if same:
+        earned = same[0].completed_amount
+        refund = msgspec.structs.replace(refund, again=True, completed_amount=earned)
+        refunds = with_refund(offer, same[0], parked=False)
+    return msgspec.structs.replace(offer, refunds=(*refunds, refund)), refund
 
 
 def _matches(refund: Refund, state: StripeMovement) -> bool:
@@ -198,6 +210,8 @@ def _matches(refund: Refund, state: StripeMovement) -> bool:
 async def _settle_made(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> None:
+    if refund.again:
+        return await _settle_made_again(uow, offer, refund, state)
     total = offer.refunded_amount + state.amount
     completed = with_completed_capped(
         offer,
@@ -224,6 +238,22 @@ async def _settle_made(
     await rebook(uow, f"refund:{state.id}", "refunded", offer, after, outside)
 
 
+async def _settle_made_again(
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+) -> None:
+    """A refund that a bank had returned is made again, with the parked money."""
+    after = await change_offer(
+        uow,
+        offer,
+        refunded_amount=offer.refunded_amount + refund.amount,
+        returned_amount=offer.returned_amount - refund.amount,
+        refunds=with_refund(offer, refund, status=RefundStatus.MADE, stripe_id=state.id),
+    )
+    await _move_payment(uow, after)
+    outside = {ledger.STRIPE: state.amount, ledger.returned(offer.id): -refund.amount}
+    await rebook(uow, f"refund:{state.id}", "refunded", offer, after, outside)
+
+
 async def _settle_waiting(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> None:
@@ -238,18 +268,20 @@ async def _settle_waiting(
 async def _settle_returned(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> None:
-    """The bank returned the money: book everything back and alert the admins."""
+    """The bank returned the money: park it, and alert the admins, who decide."""
     after = await change_offer(
         uow,
         offer,
         refunded_amount=offer.refunded_amount - refund.amount,
-        completed_amount=offer.completed_amount + refund.completed_amount,
-        refunds=with_refund(offer, refund, status=RefundStatus.FAILED, failure=state.failure),
+        returned_amount=offer.returned_amount + refund.amount,
+        refunds=with_refund(
+            offer, refund, status=RefundStatus.FAILED, failure=state.failure, parked=True
+        ),
     )
     await _move_payment(uow, after)
-    outside = {ledger.STRIPE: -refund.amount}
+    outside = {ledger.STRIPE: -refund.amount, ledger.returned(offer.id): refund.amount}
     await rebook(uow, f"refund_failed:{state.id}", "refund_failed", offer, after, outside)
-    await _alert_failed(uow, offer, refund, state)
+    await _alert_failed(uow, offer, refund, state, parked=True)
 
 
 async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: StripeMovement) -> None:
@@ -276,8 +308,9 @@ async def _settle_refused(
         status=RefundStatus.FAILED,
         failure=state.failure,
         stripe_id=state.id or None,
+        parked=refund.again,
     )
-    await _alert_failed(uow, offer, refund, state)
+    await _alert_failed(uow, offer, refund, state, parked=refund.again)
     if state.refusal:
         await tell_refused(
             uow,
@@ -304,11 +337,13 @@ async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
 
 
 async def _alert_failed(
-    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement, *, parked: bool
 ) -> None:
     amount = display(refund.amount, offer.currency)
     what = f"The refund of {amount} for {offer.job_title} failed"
     next_step = "Refund it again, or pay the customer in another way"
+    if parked:
+        next_step = "The money is parked: decide about it in the payment's refunds"
     if state.refusal:
         await alert_refused(uow, "refund_failed", offer.payment_id, state.refusal, what, next_step)
     else:

@@ -38,8 +38,9 @@ async def keep_waiting(
 
     Returns until when it may wait without anybody's help; None if somebody has to act now.
     """
-    taken = refund.completed_amount
-    fields = {"stripe_id": state.id, "completed_amount": 0, "taken_amount": taken}
+    taken = 0 if refund.again else refund.completed_amount  # parked money is nobody's
+    left = refund.completed_amount - taken
+    fields = {"stripe_id": state.id, "completed_amount": left, "taken_amount": taken}
     after = await change_offer(
         uow,
         offer,

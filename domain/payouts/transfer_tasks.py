@@ -178,18 +178,16 @@ async def _active_account(ports: Ports, user_id: str) -> str | None:
 
 
 async def start_sending(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
-    """Mark the transfer as sending; None if the wallet is frozen, the payment contested, or the
-    currency does not fit, which parks it."""
+    """Mark the transfer as sending; None if the wallet is frozen, the payment contested or held for
+    a fraud signal, or the currency does not fit, which parks it."""
     transfer = await uow.get(Transfer, transfer_id)
     if transfer.status is TransferStatus.SENDING:
         return transfer
     user = await uow.get(User, transfer.user_id)
     if user.frozen_at or await park_unfit(uow, transfer, user):
         return None
-    if transfer.offer_id:
-        offer = await uow.get(Offer, transfer.offer_id)
-        if offer.contested_amount:
-            return None
+    if transfer.offer_id and await _is_blocked(uow, transfer.offer_id):
+        return None
     return await uow.change(
         Transfer,
         transfer.id,
@@ -258,10 +256,17 @@ async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovemen
         uow.later(MakeAvailable(transfer.id), at=due)
 
 
+async def _is_blocked(uow: UnitOfWork, offer_id: str) -> bool:
+    """Whether the payment is in a chargeback, or its release is held for a fraud signal."""
+    offer = await uow.get(Offer, offer_id)
+    payment = await uow.get(Payment, offer.payment_id)
+    return bool(offer.contested_amount or payment.release_held_at)
+
+
 async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
-    """Book the transfer as available, unless its payment is in a chargeback; then collect debt."""
+    """Book the transfer as available, unless its payment is blocked; then collect debt."""
     found = await uow.get(Transfer, transfer_id)
-    if found.offer_id and (await uow.get(Offer, found.offer_id)).contested_amount:
+    if found.offer_id and await _is_blocked(uow, found.offer_id):
         uow.later(MakeAvailable(transfer_id), at=uow.now + RECHECK_AFTER)
         return
     transfer = await uow.change(

@@ -113,6 +113,20 @@ class CardDispute(msgspec.Struct, frozen=True):
     fee_currency: str | None = None
 
 
+class FraudReport(msgspec.Struct, frozen=True):
+    """An early fraud warning of a card network, or a review of a payment.
+
+    `reason` is Stripe's, such as `made_with_stolen_card` or `rule`. `closed_reason` says how a
+    review ended.
+    """
+
+    id: str
+    intent_id: str | None
+    reason: str
+    open: bool = True
+    closed_reason: str | None = None
+
+
 class PaymentMethod(msgspec.Struct, frozen=True):
     """A saved payment method; `type` is Stripe's type, such as `card`."""
 
@@ -278,6 +292,10 @@ class PaymentGateway(Protocol):
     async def find_reversal(self, transfer_id: str, fact: str) -> StripeMovement | None: ...
 
     async def dispute(self, id: str) -> CardDispute: ...
+
+    async def fraud_warning(self, id: str) -> FraudReport: ...
+
+    async def review(self, id: str) -> FraudReport: ...
 
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool

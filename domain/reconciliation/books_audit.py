@@ -21,6 +21,7 @@ from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.payments.duplicates import DuplicateCharge
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import CardDispute, Intent, StripeMovement
 from domain.ports.ports import Ports
@@ -41,6 +42,10 @@ MANUAL_KINDS = (
     "stranded_replaced",
     "line_assigned",
     "written_off",
+    "refund_paid_otherwise",
+    "duplicate_charged",
+    "duplicate_refunded",
+    "duplicate_returned",
 )
 
 
@@ -213,10 +218,13 @@ async def _check_offers(uow: UnitOfWork, report: Report, journal: JournalSums) -
         report.compare("escrow by the holdings", offer.id, parts.escrow, held)
         total = parts.platform + parts.contractor + parts.escrow
         report.compare("parts sum to the whole", offer.id, offer.net_amount, total)
-        gone = offer.refunded_amount + offer.charged_back_amount
+        returned = sums.get((ledger.returned(offer.id), offer.currency), 0)
+        report.compare("returned by the bank", offer.id, offer.returned_amount, returned)
         expected["platform", offer.currency] += parts.platform
         expected["contractor", offer.currency] += parts.contractor
-        expected[ledger.LOSSES, offer.currency] += offer.captured_amount - gone - offer.net_amount
+        expected[ledger.LOSSES, offer.currency] += (
+            offer.captured_amount - offer.gone_amount - offer.net_amount
+        )
     found: Sums = defaultdict(int)
     for (account, currency), amount in sums.items():
         found[_party(account), currency] += amount
@@ -246,10 +254,18 @@ async def _check_payments(
             fees[intent.fee_currency] += intent.fee_amount
         if payment:
             _check_payment(report, payment, intent, waiting[payment.id])
+        elif intent and intent.captured_amount and await _is_duplicate(uow, intent):
+            continue
         elif intent and (intent.captured_amount or intent.status == STRIPE_HELD):
             id = intent.metadata.get("payment_id", intent.id)
             report.compare("payment known here", id, True, False)
     return fees
+
+
+async def _is_duplicate(uow: UnitOfWork, intent: Intent) -> bool:
+    """Whether it is a second charge that is known here, with this amount."""
+    same = {"intent_id": intent.id, "amount": intent.captured_amount}
+    return await uow.find(DuplicateCharge, same) is not None
 
 
 def _check_payment(report: Report, payment: Payment, intent: Intent | None, waiting: int) -> None:
@@ -369,6 +385,6 @@ async def _first_created(uow: UnitOfWork, *kinds: type[Record]) -> datetime:
 def _account_group(account: str) -> str:
     """`wallet:usr_1:pending` counts as `wallet:pending`."""
     parts = account.split(":")
-    if parts[0] in ("escrow", "debt", "chargeback"):
+    if parts[0] in ("escrow", "debt", "chargeback", "returned"):
         return parts[0]
     return f"{parts[0]}:{parts[2]}" if parts[0] == "wallet" else account

@@ -24,6 +24,7 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.task import Task
 from domain.payments.delayed import LONGEST
+from domain.payments.duplicates import DuplicateCharge, DuplicateStatus, RefundDuplicate
 from domain.payments.processing import CapturePayment, HoldPayment, ReadPayment, ReleasePayment
 from domain.payments.refunds import SendRefund
 from domain.payouts.reversals import ReverseTransfer
@@ -122,7 +123,8 @@ async def _transfer_may_wait(uow: UnitOfWork, transfer: Transfer) -> bool:
     if transfer.status is TransferStatus.SENDING:
         return False
     offer = await uow.get(Offer, transfer.offer_id) if transfer.offer_id else None
-    if offer and offer.contested_amount:
+    paid = await uow.get(Payment, offer.payment_id) if offer else None
+    if offer and paid and (offer.contested_amount or paid.release_held_at):
         return True
     if transfer.status is TransferStatus.WAITING:
         user = await uow.get(User, transfer.user_id)
@@ -144,6 +146,11 @@ async def _withdrawal_may_wait(uow: UnitOfWork, withdrawal: Withdrawal) -> bool:
 
 
 RULES = (
+    Rule(
+        DuplicateCharge,
+        {"status": DuplicateStatus.REFUNDING},
+        lambda duplicate: [RefundDuplicate(duplicate.id)],
+    ),
     Rule(
         Payment,
         {"status": (PaymentStatus.REQUIRES_PAYMENT, PaymentStatus.CAPTURING)},

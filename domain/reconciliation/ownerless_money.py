@@ -141,6 +141,10 @@ async def _refunds(uow: UnitOfWork) -> AsyncIterator[OwnerlessMoney]:
     """Refunds that the bank returned, if nothing was refunded since and the work is over."""
     failed = {"refunds.status": RefundStatus.FAILED}
     async for offer in uow.each(Offer, failed, (("updated_at", 1),)):
+        if offer.returned_amount > 0:
+            kind = OwnerlessKind.REFUND_FAILED
+            yield _money(uow, kind, offer.id, offer.returned_amount, offer.currency)
+            continue
         last = offer.refunds[-1]
         left = min(last.amount, offer.refundable)
         if last.status is RefundStatus.FAILED and _is_over(offer) and left > 0:

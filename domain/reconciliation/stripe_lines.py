@@ -89,7 +89,8 @@ async def _load_records(uow: UnitOfWork, lines: Sequence[BalanceTransaction]) ->
     for line in lines:
         sources[COMPARISONS.get(line.type)].append(str(line.source_id))
         facts += [
-            prefix + str(line.source_id) for prefix in ("fee:", *FACT_PREFIXES.get(line.type, ()))
+            prefix + str(line.source_id)
+            for prefix in ("fee:", "duplicate:", *FACT_PREFIXES.get(line.type, ()))
         ]
         facts.append(f"platform:{line.id}")
         facts += [f"converted:{line.source_id}:in", f"converted:{line.id}:in"]
@@ -112,6 +113,10 @@ async def _load_records(uow: UnitOfWork, lines: Sequence[BalanceTransaction]) ->
 async def _compare_charge(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
+    second = records.journal.get(f"duplicate:{line.source_id}")
+    if second:  # a second charge of a payment
+        result.compare("charge", str(line.source_id), _sum_of_postings(second), line.amount)
+        return
     payment = records.payments.get(line.source_id)
     if payment is None and await _is_foreign_charge(ports, str(line.source_id)):
         return await _keep(ports, line, result, f"a payment {OTHER_BUSINESS}")

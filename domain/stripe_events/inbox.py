@@ -19,7 +19,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.deals.chargeback import Chargeback
-from domain.deals.payment import Payment, PaymentStatus
+from domain.deals.payment import FraudKind, Payment, PaymentStatus
 from domain.disputes import chargebacks
 from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
@@ -27,8 +27,9 @@ from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.cause import caused_by
 from domain.operations.task import Task, TryAgain
-from domain.payments import refunds
+from domain.payments import fraud, refunds
 from domain.payments.card_attempts import count_declined_setup
+from domain.payments.duplicates import DuplicateCharge, settle_duplicate
 from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
 from domain.payouts.transfer import Transfer
@@ -385,9 +386,12 @@ async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
     if event.account or not event.intent_id:
         raise NotOurs("No payment of this platform has this object.")
     uow = ports.store.single()
-    payment = await uow.find(Payment, {"intent_id": event.intent_id})
+    same = {"intent_id": event.intent_id}
+    payment = await uow.find(Payment, same)
     if payment is None and event.payment_id:
         payment = await uow.find(Payment, {"_id": event.payment_id})
+    if payment is None and (second := await uow.find(DuplicateCharge, same)):
+        payment = await uow.find(Payment, {"_id": second.payment_id})
     if payment is None:
         raise NotOurs("No payment of this platform has this PaymentIntent.")
     # Usually our own task is receiving the same state in its response: let it finish first.
@@ -395,7 +399,7 @@ async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
     payment = await uow.get(Payment, payment.id)
     intent = await ports.gateway.intent(event.intent_id)
     if payment.intent_id not in (None, intent.id):
-        return await _cancel_duplicate_hold(ports, intent)
+        return await _settle_duplicate(ports, payment, intent)
     known = payment.available_on or intent.status != "succeeded"
     if not known or payment.status not in PAYMENT_STATUSES.get(intent.status, ()):
         await apply_intent(ports, payment.id, intent)
@@ -403,9 +407,12 @@ async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
         await refunds.read_refunds(ports, payment.id)
 
 
-async def _cancel_duplicate_hold(ports: Ports, intent: Intent) -> None:
-    """Cancel a second hold of a payment, created when the response to the first was lost."""
-    if intent.status not in ("canceled", "succeeded"):
+async def _settle_duplicate(ports: Ports, payment: Payment, intent: Intent) -> None:
+    """Cancel a second hold of a payment, created when the response to the first was lost, or refund
+    a second charge. Stripe cancels none that is being processed: its next event decides."""
+    if intent.status == "succeeded":
+        await settle_duplicate(ports, payment, intent)
+    elif intent.status not in ("canceled", "processing"):
         await ports.gateway.cancel(intent.id, key=f"stray:{intent.id}:0")
 
 
@@ -463,6 +470,15 @@ async def _process_dispute(ports: Ports, event: WebhookEvent) -> None:
         raise NotOurs("It is about a charge of no payment of this platform.")
 
 
+async def _process_fraud_signal(ports: Ports, event: WebhookEvent) -> None:
+    if event.account:
+        raise NotOurs("It is about a charge of a connected account.")
+    review = event.object_type == "review"
+    kind = FraudKind.REVIEW if review else FraudKind.WARNING
+    if not await _read(fraud.read_fraud_signal(ports, kind, event.object_id)):
+        raise NotOurs("It is about no payment of this platform.")
+
+
 async def _process_transfer(ports: Ports, event: WebhookEvent) -> None:
     if event.account:
         raise NotOurs("A connected account made it.")
@@ -478,6 +494,8 @@ HANDLERS: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
     "refund": _process_payment,
     "setup_intent": _process_setup,
     "dispute": _process_dispute,
+    "radar.early_fraud_warning": _process_fraud_signal,
+    "review": _process_fraud_signal,
     "transfer": _process_transfer,
     "payout": _process_payout,
     "account": _process_account,

@@ -106,6 +106,8 @@ VALUES: dict[str, Any] = {
     "recovery_codes": ["k7dq-m2xw-9fht", "p4vn-c8rj-2bzs"],
     "refresh_token": "ses_665f1c2a9b1d4e7f8a3c5d60.c2VjcmV0",
     "refund_amount": 50_000,
+    "refund_id": "rfd_665f2c1ef3a1b2c3d4e5f607",
+    "decision": "again",
     "report_id": "rep_665f2e2ec0f4b68798bb332e",
     "requested_by": ADMIN,
     "row_id": "out_665f29d9d9ffe1d2e3fcedf9",

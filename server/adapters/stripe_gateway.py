@@ -20,6 +20,7 @@ from domain.ports.payment_gateway import (
     BalanceTransaction,
     CardDispute,
     ConnectAccount,
+    FraudReport,
     GatewayForbidden,
     GatewayRefused,
     GatewayUnknown,
@@ -169,6 +170,13 @@ class StripeGateway:
 
     async def dispute(self, id: str) -> CardDispute:
         return shapes.dispute(await _ask(self._stripe.disputes.retrieve_async(id)))
+
+    async def fraud_warning(self, id: str) -> FraudReport:
+        asked = self._stripe.radar.early_fraud_warnings.retrieve_async(id)
+        return shapes.fraud_warning(await _ask(asked))
+
+    async def review(self, id: str) -> FraudReport:
+        return shapes.review(await _ask(self._stripe.reviews.retrieve_async(id)))
 
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool

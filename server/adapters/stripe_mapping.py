@@ -12,6 +12,7 @@ from domain.ports.payment_gateway import (
     BalanceTransaction,
     CardDispute,
     ConnectAccount,
+    FraudReport,
     Intent,
     PaymentMethod,
     PlatformAccount,
@@ -158,6 +159,20 @@ def dispute(body: Mapping[str, Any]) -> CardDispute:
         withdrawn_amount=-sum(entry["amount"] for entry in entries),
         fee_amount=sum(entry["fee"] for entry in entries),
         fee_currency=entries[0]["currency"].upper() if entries else None,
+    )
+
+
+def fraud_warning(body: Mapping[str, Any]) -> FraudReport:
+    return FraudReport(body["id"], _id(body.get("payment_intent")), body["fraud_type"])
+
+
+def review(body: Mapping[str, Any]) -> FraudReport:
+    return FraudReport(
+        body["id"],
+        _id(body.get("payment_intent")),
+        body["reason"],
+        bool(body["open"]),
+        body.get("closed_reason"),
     )
 
 

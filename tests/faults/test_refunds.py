@@ -60,16 +60,19 @@ async def refund_was_notified(completed_work):
 
 
 async def test_refund_failed(completed_work):
-    """Guard: `_settle_returned` in `refunds.settle_refund`, its alert, and the new transfer."""
+    """Guard: `_settle_returned` in `refunds.settle_refund`, its alert, and the new transfer when an
+    administrator undoes it."""
     await completed_work.refund(50_000)
     await completed_work.market.settled(TIMEOUT)
     await completed_work.sandbox.fail_refund((await completed_work.stripe_list("refunds"))[0]["id"])
     await completed_work._admin.push(
         "/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT
     )
+    assert await completed_work.platform_and_escrow() == (15_000, 0)
+    assert (await completed_work.stored_payment()).status == "captured"
+    await completed_work.decide_refund("undo")
     assert await completed_work.platform_and_escrow() == (30_000, 0)
     assert await completed_work.wallet("available", "pending", "debt") == (70_000, 0, 0)
-    assert (await completed_work.stored_payment()).status == "captured"
 
 
 async def test_refund_during_dispute(work):

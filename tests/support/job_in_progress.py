@@ -80,6 +80,19 @@ class JobInProgress:
             "refund", payment_id=payment, reason="Goodwill", **some, **fields
         )
 
+    async def decide_refund(self, decision):
+        """Decide about the refund that the bank returned: again, paid_otherwise or undo."""
+        payment = self.offer["payment_id"]
+        details = await self.as_admin("payment", payment_id=payment)
+        [parked] = [refund for refund in details["refunds"] if refund["parked"]]
+        return await self.as_admin(
+            "refund_decide",
+            payment_id=payment,
+            refund_id=parked["id"],
+            decision=decision,
+            reason="The card is closed",
+        )
+
     async def open_chargeback(self, **fields):
         """The bank withdraws the payment. Returns the chargeback as pushed to the customer."""
         payment = await self.stored_payment()

@@ -216,6 +216,19 @@ class Sandbox:
         body = {"dispute": dispute, "status": status, "fee_back": fee_back}
         return await self.control("POST", "verdicts", body)
 
+    async def warn_of_fraud(self, charge: str, fraud_type: str = "made_with_stolen_card") -> Json:
+        """A card network expects a chargeback of a charge."""
+        body = {"charge": charge, "fraud_type": fraud_type}
+        return await self.control("POST", "warnings", body)
+
+    async def review(self, charge: str) -> Json:
+        """A rule of Stripe puts a payment under review."""
+        return await self.control("POST", "reviews", {"charge": charge})
+
+    async def close_review(self, review: str, reason: str) -> Json:
+        """A review ends, as `approved`, `refunded_as_fraud`, `disputed` or otherwise."""
+        return await self.control("POST", "reviews", {"review": review, "reason": reason})
+
     async def dispute_line(self, dispute: str, amount: int) -> Json:
         """The bank takes more for a dispute (below zero), or gives a part back."""
         return await self.control("POST", "dispute_lines", {"dispute": dispute, "amount": amount})

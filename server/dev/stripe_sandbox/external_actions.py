@@ -12,6 +12,7 @@ from server.dev.stripe_sandbox import (
     disputes,
     fault_injection,
     payout_schedules,
+    fraud,
     payouts,
     refunds,
     webhook_deliveries,
@@ -60,6 +61,23 @@ def change_dispute_status(context: RequestContext, body: Json) -> Json:
         raise malformed(f"`status` is one of {', '.join(disputes.STATUSES)}", param="status")
     dispute = _named_object(context, body, "dispute")
     return disputes.change_status(context, dispute, status, fee_back=bool(body.get("fee_back")))
+
+
+def warn_of_fraud(context: RequestContext, body: Json) -> Json:
+    """A card network warns of fraud: `charge`; optional `fraud_type`."""
+    kind = _optional(body, "fraud_type", str) or "made_with_stolen_card"
+    if kind not in fraud.FRAUD_TYPES:
+        raise malformed(f"`fraud_type` is one of {', '.join(fraud.FRAUD_TYPES)}")
+    return fraud.warn(context, _named_object(context, body, "charge"), kind)
+
+
+def review_payment(context: RequestContext, body: Json) -> Json:
+    """A rule puts a payment under review: `charge`. Or it ends: `review`, `reason`."""
+    if "review" not in body:
+        return fraud.open_review(context, _named_object(context, body, "charge"))
+    if body.get("reason") not in fraud.CLOSED_REASONS:
+        raise malformed(f"`reason` is one of {', '.join(fraud.CLOSED_REASONS)}", param="reason")
+    return fraud.close_review(context, _named_object(context, body, "review"), body["reason"])
 
 
 def add_dispute_line(context: RequestContext, body: Json) -> Json:
@@ -224,5 +242,7 @@ ACTIONS: dict[str, ExternalAction] = {
     "replays": replay_event,
     "schedules": change_payout_schedule,
     "sweeps": pay_out_everything,
+    "reviews": review_payment,
     "verdicts": change_dispute_status,
+    "warnings": warn_of_fraud,
 }

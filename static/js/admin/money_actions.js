@@ -40,6 +40,25 @@ export async function refund({ payment, offer, customer_name, contractor_name },
   });
 }
 
+/** Release a payment that a fraud signal holds. @param {Details} details @param {() => void} again */
+export const clearFraud = ({ payment, contractor_name }, again) => step({
+  title: "Is this payment good?", yes: "Clear it", done: "The payment is cleared.", reason: "Why, for the trail",
+  what: html`<p>What ${contractor_name} earns with it goes to their wallet again. If a chargeback follows, it is taken back from there.</p>`,
+  run: ({ reason }) => server.admin.fraud_clear({ payment_id: payment.id, reason }),
+  again,
+});
+
+/** Decide about the money of a refund that the bank returned. @param {Details} details @param {any} row @param {() => void} again */
+export const decideRefund = ({ payment, offer, customer_name }, { id, amount }, again) => step({
+  title: "What happens with this refund?", yes: "Decide", danger: true, done: "It is decided.", reason: "Why, for the trail",
+  what: html`<p>The bank of ${customer_name} returned <span class="amount">${display(amount, payment.currency)}</span>. The money is parked and nobody else has it.</p>`,
+  fields: (form) => html`<${Field} form=${form} name="decision" label="What to do" as="select" required>
+    <option value="again">Make the refund again</option><option value="paid_otherwise">We have paid ${customer_name} in another way</option>
+    ${offer.accepted_at && html`<option value="undo">Undo it: the money counts for the job again</option>`}</${Field}>`,
+  run: ({ decision, reason }) => server.admin.refund_decide({ payment_id: payment.id, refund_id: id, decision, reason, expected_amount: amount }),
+  again,
+});
+
 /** Send a parked transfer, or a waiting one at once. @param {Transfer} transfer @param {() => void} again reads it after a conflict */
 export const release = ({ id, amount, currency, status }, again) => step({
   title: "Release this transfer?", yes: "Release", done: "The transfer is on its way.",

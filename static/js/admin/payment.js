@@ -11,7 +11,7 @@ import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { Detail } from "./chain.js";
 import { Account, Id } from "./links.js";
-import { refund, release } from "./money_actions.js";
+import { clearFraud, decideRefund, refund, release } from "./money_actions.js";
 import { Timeline, Who } from "./timeline.js";
 import { Facts, Part, useReading, words } from "./work.js";
 
@@ -31,6 +31,7 @@ export function Payment({ id }) {
   const tab = place.value.query.get("tab") ?? "timeline";
   const Shown = { money: Money, journal: Journal, stripe: AtStripe, audit: Trail }[tab] ?? Story;
   const actions = html`${offer.refundable_amount > 0 && offer.accepted_at && html`<button class="button danger" type="button" onClick=${async () => (await refund(found, load)) && follow()}><${Icon} name="undo-2" />Refund…</button>`}
+    ${payment.release_held_at && html`<button class="button" type="button" onClick=${async () => (await clearFraud(found, load)) && follow()}><${Icon} name="shield-check" />Clear…</button>`}
     <button class="button" type="button" onClick=${load}><${Icon} name="refresh-cw" />Read again</button>`;
   return html`<${View} title=${job_title} kind="wide" back=${back} actions=${actions}>
     <div class="columns facts-first"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
@@ -51,6 +52,8 @@ function Sums({ details: { payment, offer } }) {
   return html`<${Facts} facts=${[
     ["Charged", money(captured_amount)], ["Refunded", money(refunded_amount)], ["Disputed by the bank", money(disputed_amount)],
     ["Can be refunded", offer.accepted_at && money(offer.refundable_amount)], ["Not earned yet", offer.accepted_at && money(offer.earnable_amount)], ["Completed work", money(offer.completed_amount)],
+    ["Release", payment.release_held_at && html`held for a fraud signal, <${Ago} at=${payment.release_held_at} />`],
+    ["Fraud signals", payment.fraud_signals.length > 0 && html`<ul>${payment.fraud_signals.map(({ id, kind, reason, closed_reason, cleared }) => html`<li key=${id} class="small">${kind === "review" ? "Review" : "Warning"}: ${words(closed_reason ?? reason)}${cleared && ", cleared"}</li>`)}</ul>`],
     ["Failed", failure && words(payment.decline_code ?? failure)], ["Held until", payment.status === "authorized" && capture_before && html`<${Countdown} until=${capture_before} />`],
     ["Available at Stripe", available_on && html`<${Ago} at=${available_on} />`],
   ]} />`;
@@ -86,6 +89,7 @@ function Money({ details, load }) {
   const amount = (/** @type {any} */ row) => html`<span class="amount">${display(row.amount, currency)}</span>`;
   return html`<${Part} title="Refunds"><${Lines} rows=${refunds} none="Nothing was refunded." line=${(/** @type {any} */ row) => html`
       <span class="grow">${amount(row)} <${Badge} of=${statusOf("refund", row.status)} /><br /><span class="small soft">“${row.reason}”, by <${Who} id=${row.by} />${row.failure && `; it failed: ${words(row.failure)}`}</span></span>
+      ${row.parked && html`<button class="button small" type="button" onClick=${async () => (await decideRefund(details, row, load)) && load()}>Decide…</button>`}
       <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.asked_at} />`} /></${Part}>
     <${Part} title="Transfers to the contractor"><${Lines} rows=${transfers} none="Nothing was transferred yet." line=${(/** @type {any} */ row) => html`
       <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}</span>

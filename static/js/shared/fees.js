@@ -70,8 +70,8 @@ const requested = ({ refunds }) => refunds.filter(({ status }) => status === "re
 const total = (each) => each.reduce((sum, { amount }) => sum + amount, 0);
 
 /** Captured minus returned. @param {Offer} offer */
-export const netAmount = ({ captured_amount, refunded_amount, charged_back_amount }) =>
-  Math.max(0, captured_amount - refunded_amount - charged_back_amount);
+export const netAmount = ({ captured_amount, refunded_amount, charged_back_amount, returned_amount, paid_otherwise_amount }) =>
+  Math.max(0, captured_amount - refunded_amount - charged_back_amount - (returned_amount ?? 0) - (paid_otherwise_amount ?? 0));
 
 /** What can still be refunded. @param {Offer} offer */
 export const refundable = (offer) =>

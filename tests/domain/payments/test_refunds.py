@@ -78,17 +78,17 @@ async def test_a_refund_that_the_bank_returns_is_booked_back(work):
         "/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT
     )
     assert pushed["subject"] == work.offer["payment_id"]
-    assert await work.platform_and_escrow() == (30_000, 0)
-    assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
+    assert await work.platform_and_escrow() == (15_000, 0)
+    assert await work.wallet("available", "pending", "debt") == (35_000, 0, 0)
     assert (await work.stored_payment()).status == "captured"
-    await work.refund(50_000)
+    await work.decide_refund("again")
     assert await work.platform_and_escrow() == (15_000, 0)
     states = [refund.status for refund in (await work.stored_offer()).refunds]
     assert states == [RefundStatus.FAILED, RefundStatus.MADE]
 
 
 async def test_a_refund_made_in_stripes_dashboard_is_booked(work):
-    """Guard: `_external_refund` in `refunds.settle_refund`; without it only the audit notices."""
+    """Guard: `_with_external_refund` in `refunds.settle_refund`; without it only the audit notices."""
     intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
     await work.customer.push(

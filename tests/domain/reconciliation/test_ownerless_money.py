@@ -53,7 +53,7 @@ async def test_a_refund_that_came_back_and_a_transfer_that_is_not_sent(market, s
     await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT)
     await market.settled(TIMEOUT)
     assert await found(work) == {("refund_failed", work.offer["id"], 10_000)}
-    await work.refund(10_000)
+    await work.decide_refund("again")
     await market.settled(TIMEOUT)
     assert await found(work) == set()
     waiting = [each for each in await market.rows(Transfer) if each.status in UNSENT]
