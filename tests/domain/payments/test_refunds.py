@@ -88,7 +88,8 @@ async def test_a_refund_that_the_bank_returns_is_booked_back(work):
 
 
 async def test_a_refund_made_in_stripes_dashboard_is_booked(work):
-    """Guard: `_with_external_refund` in `refunds.settle_refund`; without it only the audit notices."""
+    """Guard: `_with_external_refund` in `refunds.settle_refund`; without it only the audit
+    notices."""
     intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
     await work.customer.push(
