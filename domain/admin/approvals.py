@@ -10,8 +10,8 @@ from domain.admin.corrections import CORRECT
 from domain.admin.dispute_decisions import RESOLVE
 from domain.admin.foreign_lines import ASSIGN
 from domain.admin.ownerless_actions import PAY_OUT, WRITE_OFF
-from domain.admin.stranded_money import END, SETTLE
 from domain.admin.refund_decisions import DECIDE_REFUND
+from domain.admin.stranded_money import END, SETTLE
 from domain.admin.wallet_actions import ADJUST, REFUND, RELEASE
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import given
