@@ -160,8 +160,12 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, state: StripeMovement) -
     offer = await uow.get(Offer, offer_id)
     refund = next((refund for refund in offer.refunds if _matches(refund, state)), None)
     failed = state.status in FAILED_STATUSES
-    if failed and (refund is None or refund.status is RefundStatus.REQUESTED):
+    if failed and refund is None:
         await _book_round_trip(uow, offer, state)
+    elif failed and refund and refund.status is RefundStatus.REQUESTED and state.id and state.moved:
+        # Made and returned before it was read: as if it had been read twice.
+        await _settle_made(uow, offer, refund, state)
+        return await settle_refund(uow, offer_id, state)
     if refund is None:
         if failed or not (state.moved or state.status == PENDING):
             return
@@ -285,8 +289,8 @@ async def _settle_returned(
 
 
 async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: StripeMovement) -> None:
-    """Book the two balance transactions of a refund that was made and returned before either was
-    read. They cancel each other out."""
+    """Book the two balance transactions of a refund that was made in the dashboard and returned
+    before either was read. They cancel each other out."""
     if not (state.id and state.moved) or await ledger.is_booked(uow, f"refund:{state.id}"):
         return
     out = ledger.Posting(ledger.LOSSES, ledger.STRIPE, state.amount)
