@@ -53,6 +53,15 @@ class DuplicateCharge(Record, frozen=True):
     key: int = 0
 
 
+async def settle_second_intent(ports: Ports, payment: Payment, intent: Intent) -> None:
+    """Cancel a second hold of a payment, created when the response to the first was lost, or refund
+    a second charge. Stripe cancels none that is being processed: its next event decides."""
+    if intent.status == "succeeded":
+        await settle_duplicate(ports, payment, intent)
+    elif intent.status not in ("canceled", "processing"):
+        await ports.gateway.cancel(intent.id, key=f"stray:{intent.id}:0")
+
+
 async def settle_duplicate(ports: Ports, payment: Payment, intent: Intent) -> None:
     """Refund a second charge in full, or read its refund again."""
     uow = ports.store.single()

@@ -29,12 +29,16 @@ from domain.operations.cause import caused_by
 from domain.operations.task import Task, TryAgain
 from domain.payments import fraud, refunds
 from domain.payments.card_attempts import count_declined_setup
-from domain.payments.duplicates import DuplicateCharge, settle_duplicate
+from domain.payments.duplicates import DuplicateCharge, settle_second_intent
 from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
 from domain.payouts.transfer import Transfer
 from domain.payouts.transfer_tasks import refresh_account
+<<<<<<< HEAD
 from domain.ports.payment_gateway import ACCOUNT_GONE, MISSING, GatewayRefused, Intent
+=======
+from domain.ports.payment_gateway import MISSING, GatewayRefused
+>>>>>>> e4b692e (Settle second intents beside second charges)
 from domain.ports.ports import Ports
 from domain.stripe_events.payloads import WebhookPayload, packed
 from domain.wallet.external_payouts import settle_payouts, settle_unreadable
@@ -399,21 +403,12 @@ async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
     payment = await uow.get(Payment, payment.id)
     intent = await ports.gateway.intent(event.intent_id)
     if payment.intent_id not in (None, intent.id):
-        return await _settle_duplicate(ports, payment, intent)
+        return await settle_second_intent(ports, payment, intent)
     known = payment.available_on or intent.status != "succeeded"
     if not known or payment.status not in PAYMENT_STATUSES.get(intent.status, ()):
         await apply_intent(ports, payment.id, intent)
     if event.object_type == "refund" or event.type == "charge.refunded":
         await refunds.read_refunds(ports, payment.id)
-
-
-async def _settle_duplicate(ports: Ports, payment: Payment, intent: Intent) -> None:
-    """Cancel a second hold of a payment, created when the response to the first was lost, or refund
-    a second charge. Stripe cancels none that is being processed: its next event decides."""
-    if intent.status == "succeeded":
-        await settle_duplicate(ports, payment, intent)
-    elif intent.status not in ("canceled", "processing"):
-        await ports.gateway.cancel(intent.id, key=f"stray:{intent.id}:0")
 
 
 async def _process_account(ports: Ports, event: WebhookEvent) -> None:

@@ -38,8 +38,8 @@ async def no_difference_to_stripe(work):
 
 
 async def test_a_second_charge_is_refunded_in_full(work):
-    """Guard: `duplicates.settle_duplicate` in `inbox._settle_duplicate`; without it the customer
-    stays charged twice, and nobody is told."""
+    """Guard: `settle_duplicate` in `duplicates.settle_second_intent`; without it the customer stays
+    charged twice, and nobody is told."""
     admin = await work.market.admin()
     await work.sandbox.settings(fee_bps=290, fee_fixed=30)
     second = await charge_again(work)
@@ -75,7 +75,7 @@ async def test_its_events_repeat_without_effect(work):
 
 
 async def test_a_second_hold_is_released_and_not_charged(work):
-    """Guard: `gateway.cancel` in `inbox._settle_duplicate`."""
+    """Guard: `gateway.cancel` in `duplicates.settle_second_intent`."""
     hold = {"payment_method_options[card][capture_method]": "manual"}
     second = await charge_again(work, **hold)
     assert second["status"] == "requires_capture"
