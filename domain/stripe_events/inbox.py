@@ -34,11 +34,7 @@ from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
 from domain.payouts.transfer import Transfer
 from domain.payouts.transfer_tasks import refresh_account
-<<<<<<< HEAD
-from domain.ports.payment_gateway import ACCOUNT_GONE, MISSING, GatewayRefused, Intent
-=======
-from domain.ports.payment_gateway import MISSING, GatewayRefused
->>>>>>> e4b692e (Settle second intents beside second charges)
+from domain.ports.payment_gateway import ACCOUNT_GONE, MISSING, GatewayRefused
 from domain.ports.ports import Ports
 from domain.stripe_events.payloads import WebhookPayload, packed
 from domain.wallet.external_payouts import settle_payouts, settle_unreadable
@@ -468,8 +464,7 @@ async def _process_dispute(ports: Ports, event: WebhookEvent) -> None:
 async def _process_fraud_signal(ports: Ports, event: WebhookEvent) -> None:
     if event.account:
         raise NotOurs("It is about a charge of a connected account.")
-    review = event.object_type == "review"
-    kind = FraudKind.REVIEW if review else FraudKind.WARNING
+    kind = FraudKind.REVIEW if event.object_type == "review" else FraudKind.WARNING
     if not await _read(fraud.read_fraud_signal(ports, kind, event.object_id)):
         raise NotOurs("It is about no payment of this platform.")
 

@@ -127,7 +127,7 @@ class StripeGateway:
 
     async def find_intent(self, payment_id: str, since: datetime) -> Intent | None:
         found = self._stripe.payment_intents.list_async(
-            _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
+            shapes.since(since, WINDOW) | {"expand": [f"data.{path}" for path in CHARGE]}
         )
         match = await _first(found, "payment_id", payment_id)
         return shapes.intent(match) if match else None
@@ -196,7 +196,7 @@ class StripeGateway:
         await _ask(self._stripe.customers.delete_async(id))
 
     async def find_customer(self, user_id: str, since: datetime) -> str | None:
-        found = self._stripe.customers.list_async(_since(since))
+        found = self._stripe.customers.list_async(shapes.since(since, WINDOW))
         match = await _first(found, "user_id", user_id)
         return match["id"] if match else None
 
@@ -288,7 +288,9 @@ class StripeGateway:
     async def find_payout(
         self, account_id: str, withdrawal_id: str, since: datetime
     ) -> StripeMovement | None:
-        found = self._stripe.payouts.list_async(_since(since), _options(None, account_id))
+        found = self._stripe.payouts.list_async(
+            shapes.since(since, WINDOW), _options(None, account_id)
+        )
         match = await _first(found, "withdrawal_id", withdrawal_id)
         return shapes.settled(match) if match else None
 
@@ -321,7 +323,7 @@ class StripeGateway:
         await _ask(self._stripe.balance_settings.update_async(params, options))
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
-        found = self._stripe.accounts.list_async(_since(since))
+        found = self._stripe.accounts.list_async(shapes.since(since, WINDOW))
         match = await _first(found, "user_id", user_id)
         return shapes.account(match) if match else None
 
@@ -346,17 +348,19 @@ class StripeGateway:
     # -- for the audit -----------------------------------------------------------------------
 
     async def intents(self, since: datetime) -> AsyncIterator[Intent]:
-        params = _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
+        params = shapes.since(since, WINDOW) | {"expand": [f"data.{path}" for path in CHARGE]}
         async for body in _each(self._stripe.payment_intents.list_async(params)):
             yield shapes.intent(body)
 
     async def transfers(self, since: datetime) -> AsyncIterator[StripeMovement]:
-        async for body in _each(self._stripe.transfers.list_async(_since(since))):
+        async for body in _each(self._stripe.transfers.list_async(shapes.since(since, WINDOW))):
             yield shapes.settled(body)
 
     async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]:
         options = _options(None, account_id)
-        async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
+        async for body in _each(
+            self._stripe.payouts.list_async(shapes.since(since, WINDOW), options)
+        ):
             yield shapes.settled(body)
 
     async def payout_interval(self) -> str | None:
@@ -372,13 +376,13 @@ class StripeGateway:
         return dict((await _ask(self._stripe.charges.retrieve_async(id))).get("metadata") or {})
 
     async def disputes(self, since: datetime) -> AsyncIterator[CardDispute]:
-        async for body in _each(self._stripe.disputes.list_async(_since(since))):
+        async for body in _each(self._stripe.disputes.list_async(shapes.since(since, WINDOW))):
             yield shapes.dispute(body)
 
     async def entries(
         self, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        params = _since(since)
+        params = shapes.since(since, WINDOW)
         if until:
             params["created"]["lt"] = int(until.timestamp())
         async for body in _each(self._stripe.balance_transactions.list_async(params)):
@@ -497,8 +501,3 @@ async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
             yield item.to_dict()
     except stripe.StripeError as failed:
         raise _problem(failed) from failed
-
-
-def _since(moment: datetime) -> Any:
-    """One minute earlier, because the clocks differ."""
-    return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": WINDOW}

@@ -238,3 +238,8 @@ def _id(thing: Any) -> str | None:
 
 def time(seconds: int | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def since(moment: datetime, limit: int) -> Any:
+    """One minute earlier, because the clocks differ."""
+    return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": limit}

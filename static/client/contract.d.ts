@@ -619,6 +619,13 @@ export interface AdminForeignLinesFields {
   limit?: number;
 }
 
+export interface AdminFraudClearFields {
+  /** The id of the payment. */
+  payment_id: string;
+  /** Why, for the audit trail. */
+  reason: string;
+}
+
 export interface AdminFreezeFields {
   /** The id of the contractor. */
   user_id: string;
@@ -771,6 +778,25 @@ export interface AdminReconciliationsFields {
   cursor?: string | null;
   /** At most so many items. */
   limit?: number;
+}
+
+export interface AdminRefundDecideFields {
+  /** The id of the payment. */
+  payment_id: string;
+  /** The id of the refund that the bank returned. */
+  refund_id: string;
+  /**
+   * `again`: the refund is made again. `paid_otherwise`: the customer was paid in another way.
+   * `undo`: the sides of the job have the money again.
+   */
+  decision: RefundDecision;
+  /** Why, for the audit trail. */
+  reason: string;
+  /**
+   * The amount that this moves, as the caller knows it, in minor units: if it is another one by
+   * now, the answer is `conflict` and nothing happens.
+   */
+  expected_amount?: number | null;
 }
 
 /** `amount` is in minor units; it defaults to all that can be refunded. */
@@ -2191,6 +2217,27 @@ export interface ForeignLinePage {
   next_cursor: string | null;
 }
 
+/** `warning`: a card network expects a chargeback. `review`: Stripe asks people to look. */
+export type FraudKind = "review" | "warning";
+
+/** Why a payment may be fraud. It is `cleared` when an administrator has decided. */
+export interface FraudSignal {
+  /** The early fraud warning or the review at Stripe. */
+  id: string;
+  /** What it is: `warning` or `review`. */
+  kind: FraudKind;
+  /** Stripe's reason, such as made_with_stolen_card or rule. */
+  reason: string;
+  /** When it was seen first. */
+  at: string;
+  /** Whether a review is still open at Stripe. */
+  open: boolean;
+  /** How a review ended at Stripe; null if it has not. */
+  closed_reason: string | null;
+  /** Whether somebody decided that it is none. */
+  cleared: boolean;
+}
+
 /** One address has confirmed the change, and the other one must still do so. */
 export interface HalfConfirmed {
   /** Which address has confirmed: the new one or the old one. */
@@ -2937,6 +2984,10 @@ export interface Offer {
   charged_back_amount: number;
   /** What is in open chargebacks, in minor units. */
   contested_amount: number;
+  /** What the customer's bank returned of refunds and is undecided, in minor units. */
+  returned_amount: number;
+  /** What the customer got back in another way than by Stripe, in minor units. */
+  paid_otherwise_amount: number;
   /** The parts of the work, at least one. */
   milestones: Milestone[];
   /** All refunds, oldest first. */
@@ -3133,7 +3184,8 @@ export interface PasskeyPage {
 
 /**
  * The payment of one offer, in the state that Stripe last reported. The hold expires at
- * `capture_before`.
+ * `capture_before`. Since `release_held_at`, if it is set, none of its money goes to the
+ * contractor.
  */
 export interface Payment {
   /** The id of the offer. */
@@ -3795,6 +3847,12 @@ export interface Refund {
   failure: string | null;
 }
 
+/**
+ * `again`: the refund is made again. `paid_otherwise`: the customer was paid in another way.
+ * `undo`: the sides of the job have the money again.
+ */
+export type RefundDecision = "again" | "paid_otherwise" | "undo";
+
 /** `made`: confirmed by Stripe. It becomes `failed` when the customer's bank returns it. */
 export type RefundStatus = "failed" | "made" | "requested";
 
@@ -4112,6 +4170,10 @@ export interface SeenOffer {
   charged_back_amount: number;
   /** What is in open chargebacks, in minor units. */
   contested_amount: number;
+  /** What the customer's bank returned of refunds and is undecided, in minor units. */
+  returned_amount: number;
+  /** What the customer got back in another way than by Stripe, in minor units. */
+  paid_otherwise_amount: number;
   /** The parts of the work, at least one. */
   milestones: Milestone[];
   /** All refunds, oldest first. */
@@ -4196,6 +4258,10 @@ export interface SeenPayment {
   charge_id: string | null;
   /** The bank's reason, also where `failure` says less; null if it was not declined. */
   decline_code: string | null;
+  /** Why it may be fraud, oldest first. */
+  fraud_signals: FraudSignal[];
+  /** Since when a fraud signal holds its release; null if none does. */
+  release_held_at: string | null;
 }
 
 /** A part of a list; `next_cursor` is null at the end. */
@@ -4226,6 +4292,8 @@ export interface SeenRefund {
   stripe_id: string | null;
   /** Stripe's code of why it failed; null if it did not. */
   failure: string | null;
+  /** Whether the bank returned it, and its money waits for a decision. */
+  parked: boolean;
 }
 
 /** A report with its decision and the names of its people. */
@@ -6212,6 +6280,20 @@ export interface AdminCommands {
    * not_found, not_refundable, second_factor_setup_required, step_up_required.
    */
   refund(fields: AdminRefundFields, options?: CallOptions): Promise<Payment>;
+  /**
+   * Release the money of a payment that is held for a fraud signal
+   *
+   * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required,
+   * step_up_required.
+   */
+  fraud_clear(fields: AdminFraudClearFields, options?: CallOptions): Promise<Payment>;
+  /**
+   * Decide about the parked money of a refund that the bank returned
+   *
+   * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
+   * second_factor_setup_required, step_up_required.
+   */
+  refund_decide(fields: AdminRefundDecideFields, options?: CallOptions): Promise<Payment>;
   /**
    * Stop a contractor's transfers and withdrawals
    *

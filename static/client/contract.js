@@ -174,6 +174,8 @@ export const NAMESPACES = {
       transfers: { event: "transfers", http: "GET /api/admin/transfers", repeat: "safe", signedIn: true },
       release: { event: "release", http: "POST /api/admin/transfers/{transfer_id}/release", repeat: "request_id", signedIn: true },
       refund: { event: "refund", http: "POST /api/admin/payments/{payment_id}/refund", repeat: "request_id", signedIn: true },
+      fraud_clear: { event: "fraud_clear", http: "POST /api/admin/payments/{payment_id}/fraud_clear", repeat: "request_id", signedIn: true },
+      refund_decide: { event: "refund_decide", http: "POST /api/admin/payments/{payment_id}/refunds/{refund_id}/decide", repeat: "request_id", signedIn: true },
       freeze: { event: "freeze", http: "POST /api/admin/users/{user_id}/freeze", repeat: "request_id", signedIn: true },
       unfreeze: { event: "unfreeze", http: "POST /api/admin/users/{user_id}/unfreeze", repeat: "request_id", signedIn: true },
       adjust: { event: "adjust", http: "POST /api/admin/users/{user_id}/adjust", repeat: "request_id", signedIn: true },

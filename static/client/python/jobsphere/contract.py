@@ -631,6 +631,13 @@ class AdminForeignLinesFields(TypedDict):
     limit: NotRequired[int]
 
 
+class AdminFraudClearFields(TypedDict):
+    # The id of the payment.
+    payment_id: str
+    # Why, for the audit trail.
+    reason: str
+
+
 class AdminFreezeFields(TypedDict):
     # The id of the contractor.
     user_id: str
@@ -774,6 +781,21 @@ class AdminReconciliationsFields(TypedDict):
     cursor: NotRequired[str | None]
     # At most so many items.
     limit: NotRequired[int]
+
+
+class AdminRefundDecideFields(TypedDict):
+    # The id of the payment.
+    payment_id: str
+    # The id of the refund that the bank returned.
+    refund_id: str
+    # `again`: the refund is made again. `paid_otherwise`: the customer was paid in another way.
+    # `undo`: the sides of the job have the money again.
+    decision: RefundDecision
+    # Why, for the audit trail.
+    reason: str
+    # The amount that this moves, as the caller knows it, in minor units: if it is another one by
+    # now, the answer is `conflict` and nothing happens.
+    expected_amount: NotRequired[int | None]
 
 
 class AdminRefundFields(TypedDict):
@@ -2355,6 +2377,32 @@ class ForeignLinePage(TypedDict):
     next_cursor: str | None
 
 
+# `warning`: a card network expects a chargeback. `review`: Stripe asks people to look.
+FraudKind: TypeAlias = Literal[
+    "review",
+    "warning",
+]
+
+
+class FraudSignal(TypedDict):
+    """Why a payment may be fraud. It is `cleared` when an administrator has decided."""
+
+    # The early fraud warning or the review at Stripe.
+    id: str
+    # What it is: `warning` or `review`.
+    kind: FraudKind
+    # Stripe's reason, such as made_with_stolen_card or rule.
+    reason: str
+    # When it was seen first.
+    at: str
+    # Whether a review is still open at Stripe.
+    open: bool
+    # How a review ended at Stripe; null if it has not.
+    closed_reason: str | None
+    # Whether somebody decided that it is none.
+    cleared: bool
+
+
 class HalfConfirmed(TypedDict):
     """One address has confirmed the change, and the other one must still do so."""
 
@@ -3170,6 +3218,10 @@ class Offer(TypedDict):
     charged_back_amount: int
     # What is in open chargebacks, in minor units.
     contested_amount: int
+    # What the customer's bank returned of refunds and is undecided, in minor units.
+    returned_amount: int
+    # What the customer got back in another way than by Stripe, in minor units.
+    paid_otherwise_amount: int
     # The parts of the work, at least one.
     milestones: list[Milestone]
     # All refunds, oldest first.
@@ -3393,7 +3445,8 @@ class PasskeyPage(TypedDict):
 
 class Payment(TypedDict):
     """The payment of one offer, in the state that Stripe last reported. The hold expires at
-    `capture_before`.
+    `capture_before`. Since `release_held_at`, if it is set, none of its money goes to the
+    contractor.
     """
 
     # The id of the offer.
@@ -4097,6 +4150,15 @@ class Refund(TypedDict):
     failure: str | None
 
 
+# `again`: the refund is made again. `paid_otherwise`: the customer was paid in another way. `undo`:
+# the sides of the job have the money again.
+RefundDecision: TypeAlias = Literal[
+    "again",
+    "paid_otherwise",
+    "undo",
+]
+
+
 # `made`: confirmed by Stripe. It becomes `failed` when the customer's bank returns it.
 RefundStatus: TypeAlias = Literal[
     "failed",
@@ -4477,6 +4539,10 @@ class SeenOffer(TypedDict):
     charged_back_amount: int
     # What is in open chargebacks, in minor units.
     contested_amount: int
+    # What the customer's bank returned of refunds and is undecided, in minor units.
+    returned_amount: int
+    # What the customer got back in another way than by Stripe, in minor units.
+    paid_otherwise_amount: int
     # The parts of the work, at least one.
     milestones: list[Milestone]
     # All refunds, oldest first.
@@ -4563,6 +4629,10 @@ class SeenPayment(TypedDict):
     charge_id: str | None
     # The bank's reason, also where `failure` says less; null if it was not declined.
     decline_code: str | None
+    # Why it may be fraud, oldest first.
+    fraud_signals: list[FraudSignal]
+    # Since when a fraud signal holds its release; null if none does.
+    release_held_at: str | None
 
 
 class SeenPaymentPage(TypedDict):
@@ -4595,6 +4665,8 @@ class SeenRefund(TypedDict):
     stripe_id: str | None
     # Stripe's code of why it failed; null if it did not.
     failure: str | None
+    # Whether the bank returned it, and its money waits for a decision.
+    parked: bool
 
 
 class SeenReport(TypedDict):
@@ -7265,6 +7337,30 @@ class AdminCommands(Namespace):
         """
         answer: Payment = await self._command(
             "refund", "POST /api/admin/payments/{payment_id}/refund", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def fraud_clear(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminFraudClearFields]
+    ) -> Payment:
+        """Release the money of a payment that is held for a fraud signal
+
+        For admin. Refusals: not_found, step_up_required.
+        """
+        answer: Payment = await self._command(
+            "fraud_clear", "POST /api/admin/payments/{payment_id}/fraud_clear", fields, "request_id", request_id=request_id
+        )
+        return answer
+
+    async def refund_decide(
+        self, *, request_id: str | None = None, **fields: Unpack[AdminRefundDecideFields]
+    ) -> Payment:
+        """Decide about the parked money of a refund that the bank returned
+
+        For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
+        """
+        answer: Payment = await self._command(
+            "refund_decide", "POST /api/admin/payments/{payment_id}/refunds/{refund_id}/decide", fields, "request_id", request_id=request_id
         )
         return answer
 
