@@ -288,9 +288,8 @@ class StripeGateway:
     async def find_payout(
         self, account_id: str, withdrawal_id: str, since: datetime
     ) -> StripeMovement | None:
-        found = self._stripe.payouts.list_async(
-            shapes.since(since, WINDOW), _options(None, account_id)
-        )
+        params = shapes.since(since, WINDOW)
+        found = self._stripe.payouts.list_async(params, _options(None, account_id))
         match = await _first(found, "withdrawal_id", withdrawal_id)
         return shapes.settled(match) if match else None
 
@@ -357,10 +356,8 @@ class StripeGateway:
             yield shapes.settled(body)
 
     async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]:
-        options = _options(None, account_id)
-        async for body in _each(
-            self._stripe.payouts.list_async(shapes.since(since, WINDOW), options)
-        ):
+        params, options = shapes.since(since, WINDOW), _options(None, account_id)
+        async for body in _each(self._stripe.payouts.list_async(params, options)):
             yield shapes.settled(body)
 
     async def payout_interval(self) -> str | None:
