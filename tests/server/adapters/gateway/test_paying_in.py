@@ -154,7 +154,7 @@ async def test_a_part_is_captured_in_the_dashboard(stripe, sandbox):
 
 
 async def test_intents_of_a_time(stripe):
-    """Guard: `_since`, and the pages of `_each`."""
+    """Guard: `stripe_mapping.since`, and the pages of `_each`."""
     made = {(await hold(stripe)).id for _ in range(3)}
     assert {intent.id async for intent in stripe.intents(LONG_AGO)} == made
     later = datetime.now(UTC) + timedelta(hours=1)
