@@ -169,6 +169,12 @@ CONTRACT = {
         ("transfers", "GET /api/admin/transfers", "admin"),
         ("release", "POST /api/admin/transfers/{transfer_id}/release", "admin"),
         ("refund", "POST /api/admin/payments/{payment_id}/refund", "admin"),
+        (
+            "refund_decide",
+            "POST /api/admin/payments/{payment_id}/refunds/{refund_id}/decide",
+            "admin",
+        ),
+        ("fraud_clear", "POST /api/admin/payments/{payment_id}/fraud_clear", "admin"),
         ("freeze", "POST /api/admin/users/{user_id}/freeze", "admin"),
         ("unfreeze", "POST /api/admin/users/{user_id}/unfreeze", "admin"),
         ("adjust", "POST /api/admin/users/{user_id}/adjust", "admin"),
@@ -273,4 +279,5 @@ COLLECTIONS = {
     "shortfalls",
     "foreign_lines",
     "chargeback_evidence",
+    "duplicate_charges",
 }
