@@ -15,6 +15,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.notifications.feed import FeedRow
+from domain.payouts.shortfall import Shortfall
 from domain.payouts.transfer import STEPS as TRANSFER_STEPS
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation.books_audit import audit
@@ -160,6 +161,10 @@ class Proof:
                 booked[currency] += amount
         for made in await self.world.found(Transfer, status=TransferStatus.MADE):
             ours[made.user_id, made.currency] += made.net
+        for lacking in await self.world.found(Shortfall):  # paid out unasked, and owed since
+            _, _, owner = lacking.id.partition("_")
+            user, _, currency = owner.rpartition("_")
+            ours[user, currency] -= lacking.amount
         for refill in await self.world.found(Transfer, refill=True, stripe_id=None):
             ours[refill.user_id, refill.currency] -= refill.amount
         for reversal in await self.world.found(Reversal, done=False):

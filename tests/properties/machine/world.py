@@ -11,6 +11,7 @@ from domain.jobs.job import Job
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.payouts.shortfall import Shortfall
 from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation
@@ -30,6 +31,7 @@ OF_ONE_RUN = (
     OutboxRow.COLLECTION,
     Payment.COLLECTION,
     Reversal.COLLECTION,
+    Shortfall.COLLECTION,
     Transaction.COLLECTION,
     Transfer.COLLECTION,
     FollowUp.COLLECTION,
