@@ -361,6 +361,10 @@ class PaymentGateway(Protocol):
 
     async def charge_metadata(self, id: str) -> dict[str, str]: ...
 
+    async def reversed_transfer(self, line_id: str) -> str:
+        """The transfer behind a balance transaction of the type transfer_refund."""
+        ...
+
     def entries(
         self, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[BalanceTransaction]:

@@ -1,6 +1,7 @@
 """The audit of the books: recomputes every balance from the journal, and compares every offer with
 the holdings function and every captured, refunded, transferred and paid-out amount with Stripe.
 
+Objects of other business on the same Stripe account are left out, and so are their fees.
 Memory is bounded by what is open and not by history: accounts with a zero balance are dropped, and
 Stripe's lists are joined with ours as streams.
 """
@@ -27,6 +28,11 @@ from domain.ports.payment_gateway import CardDispute, Intent, StripeMovement
 from domain.ports.ports import Ports
 from domain.reconciliation.book_difference import Explained, explained_differences
 from domain.reconciliation.difference import Difference
+from domain.reconciliation.other_business import (
+    is_foreign_dispute,
+    is_foreign_intent,
+    is_foreign_transfer,
+)
 from domain.reconciliation.ownerless_money import OwnerlessMoney, all_ownerless
 from domain.reconciliation.stream_join import join_streams
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
@@ -250,6 +256,8 @@ async def _check_payments(
     ours = uow.each(Payment, {}, NEWEST)
     theirs = ports.gateway.intents(await _first_created(uow, Payment))
     async for payment, intent in join_streams(ours, theirs, lambda payment: payment.intent_id):
+        if payment is None and intent and is_foreign_intent(intent):
+            continue
         if intent and intent.captured_amount and intent.fee_amount and intent.fee_currency:
             fees[intent.fee_currency] += intent.fee_amount
         if payment:
@@ -287,6 +295,8 @@ async def _check_chargebacks(
     theirs = ports.gateway.disputes(await _first_created(uow, Payment))
     pairs = join_streams(ours, theirs, lambda chargeback: chargeback.stripe_id)
     async for chargeback, dispute in pairs:
+        if chargeback is None and dispute and await is_foreign_dispute(uow, dispute):
+            continue
         if dispute and dispute.fee_amount:
             fees[dispute.fee_currency or dispute.currency] += dispute.fee_amount
         if chargeback:
@@ -331,7 +341,7 @@ async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> Non
             )
             expected = net - under_way[transfer.id]
             report.compare("transferred", transfer.id, expected, made * transfer.net)
-        elif made_transfer:
+        elif made_transfer and not await is_foreign_transfer(uow, made_transfer):
             fact = made_transfer.metadata.get("fact", made_transfer.id)
             report.compare("transfer known here", fact, net, 0)
 

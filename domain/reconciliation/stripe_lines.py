@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from domain import ledger
-from domain.accounts.user import User
 from domain.deals.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import ReadDispute
@@ -28,6 +27,7 @@ from domain.ports.payment_gateway import BalanceTransaction, CardDispute, Gatewa
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.foreign_lines import CORRECTION, OTHER_BUSINESS, keep_foreign_line
+from domain.reconciliation.other_business import is_foreign_dispute, is_foreign_transfer
 from domain.wallet.platform_payouts import book_platform_payout
 
 R = TypeVar("R", bound=Record)
@@ -211,7 +211,10 @@ async def _compare_transfer(
 async def _compare_reversal(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    _compare_amount(records.reversals.get(line.source_id), "reversal", line, line.amount, result)
+    ours = records.reversals.get(line.source_id)
+    if ours is None and await _is_foreign_reversal(ports, line.id):
+        return await _keep(ports, line, result, f"a reversal {OTHER_BUSINESS}")
+    _compare_amount(ours, "reversal", line, line.amount, result)
 
 
 def _compare_amount(
@@ -313,7 +316,6 @@ COMPARISONS: Mapping[
 
 
 # -- whose a line is ---------------------------------------------------------------------------
-# Objects made here carry ids of ours in their metadata.
 
 
 async def _is_foreign_charge(ports: Ports, charge_id: str) -> bool:
@@ -332,29 +334,27 @@ async def _is_foreign_refund(ports: Ports, refund_id: str) -> bool:
 
 
 async def _is_foreign_transfer(ports: Ports, transfer_id: str) -> bool:
-    """One that was made elsewhere, to an account that no contractor has."""
     try:
         made = await ports.gateway.transfer_state(transfer_id)
     except GatewayRefused:
         return False
-    if "fact" in made.metadata:
+    return await is_foreign_transfer(ports.store.single(), made)
+
+
+async def _is_foreign_reversal(ports: Ports, line_id: str) -> bool:
+    try:
+        transfer_id = await ports.gateway.reversed_transfer(line_id)
+    except GatewayRefused:
         return False
-    uow = ports.store.single()
-    for field in ("connect_id", "closed_accounts"):
-        if await uow.find(User, {field: made.account_id}):
-            return False
-    return True
+    return await _is_foreign_transfer(ports, transfer_id)
 
 
 async def _foreign_adjustment(ports: Ports, dispute: CardDispute | None) -> str:
     """What an adjustment is that belongs to no payment of ours; empty if it may be ours."""
     if dispute is None:
         return CORRECTION
-    uow = ports.store.single()
-    for where in ({"charge_id": dispute.charge_id}, {"intent_id": dispute.intent_id}):
-        if None not in where.values() and await uow.find(Payment, where):
-            return ""
-    return f"a dispute {OTHER_BUSINESS}"
+    foreign = await is_foreign_dispute(ports.store.single(), dispute)
+    return f"a dispute {OTHER_BUSINESS}" if foreign else ""
 
 
 def _sum_of_postings(row: Transaction, account: str | None = None) -> int:

@@ -244,9 +244,8 @@ class StripeGateway:
             "metadata": metadata,
             **({"source_transaction": charge_id} if charge_id else {}),
         }
-        return shapes.settled(
-            await _ask(self._stripe.transfers.create_async(params, _options(key)))
-        )
+        made = await _ask(self._stripe.transfers.create_async(params, _options(key)))
+        return shapes.settled(made)
 
     async def find_transfer(self, group: str, fact: str) -> StripeMovement | None:
         found = self._stripe.transfers.list_async({"transfer_group": group, "limit": WINDOW})
@@ -318,8 +317,7 @@ class StripeGateway:
 
     async def pay_out_manually(self, account_id: str, *, key: str) -> None:
         params: Any = {"payments": {"payouts": {"schedule": {"interval": "manual"}}}}
-        options = _options(key, account_id)
-        await _ask(self._stripe.balance_settings.update_async(params, options))
+        await _ask(self._stripe.balance_settings.update_async(params, _options(key, account_id)))
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
         found = self._stripe.accounts.list_async(shapes.since(since, WINDOW))
@@ -361,8 +359,8 @@ class StripeGateway:
             yield shapes.settled(body)
 
     async def payout_interval(self) -> str | None:
-        settings = (await _ask(self._stripe.accounts.retrieve_current_async())).get("settings")
-        return shapes.payout_interval(settings or {})
+        shown = await _ask(self._stripe.accounts.retrieve_current_async())
+        return shapes.payout_interval(shown.get("settings") or {})
 
     async def payout_lines(self, id: str) -> list[BalanceTransaction]:
         names = ["balance_transaction", "failure_balance_transaction"]
@@ -372,6 +370,10 @@ class StripeGateway:
     async def charge_metadata(self, id: str) -> dict[str, str]:
         return dict((await _ask(self._stripe.charges.retrieve_async(id))).get("metadata") or {})
 
+    async def reversed_transfer(self, line_id: str) -> str:
+        asked = self._stripe.balance_transactions.retrieve_async(line_id, {"expand": ["source"]})
+        return str((await _ask(asked))["source"]["transfer"])
+
     async def disputes(self, since: datetime) -> AsyncIterator[CardDispute]:
         async for body in _each(self._stripe.disputes.list_async(shapes.since(since, WINDOW))):
             yield shapes.dispute(body)
@@ -379,10 +381,8 @@ class StripeGateway:
     async def entries(
         self, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        params = shapes.since(since, WINDOW)
-        if until:
-            params["created"]["lt"] = int(until.timestamp())
-        async for body in _each(self._stripe.balance_transactions.list_async(params)):
+        window = shapes.since(since, WINDOW, until)
+        async for body in _each(self._stripe.balance_transactions.list_async(window)):
             yield shapes.entry(body)
 
     async def platform_country(self) -> str:

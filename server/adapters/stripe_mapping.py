@@ -240,6 +240,9 @@ def time(seconds: int | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
-def since(moment: datetime, limit: int) -> Any:
-    """One minute earlier, because the clocks differ."""
-    return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": limit}
+def since(moment: datetime, limit: int, until: datetime | None = None) -> Any:
+    """One minute earlier, because the clocks differ. `until` is exclusive."""
+    created = {"gte": int(moment.timestamp()) - 60}
+    if until:
+        created["lt"] = int(until.timestamp())
+    return {"created": created, "limit": limit}

@@ -1,5 +1,7 @@
 """Other integrations on the same Stripe account, and a key that may not use a resource."""
 
+from datetime import timedelta
+
 import pytest
 
 from domain.accounts.user import User
@@ -7,6 +9,7 @@ from domain.kernel.outbox import LEASE
 from domain.ledger.transaction import Transaction
 from domain.notifications.alerts import AlertRecord
 from domain.reconciliation.books_audit import audit
+from domain.reconciliation.runs import compare_books
 from domain.stripe_events.inbox import EventStatus, WebhookEvent
 from tests.faults.outcome import until
 from tests.support.job_in_progress import TIMEOUT
@@ -47,7 +50,10 @@ async def events_of(market, *types):
 
 async def test_each_kind_of_foreign_object_ends_quietly(work, monkeypatch):
     """Guard: `NotOurs` in `inbox.ProcessEvent`: an event about an object that no record names was
-    tried twelve times and became a dead letter. No money is booked, and nobody is alerted."""
+    tried twelve times and became a dead letter. No money is booked, and nobody is alerted.
+
+    Also of `is_foreign_intent` and its siblings in `books_audit`, and of `_is_foreign_reversal`:
+    the books are clean."""
     monkeypatch.setattr("domain.stripe_events.inbox.UNKNOWN_ACCOUNT_GRACE", -LEASE)
     sandbox, market = work.sandbox, work.market
     booked = await market.rows(Transaction)
@@ -57,13 +63,14 @@ async def test_each_kind_of_foreign_object_ends_quietly(work, monkeypatch):
     dispute = await sandbox.dispute(charge, 2000)
     await sandbox.close_dispute(dispute["id"], won=True)
     await sandbox.refund_in_dashboard(intent["id"], 1000)
-    transfer = await sandbox.api(
-        "POST", "transfers", amount=500, currency="usd", destination=await account_of(work)
-    )
-    await sandbox.reverse_transfer(transfer["id"], 200)
-    express = {"type": "express", "country": "US"}
+    capable = {"transfers": {"requested": True}}
+    express = {"type": "express", "country": "US", "capabilities": capable}
     stranger = await sandbox.onboarded_account(express, {"name": "Stranger"}, ["usd"])
     await sandbox.api("POST", f"accounts/{stranger['id']}", email="other@shop.test")
+    transfer = await sandbox.api(
+        "POST", "transfers", amount=500, currency="usd", destination=stranger["id"]
+    )
+    await sandbox.reverse_transfer(transfer["id"], 200)
 
     async def processed():
         await market.settled()
@@ -83,6 +90,13 @@ async def test_each_kind_of_foreign_object_ends_quietly(work, monkeypatch):
     assert await market.rows(AlertRecord) == alerts
     reasons = {row.reason for row in await market.rows(WebhookEvent, status="not_ours")}
     assert all(reasons)
+    ports = work.server.ports
+    assert (await audit(ports)).differences == []
+    now, day = ports.clock.now(), timedelta(days=1)
+    compared = await compare_books(ports, now - day, now + day)
+    assert (compared.differences, compared.foreign) == ([], 6)
+    assert await market.rows(Transaction) == booked
+    assert (await audit(work.server.ports)).differences == []
 
 
 UNKNOWN = {
