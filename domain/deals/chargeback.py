@@ -99,9 +99,15 @@ class Chargeback(Record, frozen=True):
         int | None,
         about("What the bank took and has not given back, in minor units; null if not known."),
     ] = None
-    contested_amount: int = 0
-    held_amount: int = 0
-    completed_amount: int = 0
+    contested_amount: Annotated[
+        int, about("What is frozen while the bank decides, in minor units.")
+    ] = 0
+    held_amount: Annotated[
+        int, about("How much of the contractor's money is held for it, in minor units.")
+    ] = 0
+    completed_amount: Annotated[
+        int, about("How much completed work the loss undid, in minor units.")
+    ] = 0
     steps: int = 0
 
     @property

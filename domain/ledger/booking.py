@@ -13,7 +13,7 @@ from domain.kernel.errors import InsufficientFunds
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import SETTLED_AFTER, Balance, WalletBalances, snapshots_of, wallet_of
-from domain.ledger.chart import SNAPSHOT_ACCOUNTS, is_bounded, kind_of, owner_of
+from domain.ledger.chart import SNAPSHOT_ACCOUNTS, available, is_bounded, kind_of, owner_of
 from domain.ledger.transaction import Posting, Transaction
 
 WALLET_UPDATED = Event(
@@ -64,8 +64,9 @@ async def book(
     for posting in moved:
         deltas[posting.source] -= posting.amount
         deltas[posting.destination] += posting.amount
-    for account in sorted(deltas):  # the same order everywhere prevents deadlocks
-        await _change_balance(uow, account, currency, deltas[account])
+    # The same order everywhere prevents deadlocks.
+    for account in sorted({*deltas, *_beside_debts(deltas)}):
+        await _change_balance(uow, account, currency, deltas.get(account, 0))
     at = await _booking_time(uow, deltas)
     await uow.add(
         uow.new(
@@ -85,6 +86,19 @@ async def book(
     for user in {owner_of(account) for account in deltas if kind_of(account) in ("wallet", "debt")}:
         wallet = await wallet_of(uow, user, currency)
         uow.publish(WALLET_UPDATED, wallet, to=[user])
+
+
+def _beside_debts(deltas: Mapping[str, int]) -> list[str]:
+    """The available accounts of those whose debt grows.
+
+    Their rows change too, by nothing: so money that arrives for them at the same time conflicts,
+    and one of the two transactions runs again and collects the debt.
+    """
+    return [
+        available(owner_of(account))
+        for account, delta in deltas.items()
+        if kind_of(account) == "debt" and delta < 0
+    ]
 
 
 async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
@@ -110,7 +124,7 @@ async def is_booked(uow: UnitOfWork, fact: str) -> bool:
 async def _change_balance(uow: UnitOfWork, account: str, currency: str, delta: int) -> None:
     """Change the balance row of a bounded account. Raises InsufficientFunds."""
     kind = kind_of(account)
-    if not delta or not is_bounded(account):
+    if not is_bounded(account):
         return
     id = f"{account}|{currency}"
     bound = {"$gte": -delta} if kind != "debt" else {"$lte": -delta}

@@ -4063,6 +4063,7 @@ export interface SeenChargeback {
   fee_amount: number;
   /** What the bank took and has not given back, in minor units; null if not known. */
   withdrawn_amount: number | null;
+  /** What is frozen while the bank decides, in minor units. */
   contested_amount: number;
   /** The dispute at Stripe. */
   stripe_id: string;

@@ -87,7 +87,8 @@ async def test_two_events_for_one_fact(negotiation):
 
 async def test_events_out_of_order(work):
     """Guard: every handler reads the object again; the data of an older event would undo a newer
-    one."""
+    one. Guard: `booking._beside_debts`: the refund is booked while its transfer arrives, and leaves
+    no debt beside the money."""
     post = Post(work)
     await work.sandbox.fault(**LOST)
     await work.complete()

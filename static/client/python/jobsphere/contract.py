@@ -4429,6 +4429,7 @@ class SeenChargeback(TypedDict):
     fee_amount: int
     # What the bank took and has not given back, in minor units; null if not known.
     withdrawn_amount: int | None
+    # What is frozen while the bank decides, in minor units.
     contested_amount: int
     # The dispute at Stripe.
     stripe_id: str
