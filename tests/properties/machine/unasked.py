@@ -3,11 +3,18 @@ themselves, look twice, close accounts and change where money can go."""
 
 import asyncio
 
+from domain import ledger
 from domain.accounts.user import User
+from domain.ledger.balances import Balance
 from tests.properties.machine.outside import Outside
 from tests.properties.machine.people import ROUTES
+from tests.support.property_sizes import SEED
 
-UNASKED = ("sweep", "payout", "payout", "line", "line", "banks", "country", "close", "reopen")
+# Accounts that Stripe closes are played in the deep run only.
+UNASKED = (
+    *("sweep", "payout", "payout", "line", "line", "banks", "country"),
+    *(("close", "reopen") if SEED else ()),
+)
 LINES = (-1, -1, 1)  # a bank takes more, or gives a part back
 UNREACHABLE = ("KP", "IR", "CU")
 EVERY_BANK = ("usd", "jpy", "kwd")
@@ -74,6 +81,18 @@ class Unasked(Outside):
             side = self.contractors[n % 2]
             self.former[side.id] = self.accounts[side.id]
             await self._may("accounts", {"account": self.accounts[side.id], "state": "closed"})
+
+    async def settle_stranded(self):
+        """An administrator looks up what left a closed account unseen, and books it: payouts whose
+        events came when nobody could read the account any more."""
+        for user, account in self.former.items():
+            there = await self.sandbox.money_of(account)
+            for row in await self.found(Balance, account=ledger.stranded(user)):
+                left = row.balance - there.get(row.currency, 0)
+                if left > 0:
+                    fields = {"user_id": user, "amount": left, "currency": row.currency}
+                    how = {"outcome": "paid_out", "reason": "The dashboard says so"}
+                    await self.try_command(self.admin, "/admin", "stranded_settle", **fields, **how)
 
     async def _reopen(self, n, pick, share):
         """A contractor whose account was closed opens another one."""

@@ -102,9 +102,11 @@ class World(Unasked):
                 self.admin, "/admin", "unfreeze", user_id=side.id, reason="The end"
             )
         await self._settle()
+        await self.settle_stranded()
         await self.proof.check_books()
         await self.workers.pass_time(AFTERWARDS)
         await self._settle()
+        await self.settle_stranded()
         await self.proof.check_books()
         await self.proof.check_reconciliation()
         self.proved = True
