@@ -37,7 +37,8 @@ from server.adapters.mailed_secrets import HmacMailedSecrets
 from server.adapters.redis_presence import Presence
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.smtp import mailer
-from server.adapters.stripe_gateway import StripeGateway, StripeWebhooks
+from server.adapters.stripe_gateway import StripeGateway
+from server.adapters.stripe_webhooks import StripeWebhooks
 from server.adapters.system_clock import SystemClock
 from server.adapters.totp import TotpCodes
 from server.adapters.webauthn import PyWebAuthn

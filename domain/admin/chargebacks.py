@@ -7,6 +7,8 @@ import msgspec
 from domain.admin.people import names_of
 from domain.deals.chargeback import Chargeback
 from domain.disputes.chargeback_evidence import ChargebackEvidence
+from domain.disputes.evidence_files import files_of_job
+from domain.files.file import Attachment
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import about
@@ -30,6 +32,7 @@ class SeenChargeback(Chargeback, frozen=True, kw_only=True):
         int, about("The completed work that the loss undid, in minor units.")
     ] = 0
     names: Annotated[dict[str, str], about("The names of the people, by user id.")]
+    files: Annotated[list[Attachment], about("Files of the job's disputes that the bank can get.")]
     evidence: Annotated[
         list[ChargebackEvidence], about("What was written to the bank, the newest first.")
     ]
@@ -48,5 +51,6 @@ async def chargeback(cmd: ById, actor: Actor, uow: UnitOfWork) -> SeenChargeback
     return SeenChargeback(
         **msgspec.structs.asdict(found),
         names=await names_of(uow, people),
+        files=[file.seen() for file in await files_of_job(uow, found.job_id)],
         evidence=written,
     )

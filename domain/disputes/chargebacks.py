@@ -22,7 +22,8 @@ from domain.deals.charges import payment_of_intent
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.chargeback_booking import book_change
-from domain.disputes.chargeback_evidence import ChargebackEvidence
+from domain.disputes.chargeback_evidence import ChargebackEvidence, EvidenceFiles
+from domain.disputes.evidence_files import check_files, upload
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import given
 from domain.kernel.errors import DisputeNotOpen, NotFound
@@ -70,6 +71,7 @@ class Evidence(Command, frozen=True):
     submit: Annotated[bool, about("False saves a draft. Evidence can be submitted only once.")] = (
         True
     )
+    files: EvidenceFiles = ()
     reason: OptionalReason = None
 
 
@@ -84,10 +86,11 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Chargeback]:
     "admin.evidence", roles={Role.ADMIN}, limits=(MONEY_STEPS,), errors=(DisputeNotOpen, NotFound)
 )
 async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
-    """Send evidence to the bank. Raises NotFound, DisputeNotOpen."""
+    """Send evidence to the bank. Raises NotFound, DisputeNotOpen, Invalid."""
     chargeback = await uow.get(Chargeback, cmd.chargeback_id)
     if chargeback.status not in (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN):
         raise DisputeNotOpen(status=chargeback.status)
+    files = await check_files(uow, chargeback, cmd.files)
     offer = await uow.get(Offer, chargeback.offer_id)
     fields = msgspec.structs.asdict(cmd)
     fields["product_description"] = cmd.product_description or offer.description
@@ -95,10 +98,17 @@ async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     texts.pop("chargeback_id")
     texts.pop("reason", None)
     kept = uow.new(
-        ChargebackEvidence, chargeback_id=chargeback.id, by=actor.id, submit=cmd.submit, **texts
+        ChargebackEvidence,
+        chargeback_id=chargeback.id,
+        by=actor.id,
+        submit=cmd.submit,
+        files=cmd.files,
+        **texts,
     )
     await uow.add(kept)
-    uow.later(SubmitEvidence(chargeback.id, chargeback.stripe_id, texts, cmd.submit, kept.id))
+    uow.later(
+        SubmitEvidence(chargeback.id, chargeback.stripe_id, texts, cmd.submit, kept.id, files=files)
+    )
     return chargeback
 
 
@@ -111,6 +121,7 @@ class SubmitEvidence(Task, frozen=True, tag="submit_evidence"):
     submit: bool
     id: str
     key: int = 0
+    files: dict[str, str] = {}
 
     async def run(self, ports: Ports) -> None:
         await post_repeatable(
@@ -122,8 +133,9 @@ class SubmitEvidence(Task, frozen=True, tag="submit_evidence"):
 
     async def _post(self, ports: Ports) -> None:
         key = f"evidence:{self.id}:{self.key}"
+        uploaded = await upload(ports, self.files, key)
         await ports.gateway.submit_evidence(
-            self.stripe_id, self.evidence, key=key, submit=self.submit
+            self.stripe_id, self.evidence | uploaded, key=key, submit=self.submit
         )
 
     async def _refused(self, ports: Ports, refused: GatewayRefused) -> None:

@@ -297,6 +297,10 @@ class PaymentGateway(Protocol):
 
     async def review(self, id: str) -> FraudReport: ...
 
+    async def upload_evidence(self, name: str, content: bytes, *, key: str) -> str:
+        """Upload a file for a dispute. Returns its id at Stripe."""
+        ...
+
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool
     ) -> CardDispute: ...

@@ -69,7 +69,7 @@ def _trust() -> ssl.SSLContext:
 def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, Connections]:
     """The SDK's client, and the connections behind it, which the caller closes."""
     http = Connections(timeout=TIMEOUT_SECONDS)
-    addresses: Any = {"api": api_base} if api_base else {}
+    addresses: Any = {"api": api_base, "files": api_base} if api_base else {}
     client = StripeClient(
         secret_key,
         http_client=http,

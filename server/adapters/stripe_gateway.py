@@ -4,16 +4,14 @@ Sources: Stripe, "Idempotent requests" (a key replays its first result, a 500 to
 a payment method", "Separate charges and transfers", "Error handling".
 """
 
+import io
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
 import stripe
 
-from domain.kernel.errors import InvalidSignature
-from domain.kernel.settings import Clock
 from domain.ports.method_types import DEFAULT_METHODS, holdable, methods_for, savable
 from domain.ports.payment_gateway import (
     ACCOUNT_GONE,
@@ -43,7 +41,6 @@ from server.adapters.stripe_connections import (
 
 T = TypeVar("T")
 
-TOLERANCE_SECONDS = 300
 CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
 
@@ -177,6 +174,13 @@ class StripeGateway:
 
     async def review(self, id: str) -> FraudReport:
         return shapes.review(await _ask(self._stripe.reviews.retrieve_async(id)))
+
+    async def upload_evidence(self, name: str, content: bytes, *, key: str) -> str:
+        file = io.BytesIO(content)
+        file.name = name  # the SDK sends it with the content
+        params: Any = {"purpose": "dispute_evidence", "file": file}
+        made = await _ask(self._stripe.files.create_async(params, _options(key)))
+        return str(made["id"])
 
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool
@@ -412,33 +416,6 @@ class StripeGateway:
             params = requests.link_v1(id, url)
             asked = self._stripe.account_links.create_async(params, _options(key))
         return str((await _ask(asked))["url"])
-
-
-class StripeWebhooks:
-    """Verifies events with any of the signing secrets, so that they can be rotated."""
-
-    def __init__(self, secrets: Sequence[str], live: bool, clock: Clock) -> None:
-        self._secrets = secrets
-        self.live = live
-        self._clock = clock
-
-    def verify(self, payload: bytes, signature: str) -> Any:
-        if not any(self._fits(secret, payload, signature) for secret in self._secrets):
-            raise InvalidSignature
-        try:
-            return msgspec.json.decode(payload)
-        except (msgspec.DecodeError, RecursionError):
-            return None
-
-    def _fits(self, secret: str, payload: bytes, signature: str) -> bool:
-        verify: Any = stripe.WebhookSignature.verify_header
-        try:
-            verify(payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS)
-        except (stripe.SignatureVerificationError, UnicodeError, TypeError):  # not ASCII: TypeError
-            return False
-        # The SDK accepts timestamps in the future. Of several it checks the first.
-        stamp = next(part for part in signature.split(",") if part.startswith("t="))
-        return int(stamp.split("=")[1]) <= self._clock.now().timestamp() + TOLERANCE_SECONDS
 
 
 def _options(key: str | None, account_id: str | None = None) -> Any:

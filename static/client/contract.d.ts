@@ -598,6 +598,8 @@ export interface AdminEvidenceFields {
   uncategorized_text?: string;
   /** False saves a draft. Evidence can be submitted only once. */
   submit?: boolean;
+  /** Files that the sides gave in the dispute of the job. */
+  files?: EvidenceFileInput[];
   /** Why, for the audit trail. */
   reason?: string | null;
 }
@@ -1605,6 +1607,8 @@ export interface ChargebackEvidence {
   refund_refusal_explanation: string;
   /** Anything else. */
   uncategorized_text: string;
+  /** Files that the sides gave in the dispute of the job. */
+  files: EvidenceFile[];
   /** Why Stripe refused it, in words; null if it did not. */
   refusal: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
@@ -2117,6 +2121,31 @@ export interface EventWithPayload {
   processed_at: string | null;
   /** What Stripe sent, without personal fields; null after 30 days, and if it is not kept. */
   payload: unknown;
+}
+
+/** What a file shows; Stripe takes one file for each. */
+export type EvidenceField = "customer_communication" | "receipt" | "service_documentation" | "uncategorized_file";
+
+/** A file that a side gave in the dispute, as evidence for the bank. */
+export interface EvidenceFile {
+  /**
+   * What it shows: receipt, service_documentation, customer_communication or uncategorized_file;
+   * one file for each.
+   */
+  field: EvidenceField;
+  /** The id of the file. */
+  file_id: string;
+}
+
+/** A file that a side gave in the dispute, as evidence for the bank. */
+export interface EvidenceFileInput {
+  /**
+   * What it shows: receipt, service_documentation, customer_communication or uncategorized_file;
+   * one file for each.
+   */
+  field: EvidenceField;
+  /** The id of the file. */
+  file_id: string;
 }
 
 /** A value, and how many of the jobs have it. */
@@ -4081,6 +4110,8 @@ export interface SeenChargeback {
   updated_at: string;
   /** The names of the people, by user id. */
   names: Record<string, string>;
+  /** Files of the job's disputes that the bank can get. */
+  files: Attachment[];
   /** What was written to the bank, the newest first. */
   evidence: ChargebackEvidence[];
 }

@@ -134,6 +134,7 @@ def test_one_file_talks_to_each_provider() -> None:
     assert stripe == [
         "server/adapters/stripe_connections.py",
         "server/adapters/stripe_gateway.py",
+        "server/adapters/stripe_webhooks.py",
     ]
 
 

@@ -177,7 +177,7 @@ CASES = {
     "admin.resolve": Case("dispute_id refund_amount reason expected_amount", ALL),
     "admin.chargeback": Case("chargeback_id", ALL),
     "admin.evidence": Case(
-        "chargeback_id product_description service_date refund_refusal_explanation "
+        "chargeback_id product_description service_date refund_refusal_explanation files "
         "uncategorized_text submit reason",
         ALL,
     ),
@@ -325,6 +325,7 @@ VALUES: Json = {
     "fact": "capture:pay_none",
     "bucket": "day",
     "file_ids": [],
+    "files": [],
     "size": "thumb",
     "mail_notices": True,
     "muted_mail": ["offers"],

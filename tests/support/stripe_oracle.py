@@ -117,7 +117,8 @@ def _operation(method: str, path: str) -> tuple[str, str]:
 def _body_schema(method: str, template: str) -> Json:
     content = spec()["paths"][template][method].get("requestBody", {}).get("content", {})
     media = "application/json" if template.startswith(V2) else "application/x-www-form-urlencoded"
-    schema: Json = content.get(media, {}).get("schema", {})
+    form = content.get(media) or content.get("multipart/form-data", {})
+    schema: Json = form.get("schema", {})
     return {"type": "object", **schema, "properties": schema.get("properties", {})}
 
 

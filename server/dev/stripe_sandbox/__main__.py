@@ -41,7 +41,7 @@ def build_application(
     store: Store, log_limit: int, wake: asyncio.Event, control_key: str
 ) -> web.Application:
     """The web application with the control API, the hosted pages and Stripe's API."""
-    app = web.Application(client_max_size=1024**2, middlewares=[access.guard(control_key)])
+    app = web.Application(client_max_size=6 * 1024**2, middlewares=[access.guard(control_key)])
     delays = Delays()
     control = ControlApi(store, log_limit, wake, delays)
     app.router.add_route("*", "/_sandbox/{name}", control.handle)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import logging
 import time
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 
@@ -145,7 +146,7 @@ class ApiServer:
         account = request.headers.get("Stripe-Account") or tenant.account
         if account != tenant.account:
             connect.retrieve(RequestContext(self.store, tenant, tenant.account), account)
-        raw = await request.text()
+        raw = await _read_body(request)
         has_effect = request.method != "GET"
         parameters_text = raw if request.method == "POST" else request.query_string
         return ApiRequest(
@@ -328,6 +329,21 @@ def _error_body(request: ApiRequest, error: StripeError) -> Json:
     url = f"{request.base_url}/_sandbox/requests#{request.request_id}"
     body["error"]["request_log_url"] = url
     return body
+
+
+async def _read_body(request: web.Request) -> str:
+    """The body as text. A file in a form becomes its name, size in bytes and digest."""
+    if request.content_type != "multipart/form-data":
+        return await request.text()
+    fields: list[tuple[str, str]] = []
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            content = value.file.read()
+            digest = hashlib.sha256(content).hexdigest()
+            fields.append((name, f"{value.filename} {len(content)} {digest}"))
+        elif isinstance(value, str):
+            fields.append((name, value))
+    return urlencode(fields)
 
 
 def _check_publishable_key(route: routes.Route, names: list[str], params: Json) -> None:

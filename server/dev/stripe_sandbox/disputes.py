@@ -50,7 +50,7 @@ FILE_EVIDENCE = (
     "uncategorized_file",
 )
 UPDATE: Spec = {
-    "evidence": nested(**dict.fromkeys(TEXT_EVIDENCE, text)),
+    "evidence": nested(**dict.fromkeys((*TEXT_EVIDENCE, *FILE_EVIDENCE), text)),
     "metadata": metadata,
     "submit": boolean,
     **EXPAND,
@@ -229,6 +229,9 @@ def update(context: RequestContext, dispute_id: str) -> Json:
     if "evidence" in params:
         if dispute["status"] not in STATUS_AFTER_EVIDENCE:
             raise refused(f"This dispute is {dispute['status']} and takes no more evidence.")
+        for name in FILE_EVIDENCE:
+            if file_id := params["evidence"].get(name):
+                context.get("file", file_id, f"evidence[{name}]", in_path=False)
         dispute["evidence"] |= params["evidence"]
         dispute["evidence_details"]["has_evidence"] = True
         if params.get("submit", True):

@@ -67,6 +67,7 @@ INDEXED_FIELDS = {
     "event": ("type",),
     "setup_intent": ("customer", "payment_method"),
     "dispute": ("charge", "payment_intent"),
+    "file": ("purpose",),
     "capability": ("account",),
 }
 REINDEXED_KINDS = {"payment_intent", "payment_method", "payout", "customer"}

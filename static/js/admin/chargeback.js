@@ -20,6 +20,9 @@ const TEXTS = [
   ["refund_refusal_explanation", "Why it is not refunded", 4], ["uncategorized_text", "Anything else", 6],
 ];
 
+/** What a file shows, by Stripe's fields. @type {[import("../../client/jobsphere.js").EvidenceFile["field"], string][]} */
+const SHOWS = [["receipt", "A receipt"], ["service_documentation", "The work"], ["customer_communication", "What they wrote"], ["uncategorized_file", "Something else"]];
+
 /** @param {string} chargeback_id */
 async function read(chargeback_id) {
   const chargeback = await server.admin.chargeback({ chargeback_id });
@@ -40,7 +43,7 @@ export function Chargeback({ id }) {
   return html`<${View} title=${`Chargeback: ${chargeback.job_title}`} kind="wide" back=${back} actions=${html`<${Assignee} id=${id} what="this chargeback" />`}>
     <div class="columns facts-first"><div class="stack" style=${{ "--gap": "var(--space-4)" }}>
       ${open && html`<${Write} chargeback=${chargeback} agreed=${offer.description} load=${load} />`}
-      <${Part} title="What was written to the bank">${evidence.length ? html`<ol class="stack">${evidence.map((each) => html`<li class="card stack" key=${each.id}><${Version} evidence=${each} name=${names[each.by] || "an administrator"} /></li>`)}</ol>`
+      <${Part} title="What was written to the bank">${evidence.length ? html`<ol class="stack">${evidence.map((each) => html`<li class="card stack" key=${each.id}><${Version} evidence=${each} name=${names[each.by] || "an administrator"} files=${chargeback.files} /></li>`)}</ol>`
         : html`<p class="card">Nothing yet.</p>`}</${Part}>
     </div><aside class="stack">
       <section class=${`card stack ${open ? "act" : ""}`} aria-label="Now"><div class="row spread"><p class="amount big">${display(amount, currency)}</p><${Badge} of=${statusOf("chargeback", status)} /></div>
@@ -56,12 +59,13 @@ export function Chargeback({ id }) {
     </aside></div></${View}>`;
 }
 
-/** @param {{evidence: Evidence, name: string}} props */
-function Version({ evidence, name }) {
+/** @param {{evidence: Evidence, name: string, files: Chargeback["files"]}} props */
+function Version({ evidence, name, files }) {
   return html`<p class="row"><${Badge} of=${evidence.submit ? { word: evidence.refusal ? "Refused" : "Submitted", icon: "send", tone: evidence.refusal ? "bad" : "good" } : { word: "Draft", icon: "pencil", tone: "" }} />
       <span class="small">${name} <span class="soft"><${Ago} at=${evidence.created_at} /></span></span></p>
     ${evidence.refusal && html`<p class="note bad"><${Icon} name="circle-alert" />The bank did not get it. ${evidence.refusal} The alert has Stripe’s own words.</p>`}
-    ${TEXTS.map(([field, label]) => evidence[field] && html`<div key=${field}><p class="small soft">${label}</p><p class="prose">${evidence[field]}</p></div>`)}`;
+    ${TEXTS.map(([field, label]) => evidence[field] && html`<div key=${field}><p class="small soft">${label}</p><p class="prose">${evidence[field]}</p></div>`)}
+    ${SHOWS.map(([field, label]) => evidence.files.filter((each) => each.field === field).map(({ file_id }) => html`<div key=${field}><p class="small soft">File: ${label}</p><p>${files.find(({ id }) => id === file_id)?.name ?? "It is gone."}</p></div>`))}`;
 }
 
 /** The evidence, beginning with the last version. @param {{chargeback: Chargeback, agreed: string, load: () => void}} props */
@@ -70,11 +74,12 @@ function Write({ chargeback, agreed, load }) {
   const form = useForm(async (fields) => {
     const submit = fields.how === "submit";
     const texts = Object.fromEntries(TEXTS.map(([name]) => [name, fields[name] ?? ""]));
+    const files = SHOWS.flatMap(([field]) => chargeback.files.filter(({ id }) => fields[id] === field).map(({ id }) => ({ field, file_id: id })));
     const what = submit ? html`<p>The bank gets this as it is, and decides by it. <strong>Evidence can be submitted only once.</strong></p>` : html`<p>Stripe keeps this as a draft. The bank does not get it yet.</p>`;
     const done = await step({
       title: submit ? "Submit the evidence?" : "Save a draft?", yes: submit ? "Submit" : "Save", danger: submit, done: submit ? "The evidence is on its way to the bank." : "The draft is saved.",
       what: html`${what}<p class="soft">${display(chargeback.amount, chargeback.currency)} are at stake.</p>`,
-      run: ({ reason }) => server.admin.evidence({ chargeback_id: chargeback.id, ...texts, submit, reason }),
+      run: ({ reason }) => server.admin.evidence({ chargeback_id: chargeback.id, ...texts, files, submit, reason }),
     });
     if (done) load();
   });
@@ -82,6 +87,8 @@ function Write({ chargeback, agreed, load }) {
     ${chargeback.submissions > 0 && html`<p class="note wait"><${Icon} name="info" />The bank has evidence already, and it can be submitted only once. Stripe may refuse more.</p>`}
     ${TEXTS.map(([name, label, rows]) => html`<${Field} key=${name} form=${form} name=${name} label=${label} as=${rows > 1 ? "textarea" : "input"} rows=${rows > 1 ? rows : undefined}
       maxlength=${name === "service_date" ? 40 : 20_000} defaultValue=${last?.[name] ?? (name === "product_description" ? agreed : "")} />`)}
+    ${chargeback.files.map(({ id, name }) => html`<${Field} key=${id} form=${form} name=${id} label=${`Send “${name}”`} as="select" hint="A file of the dispute of this job. The bank takes one of each kind." defaultValue=${last?.files.find(({ file_id }) => file_id === id)?.field ?? ""}><option value="">Do not send it</option>
+      ${SHOWS.map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}</${Field}>`)}
     <${Field} form=${form} name="how" label="What to do with it" as="select"><option value="draft">Save a draft at Stripe</option><option value="submit">Submit it to the bank</option></${Field}>
     <div class="row end"><${Submit} form=${form}><${Icon} name="send" />Continue…</${Submit}></div></form>`;
 }

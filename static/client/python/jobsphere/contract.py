@@ -612,6 +612,8 @@ class AdminEvidenceFields(TypedDict):
     uncategorized_text: NotRequired[str]
     # False saves a draft. Evidence can be submitted only once.
     submit: NotRequired[bool]
+    # Files that the sides gave in the dispute of the job.
+    files: NotRequired[list[EvidenceFileInput]]
     # Why, for the audit trail.
     reason: NotRequired[str | None]
 
@@ -1641,6 +1643,8 @@ class ChargebackEvidence(TypedDict):
     refund_refusal_explanation: str
     # Anything else.
     uncategorized_text: str
+    # Files that the sides gave in the dispute of the job.
+    files: list[EvidenceFile]
     # Why Stripe refused it, in words; null if it did not.
     refusal: str | None
     # Identifies it; the letters before the underscore say what it is.
@@ -2270,6 +2274,35 @@ class EventWithPayload(TypedDict):
     processed_at: str | None
     # What Stripe sent, without personal fields; null after 30 days, and if it is not kept.
     payload: Any
+
+
+# What a file shows; Stripe takes one file for each.
+EvidenceField: TypeAlias = Literal[
+    "customer_communication",
+    "receipt",
+    "service_documentation",
+    "uncategorized_file",
+]
+
+
+class EvidenceFile(TypedDict):
+    """A file that a side gave in the dispute, as evidence for the bank."""
+
+    # What it shows: receipt, service_documentation, customer_communication or uncategorized_file;
+    # one file for each.
+    field: EvidenceField
+    # The id of the file.
+    file_id: str
+
+
+class EvidenceFileInput(TypedDict):
+    """A file that a side gave in the dispute, as evidence for the bank."""
+
+    # What it shows: receipt, service_documentation, customer_communication or uncategorized_file;
+    # one file for each.
+    field: EvidenceField
+    # The id of the file.
+    file_id: str
 
 
 class FacetValue(TypedDict):
@@ -4447,6 +4480,8 @@ class SeenChargeback(TypedDict):
     updated_at: str
     # The names of the people, by user id.
     names: dict[str, str]
+    # Files of the job's disputes that the bank can get.
+    files: list[Attachment]
     # What was written to the bank, the newest first.
     evidence: list[ChargebackEvidence]
 
