@@ -12,9 +12,11 @@ from domain.disputes.dispute import Dispute
 from domain.files.file import File, State
 from domain.kernel.errors import Invalid, NotFound, Rule
 from domain.kernel.store import UnitOfWork
+from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "application/pdf": "pdf"}
+REMOVED = "evidence_file_removed"  # our own code: Stripe was not asked
 MAX_BYTES = 4_500_000  # of all files of one dispute
 MAX_DISPUTES, MAX_FILES = 20, 100  # of one job
 
@@ -43,15 +45,20 @@ async def check_files(
     if not set(fields.values()) <= set(known):
         raise NotFound
     if sum(known[id].size for id in set(fields.values())) > MAX_BYTES:
-        raise Invalid(f"take files of {MAX_BYTES} bytes in all.", field="files", rule=Rule.VALUE)
+        raise Invalid("take files of 4.5 MB in all.", field="files", rule=Rule.VALUE)
     return fields
 
 
 async def upload(ports: Ports, fields: dict[str, str], key: str) -> dict[str, str]:
-    """Upload the files to Stripe. Returns their ids there by field."""
+    """Upload the files to Stripe. Returns their ids there by field.
+
+    Raises GatewayRefused too for a file that was removed meanwhile.
+    """
     uploaded = {}
     for field, file_id in fields.items():
-        file = await ports.store.single().get(File, file_id)
+        file = await ports.store.single().find(File, {"_id": file_id, "state": State.KEPT})
+        if file is None:
+            raise GatewayRefused(REMOVED, "A file was removed before it was sent.")
         pieces = [piece async for piece in ports.blobs.read(file.id, 0, file.size)]
         name = f"{field}.{EXTENSIONS[file.type]}"
         uploaded[field] = await ports.gateway.upload_evidence(

@@ -23,6 +23,7 @@ REASONS = {
     "country_code_invalid": "Stripe does not know this country.",
     "country_unsupported": "Stripe opens no accounts in this country.",
     "currency_not_supported": "Stripe does not pay this currency to the account.",
+    "evidence_file_removed": "A file was removed before it was sent.",
     "email_invalid": "Stripe does not accept the e-mail address of your account here.",
     "insufficient_capabilities_for_transfer": "Your account at Stripe takes no money: finish "
     "setting up payouts.",

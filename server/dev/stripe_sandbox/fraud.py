@@ -100,7 +100,7 @@ def retrieve_review(context: RequestContext, review_id: str) -> Json:
 
 def list_reviews(context: RequestContext) -> Json:
     """Open reviews, newest first."""
-    return context.page("review", "/v1/reviews", open=True)
+    return context.page("review", "/v1/reviews", open=str(True))
 
 
 def approve_review(context: RequestContext, review_id: str) -> Json:

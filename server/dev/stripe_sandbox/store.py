@@ -68,9 +68,11 @@ INDEXED_FIELDS = {
     "setup_intent": ("customer", "payment_method"),
     "dispute": ("charge", "payment_intent"),
     "file": ("purpose",),
+    "radar.early_fraud_warning": ("charge", "payment_intent"),
+    "review": ("open",),
     "capability": ("account",),
 }
-REINDEXED_KINDS = {"payment_intent", "payment_method", "payout", "customer"}
+REINDEXED_KINDS = {"payment_intent", "payment_method", "payout", "customer", "review"}
 DEFAULT_SETTINGS: dict[str, float] = {
     "fee_bps": 0,
     "fee_fixed": 0,
@@ -180,10 +182,11 @@ class Store:
 
     def _link(self, tenant: str, kind: str, seq: int, obj: Json) -> None:
         for name in INDEXED_FIELDS.get(kind, ()):
-            if isinstance(obj.get(name), str):
+            value = obj.get(name)
+            if isinstance(value, str | bool):
                 self.db.execute(
                     "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?, ?)",
-                    (tenant, kind, name, obj[name], seq),
+                    (tenant, kind, name, str(value), seq),
                 )
 
     def get(self, object_id: str) -> tuple[str, str, Json] | None:

@@ -281,6 +281,26 @@ async def test_a_dispute_from_inquiry_to_victory(stripe, sandbox):
     assert (found.status, found.withdrawn_amount, found.fee_amount) == ("won", 0, 1500)
 
 
+async def test_a_file_is_uploaded_for_a_dispute(stripe, sandbox):
+    """Guard: `files` of the addresses in `connect`, and the name in `upload_evidence`. Guard: the
+    key; a repeated upload is the same file."""
+    paid = await pay(stripe)
+    found = await stripe.dispute((await sandbox.dispute(paid.charge_id))["id"])
+    once = key()
+    file = await stripe.upload_evidence("receipt.png", b"pixels", key=once)
+    assert await stripe.upload_evidence("receipt.png", b"pixels", key=once) == file
+    await stripe.submit_evidence(found.id, {"receipt": file}, key=key(), submit=True)
+    given = await sandbox.api("GET", f"disputes/{found.id}")
+    assert given["evidence"]["receipt"] == file
+    kept = await sandbox.api("GET", f"files/{file}")
+    assert (kept["filename"], kept["size"], kept["purpose"]) == (
+        "receipt.png",
+        6,
+        "dispute_evidence",
+    )
+    assert await refusal(stripe.upload_evidence("words.txt", b"words", key=key())) == "refused"
+
+
 async def test_disputes_are_listed(stripe, sandbox):
     """Guard: `disputes`, newest first."""
     paid, other = await pay(stripe), await pay(stripe)

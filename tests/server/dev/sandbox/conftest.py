@@ -83,7 +83,7 @@ class Shop:
         """Another SDK client of the same tenant."""
         return StripeClient(
             key or self.key,
-            base_addresses={"api": self.url},
+            base_addresses={"api": self.url, "files": self.url},
             http_client=AIOHTTPClient(session=self.http),
             max_network_retries=retries,
         )
