@@ -28,7 +28,7 @@ from server.container import Container
 from server.dev.stores import ROOT, Addresses, Embedded
 from server.log_setup import configure
 from server.workers import scheduler
-from tests.support import documented
+from tests.support import clean_books, documented
 from tests.support.dev_process import DevServer
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
@@ -159,6 +159,8 @@ def pytest_runtest_makereport(
     """Fail a test in which an operation answered with a code that it does not declare, or in which
     a client received what the documents do not describe."""
     report = yield
+    if report.when == "call":
+        item.stash[clean_books.HAS_PASSED] = report.passed
     if item.get_closest_marker("made_up"):
         return report
     if report.passed and UNDECLARED.search(report.capstderr):
@@ -233,9 +235,14 @@ def short_intents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def server(installation: Installation) -> AsyncIterator[Server]:
+async def server(
+    installation: Installation, request: pytest.FixtureRequest
+) -> AsyncIterator[Server]:
+    """A server inside the test; at its end the books are checked, see `clean_books.py`."""
     async with running_server(installation) as server:
         yield server
+        if clean_books.is_checked(request.node):
+            await clean_books.check_books(server)
 
 
 @pytest.fixture

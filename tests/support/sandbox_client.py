@@ -350,6 +350,15 @@ class Sandbox:
         """Events whose delivery has not succeeded yet."""
         return [row["type"] for row in await self._all("deliveries", "&status=pending")]
 
+    async def untold(self) -> list[str]:
+        """Events whose delivery a fault dropped, or holds back."""
+        kinds = ("dropped", "held")
+        return [
+            row["type"]
+            for kind in kinds
+            for row in await self._all("deliveries", f"&status={kind}")
+        ]
+
     async def calls(self) -> list[str]:
         """The request log as `POST /v1/refunds`, oldest first."""
         return [f"{entry['method']} {entry['path']}" for entry in await self.requests()]
