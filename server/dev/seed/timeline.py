@@ -32,6 +32,7 @@ MOST_AT_ONCE = 8  # stories that go on at the same moment
 SAME_MOMENT = timedelta(minutes=8)
 LONGEST_STEP = timedelta(hours=1)
 SETTLE_SECONDS = 60.0  # of real time
+STEP_SECONDS = 100.0  # of real time, for a step of a story
 # The hours between two runs of the periodic jobs that matter for a history.
 HOURS = {
     "expire_offers": 1,
@@ -143,7 +144,7 @@ class Timeline:
     async def run(self, on_moment: Callable[[datetime], None] = lambda moment: None) -> None:
         """Play all stories to their ends, then go on to the present."""
         while True:
-            await self._idle.wait()
+            await self._until_all_rest()
             self._idle.clear()
             await self.settle()
             if not self._waiting:
@@ -155,6 +156,14 @@ class Timeline:
         await self.settle()
         await CHAINING(self.web.ports)
         await self._write_series()
+
+    async def _until_all_rest(self) -> None:
+        """Wait until no story is in the middle of a step. Raises NotSettled."""
+        try:
+            async with asyncio.timeout(STEP_SECONDS):
+                await self._idle.wait()
+        except TimeoutError as late:
+            raise NotSettled("A step of a story does not come to an end.") from late
 
     def _wake(self) -> None:
         until = self.now + SAME_MOMENT

@@ -25,7 +25,10 @@ RUN = """async (argument) => {{
     const main = document.querySelector("script[type=module]").src;
     return ({code})(await import(new URL("../{module}", main).href), argument);
 }}"""
-CONNECTED = "({ live }) => new Promise((done) => live.subscribe((now) => now && done(true)))"
+CONNECTED = """async ({ live, server }) => {
+    await new Promise((done) => live.subscribe((now) => now && done(true)));
+    await server.feed.begun(); // what comes now is news
+}"""
 # Keeps the texts of all notices: on a slow machine one may be gone before a test looks for it.
 NOTICES = """
     window.notices = new Set();
@@ -94,7 +97,7 @@ class Tab:
         await self.live()
 
     async def live(self) -> None:
-        """Wait for the sections of who is signed in, and for the connection."""
+        """Wait for the sections of who is signed in, for the connection, and for its feed."""
         await expect(self.page.get_by_role("navigation", name="Sections")).to_be_visible()
         async with asyncio.timeout(TIMEOUT_MS / 1_000):
             await self.run("shared/server.js", CONNECTED)
