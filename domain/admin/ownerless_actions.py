@@ -41,7 +41,7 @@ class PayOut(Command, frozen=True):
 
 
 class WrittenOff(StrEnum):
-    """Money that is given up by its owner, or a debt that nobody pays."""
+    """Money that is given up by its owner, or a debt that stays unpaid."""
 
     MONEY = "money"
     DEBT = "debt"
@@ -164,6 +164,6 @@ async def _gone(uow: UnitOfWork, user_id: str) -> User:
     user = await uow.get(User, user_id, role=Role.CONTRACTOR)
     if not user.is_gone:
         raise Conflict("This person can sign in and decide about their own money.")
-    # A change conflicts with whatever else binds them to money at the same time.
+    # A change conflicts with other transactions that give them money at the same time.
     changed = await uow.change(User, user.id, inc={"engagements": 1})
     return changed or user

@@ -1,6 +1,6 @@
 """What administrators decide about money on closed or rejected accounts at Stripe.
 
-Nobody can move it from here: they find out at Stripe what became of it, and say so.
+It cannot be moved from here: they look up at Stripe what became of it, and record that.
 """
 
 from enum import StrEnum
@@ -130,7 +130,7 @@ async def _notify(uow: UnitOfWork, user_id: str, cmd: Settle) -> None:
     errors=(ApprovalRequired, InsufficientFunds, NotFound),
 )
 async def withdrawal_end(cmd: End, actor: Actor, uow: UnitOfWork) -> Withdrawal:
-    """Say how a withdrawal ended whose account at Stripe is closed, so that nobody can ask there.
+    """Record how a withdrawal ended whose account at Stripe is closed and cannot be read.
 
     Raises NotFound, Conflict, ApprovalRequired.
     """

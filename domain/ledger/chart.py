@@ -38,7 +38,7 @@ def chargeback(id: str) -> str:
 
 
 def returned(offer_id: str) -> str:
-    """Money of refunds that the customer's bank returned and nobody has decided about."""
+    """Money of refunds that the customer's bank returned and that wait for a decision."""
     return f"returned:{offer_id}"
 
 

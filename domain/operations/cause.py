@@ -1,4 +1,4 @@
-"""What the platform acts for when nobody's command runs: an event of Stripe, a task or a job."""
+"""The cause of what the platform does without a command: an event of Stripe, a task or a job."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Bounds the attempts at cards, so that nobody tests stolen card numbers here.
+"""Bounds the attempts at cards, so that stolen card numbers cannot be tested here.
 
 Counted for a day are declines, each card that is new to a user, and each preparation to save one.
 They are counted for the user, the card (its fingerprint at Stripe, over all users) and the network
@@ -79,7 +79,7 @@ async def require_attempt(uow: UnitOfWork, user_id: str, method: str | None = No
 
 
 async def card_has_to_wait(ports: Ports, payment: Payment) -> bool:
-    """Whether the card of a payment method has reached its bound, whoever uses it.
+    """Whether the card of a payment method has reached its bound, over all users.
 
     Stripe is asked for the card of a method only while any card has.
     """

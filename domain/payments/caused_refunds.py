@@ -58,7 +58,7 @@ async def require_refund(uow: UnitOfWork, customer_id: str) -> None:
 
 
 async def require_new_offer(uow: UnitOfWork, customer_id: str) -> None:
-    """Refuse an offer while too many came to nothing, whoever ended them. Raises RateLimited."""
+    """Refuse an offer while too many have ended without work. Raises RateLimited."""
     await _require(uow, customer_id, tuple(RefundCause))
 
 

@@ -239,8 +239,8 @@ async def settle_payment(uow: UnitOfWork, payment_id: str, intent: Intent) -> No
 
 
 def _is_final(payment: Payment) -> bool:
-    """Whether a failed attempt ends the payment: nobody is there to try another method when the
-    server confirmed it, or a bank has worked on it for days."""
+    """Whether a failed attempt ends the payment: the customer is not there to try another method
+    when the server confirmed it, or a bank has worked on it for days."""
     return bool(payment.payment_method or payment.processing_since)
 
 

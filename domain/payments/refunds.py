@@ -4,8 +4,8 @@ A refund is stored in its offer, so that it conflicts with every other change of
 It uses money that is not earned yet first; the rest lowers the completed amount and is clawed back
 from the contractor. It is booked when its money has moved: while the platform's balance at Stripe
 does not suffice, it waits there (`waiting_refunds.py`). A bank may return a refund: its money is
-parked until an administrator decides (`returned_refunds.py`). It stays the customer's, so nobody
-else gets it.
+parked until an administrator decides (`returned_refunds.py`). It stays the customer's, so no
+other person gets it.
 """
 
 import msgspec

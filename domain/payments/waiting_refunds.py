@@ -2,7 +2,7 @@
 
 That is usual shortly after a payment, whose money is not available for days, and no alert. The part
 that the contractor had earned is taken back at once, because it is missing in that balance. Only a
-refund that waits for money that nobody expects any more needs an administrator.
+refund that waits for money that is not expected any more needs an administrator.
 """
 
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ async def keep_waiting(
 
     Returns until when it may wait without anybody's help; None if somebody has to act now.
     """
-    taken = 0 if refund.again else refund.completed_amount  # parked money is nobody's
+    taken = 0 if refund.again else refund.completed_amount  # parked money has no owner
     left = refund.completed_amount - taken
     fields = {"stripe_id": state.id, "completed_amount": left, "taken_amount": taken}
     after = await change_offer(

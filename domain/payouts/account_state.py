@@ -56,7 +56,7 @@ async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User 
 
 async def _notify_wanted(uow: UnitOfWork, before: User, user: User) -> None:
     """Tell the contractor what Stripe wants of an account that was set up, and of a rejection.
-    Whoever is still setting it up is at Stripe's page."""
+    A person who is still setting it up is at Stripe's page."""
     rejected = user.payout_setup is PayoutSetup.REJECTED
     if rejected and before.payout_setup is not PayoutSetup.REJECTED:
         return await _notify_rejected(uow, user)

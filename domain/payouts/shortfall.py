@@ -1,8 +1,9 @@
 """What an account at Stripe lacks for our reversals, because its money was paid out before.
 
-A payout that nobody asked for may take money that our books had promised elsewhere: to a reversal
-that waits, to a chargeback, to a withdrawal. Its owner owes that part from then on (`debt`), so the
-reversal that Stripe refuses later is given up to the same amount, and nothing is taken twice.
+A payout that was not requested here may take money that our books had promised elsewhere: to a
+reversal that waits, to a chargeback, to a withdrawal. Its owner owes that part from then on
+(`debt`), so the reversal that Stripe refuses later is given up to the same amount, and nothing is
+taken twice.
 """
 
 from domain.kernel.record import Record

@@ -1,4 +1,4 @@
-"""Books payouts of contractors' accounts that nobody asked for here.
+"""Books payouts of contractors' accounts that were not requested here.
 
 Stripe makes them by an automatic schedule, after its limit for holding funds (90 days; 2 years in
 the US, 10 days in Thailand), or for the account's owner in the dashboard. Source: Stripe, "Manage
@@ -37,7 +37,7 @@ def withdrawal_id_of(payout: StripeMovement) -> str:
 
 
 async def settle_payouts(ports: Ports, account_id: str, payouts: Iterable[StripeMovement]) -> bool:
-    """Bring the withdrawals of payouts to their states; record one where nobody asked for it.
+    """Bring the withdrawals of payouts to their states; record one that was not requested here.
 
     Returns whether all are known now. A repeat changes nothing.
     """
@@ -60,9 +60,9 @@ async def _settle_payout(uow: UnitOfWork, account_id: str, payout: StripeMovemen
 
 
 async def settle_unreadable(ports: Ports, account_id: str, payout_id: str, status: str) -> None:
-    """Settle a payout of a closed account by what its event said: nobody can read it any more.
+    """Settle a payout of a closed account by what its event said: it cannot be read any more.
 
-    One that nobody asked for is put to administrators, who settle what is stranded.
+    One that was not requested is put to administrators, who settle what is stranded.
     """
 
     async def settle(uow: UnitOfWork) -> None:

@@ -107,7 +107,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def show_ownerless(report: Report, console: Console) -> None:
-    """Money that nobody can withdraw, earn or pay; it is no difference."""
+    """Money that cannot be withdrawn, earned or paid; it is no difference."""
     if not report.ownerless:
         return
     found = Table("kind", "subject", "amount", title="Money without an owner")

@@ -5232,7 +5232,7 @@ export interface WithdrawalPage {
 /** `in_transit`: on the way to the bank. A bank may return a paid one, which is `failed` then. */
 export type WithdrawalStatus = "failed" | "in_transit" | "paid" | "requested";
 
-/** Money that is given up by its owner, or a debt that nobody pays. */
+/** Money that is given up by its owner, or a debt that stays unpaid. */
 export type WrittenOff = "debt" | "money";
 
 export interface AccountCommands {
@@ -6400,7 +6400,7 @@ export interface AdminCommands {
    */
   correct(fields: AdminCorrectFields, options?: CallOptions): Promise<BookDifference>;
   /**
-   * Say how a withdrawal ended whose account at Stripe is closed, so that nobody can ask there
+   * Record how a withdrawal ended whose account at Stripe is closed and cannot be read
    *
    * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
    * second_factor_setup_required, step_up_required.

@@ -91,7 +91,7 @@ async def test_the_part_comes_back_before_the_decision(completed_work):
 
 async def test_two_lines_are_their_sum(completed_work):
     """Guard: as above: lines of -100.00 and -1.20 are 101.20, of which 1.20 is the platform's loss,
-    because nobody paid it."""
+    because it is not paid."""
     work = completed_work
     made = await dispute(work)
     await work.sandbox.dispute_line(made["id"], -120)

@@ -131,7 +131,7 @@ async def test_an_administrator_ends_a_payout_whose_events_are_lost(
 
 
 async def test_what_became_of_it_is_booked(completed_work, account):
-    """Guard: `stranded_money._settle`, each outcome; nobody settles more than is there."""
+    """Guard: `stranded_money._settle`, each outcome; no more is settled than is there."""
     await close(completed_work, account)
     await settle(completed_work, "paid_out", 20_000)
     assert await completed_work.platform_and_escrow() == (30_000, 0)

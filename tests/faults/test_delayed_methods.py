@@ -68,7 +68,7 @@ async def test_the_contractor_answers_when_the_money_has_arrived(slow):
 
 async def test_a_bank_that_refuses_ends_the_offer(negotiation):
     """Guard: `_is_final` in `processing.settle_payment`, also for a payment that the customer's
-    browser confirmed: nobody is there to try another method after days."""
+    browser confirmed: the customer has left the page after days."""
     answer = await negotiation.create_offer(None)
     offer, secret = answer["offer"], answer["payment"]["client_secret"]
     await negotiation.sandbox.confirm(secret, REFUSES)

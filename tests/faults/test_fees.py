@@ -1,4 +1,4 @@
-"""Fees that nobody would bear: of tiny withdrawals, and of refunds before any work."""
+"""Fees that the platform would bear: of tiny withdrawals, and of refunds before any work."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ async def test_a_withdrawal_of_one_cent_is_refused(completed_work):
 
 
 async def test_the_whole_balance_can_always_be_withdrawn(completed_work):
-    """Guard: `available` in `_check_minimum`: nobody's last cents are locked in."""
+    """Guard: `available` in `_check_minimum`: the last cents are not locked in."""
     work = completed_work
     set_rates(work.server, minimum_withdrawal=100)
     await work.withdraw(69_950)

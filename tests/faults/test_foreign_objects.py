@@ -50,7 +50,7 @@ async def events_of(market, *types):
 
 async def test_each_kind_of_foreign_object_ends_quietly(work, monkeypatch):
     """Guard: `NotOurs` in `inbox.ProcessEvent`: an event about an object that no record names was
-    tried twelve times and became a dead letter. No money is booked, and nobody is alerted.
+    tried twelve times and became a dead letter. No money is booked, and no alert is raised.
 
     Also of `is_foreign_intent` and its siblings in `books_audit`, and of `_is_foreign_reversal`:
     the books are clean."""
@@ -149,7 +149,7 @@ async def test_what_a_connected_account_does_by_itself(work, kind):
 
 async def test_an_account_of_another_platform(market, server, monkeypatch):
     """Guard: `_check_account` in `ProcessEvent`. It is shown, can be replayed, and
-    alerts nobody."""
+    raises no alert."""
     monkeypatch.setattr("domain.stripe_events.inbox.UNKNOWN_ACCOUNT_GRACE", -LEASE)
     admin = await market.admin()
     assert await post_event(market, make_event(account="acct_stranger")) == 200

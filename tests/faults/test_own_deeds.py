@@ -124,7 +124,7 @@ async def test_what_an_event_of_stripe_causes(work):
 
 
 async def test_an_automatic_completion_has_a_row(work):
-    """Guard: `caused_by` in `Scheduler._run`; nobody's command completes the work."""
+    """Guard: `caused_by` in `Scheduler._run`; no command completes the work."""
     await work.deliver()
     await work.market.settled(TIMEOUT)
     await auto_completion.announce_due(work.server.ports)

@@ -1,4 +1,4 @@
-"""Stripe refuses for good: everybody concerned sees why, nobody asks again by the clock, and the
+"""Stripe refuses for good: those concerned see why, no retry by the clock, and the
 next try has a key of its own, so that it succeeds once the cause is gone."""
 
 import pytest
@@ -62,7 +62,7 @@ async def nothing_more_happens(server, market, sandbox, path, known):
 @pytest.mark.parametrize("code", ["country_unsupported", "something_new"])
 async def test_onboarding_refused(market, server, code):
     """Guard: `CreateConnectAccount._refused`; without it the answer is null for ever, the stored
-    refusal is replayed after its cause is gone, and nobody is told."""
+    refusal is replayed after its cause is gone, without a notice."""
     admin, contractor = await market.admin(), await market.contractor()
     await refuse(server.sandbox, "/v*/accounts", code)
     answer = await contractor.call("/account", "onboard", {"country": "GB"})
@@ -126,7 +126,7 @@ async def test_saving_a_card_refused(market, server):
 
 async def test_transfer_refused(market, server):
     """Guard: `transfer_tasks.park_refused`; without it Stripe is asked every ten minutes for a
-    week, and nobody is told."""
+    week, without a notice."""
     admin = await market.admin()
     work = await JobInProgress(market, server).start()
     await refuse(server.sandbox, "/v1/transfers", "transfers_not_allowed", param="destination")
@@ -152,7 +152,7 @@ async def test_transfer_refused(market, server):
 
 
 async def test_a_refusal_that_passes_is_no_end(market, server):
-    """Guard: `Refusal.passes`: funds arrive by themselves, so nobody is bothered. The account is
+    """Guard: `Refusal.passes`: funds arrive by themselves, so there is no alert. The account is
     read again after the first refusal, and new to us, so that there are two."""
     admin = await market.admin()
     work = await JobInProgress(market, server).start()

@@ -140,7 +140,7 @@ async def test_a_refund_in_the_dashboard_uses_the_parked_money(completed_work):
 
 async def test_an_undone_refund_of_an_ended_job_is_divided_by_an_administrator(work):
     """Guard: `resolution.dispute_recovered_money` in `refund_decisions._decide`; without it the
-    money stays in escrow of a job that nobody works on."""
+    money stays in escrow of a job without work."""
     refund = await returned(work, 100_000)
     assert (await work.current_job())["status"] == "cancelled"
     assert await work.platform_and_escrow() == (0, 0)
@@ -151,7 +151,7 @@ async def test_an_undone_refund_of_an_ended_job_is_divided_by_an_administrator(w
 
 @pytest.mark.parametrize("decision", ["again", "paid_otherwise"])
 async def test_the_refund_of_an_offer_that_was_never_accepted(work, decision):
-    """Guard: `accepted_at` in `undo_refund`: nobody but the customer can have that money."""
+    """Guard: `accepted_at` in `undo_refund`: only the customer can have that money."""
     refund = await returned(work, 100_000)
     uow = work.server.store.single()
     rows = await work.market.rows(ledger.Transaction)

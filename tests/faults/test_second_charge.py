@@ -39,7 +39,7 @@ async def no_difference_to_stripe(work):
 
 async def test_a_second_charge_is_refunded_in_full(work):
     """Guard: `settle_duplicate` in `duplicates.settle_second_intent`; without it the customer stays
-    charged twice, and nobody is told."""
+    charged twice, without a notice."""
     admin = await work.market.admin()
     await work.sandbox.settings(fee_bps=290, fee_fixed=30)
     second = await charge_again(work)

@@ -1,5 +1,5 @@
-"""Payouts of a contractor's account that nobody asked for here: by a schedule, from the dashboard,
-or after Stripe's limit for holding funds."""
+"""Payouts of a contractor's account that were not requested here: by a schedule, from the
+dashboard, or after Stripe's limit for holding funds."""
 
 import pytest
 

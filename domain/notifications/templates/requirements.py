@@ -12,8 +12,10 @@ REJECTED = "rejected."  # Stripe's reasons for an account that it never pays out
 WORDS = (
     (re.compile(r"external_account"), "your bank account"),
     (re.compile(r"tos_acceptance|terms_of_service"), "that you agree to Stripe's terms"),
-    (re.compile(r"verification\.(additional_)?document|proof_of|documents"), "a picture of an "
-     "identity document"),
+    (
+        re.compile(r"verification\.(additional_)?document|proof_of|documents"),
+        "a picture of an identity document",
+    ),
     (re.compile(r"first_name|last_name|full_name|given_name|surname"), "your name"),
     (re.compile(r"dob|date_of_birth"), "your date of birth"),
     (re.compile(r"address"), "your address"),
@@ -21,7 +23,7 @@ WORDS = (
     (re.compile(r"phone"), "your phone number"),
     (re.compile(r"email"), "your e-mail address"),
     (re.compile(r"business_profile|business_type|company"), "what you do"),
-)  # fmt: skip
+)
 OTHER = "more about you"
 
 

@@ -198,7 +198,7 @@ def _book_line(
 
 
 def add_line(context: RequestContext, dispute: Json, amount: int) -> Json:
-    """The bank takes more, or gives a part back, whatever the status is: conversions, fees of
+    """The bank takes more, or gives a part back, in any status: conversions, fees of
     networks, money that was refunded before."""
     for kind in (_book_line(context, dispute, amount), "charge.dispute.updated"):
         context.emit(kind, dispute)

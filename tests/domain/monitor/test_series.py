@@ -169,7 +169,7 @@ async def test_open_monitors_get_the_series_and_cheap_counts(market, server, at,
     assert (await admin.call("/admin", "overview"))["users"] == counted
     at(timedelta(hours=1))
     await writer.write_series(server.ports)
-    assert (await admin.call("/admin", "overview"))["users"] == counted  # nobody looked
+    assert (await admin.call("/admin", "overview"))["users"] == counted  # not read before
     await writer.write_series(server.ports)
     assert (await admin.call("/admin", "overview"))["users"] == counted | {"customer": 1}
     pushed = await admin.push("/admin", "series")

@@ -1,4 +1,4 @@
-"""Steps that nobody here asked for: Stripe, banks and the owners of accounts move money by
+"""Steps that were not requested here: Stripe, banks and the owners of accounts move money by
 themselves, look twice, close accounts and change where money can go."""
 
 import asyncio
@@ -48,7 +48,7 @@ class Unasked(Outside):
                 )
 
     async def _line(self, n, pick, share):
-        """A bank moves more money for a dispute, whatever its status is."""
+        """A bank moves more money for a dispute, in any status."""
         ours = await self._intents()
         for dispute in await self._list("disputes", limit=3):
             if dispute["payment_intent"] in ours and dispute["balance_transactions"]:
@@ -68,7 +68,7 @@ class Unasked(Outside):
             await self._give_banks(side, EVERY_BANK)
 
     async def _country(self, n, pick, share):
-        """A newcomer lives where the platform pays nobody: refused at once, and nothing is left."""
+        """A newcomer lives where the platform cannot pay: refused at once, and nothing is left."""
         newcomer = await self.market.contractor("Newcomer", connect=False)
         route = ROUTES["/account", "onboard"]
         country = {"country": UNREACHABLE[share % len(UNREACHABLE)]}
@@ -84,7 +84,7 @@ class Unasked(Outside):
 
     async def settle_stranded(self):
         """An administrator looks up what left a closed account unseen, and books it: payouts whose
-        events came when nobody could read the account any more."""
+        events came when the account could not be read any more."""
         for user, account in self.former.items():
             there = await self.sandbox.money_of(account)
             for row in await self.found(Balance, account=ledger.stranded(user)):

@@ -5725,7 +5725,7 @@ WithdrawalStatus: TypeAlias = Literal[
 ]
 
 
-# Money that is given up by its owner, or a debt that nobody pays.
+# Money that is given up by its owner, or a debt that stays unpaid.
 WrittenOff: TypeAlias = Literal[
     "debt",
     "money",
@@ -7527,8 +7527,7 @@ class AdminCommands(Namespace):
     async def withdrawal_end(
         self, *, request_id: str | None = None, **fields: Unpack[AdminWithdrawalEndFields]
     ) -> Withdrawal:
-        """Say how a withdrawal ended whose account at Stripe is closed, so that nobody can ask
-        there
+        """Record how a withdrawal ended whose account at Stripe is closed and cannot be read
 
         For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
         """
