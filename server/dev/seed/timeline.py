@@ -81,7 +81,7 @@ class Timeline:
         self._numbers = itertools.count()
         self._stories: set[asyncio.Task[None]] = set()
         self._active = 0
-        self._idle = asyncio.Event()
+        self._idle = asyncio.Event()  # set while no story is in the middle of a step
         self._due: dict[str, datetime] = {}
 
     async def __aenter__(self) -> "Timeline":
@@ -105,7 +105,7 @@ class Timeline:
 
     def tell(self, name: str, story: Coroutine[Any, Any, None]) -> None:
         """Start a story now."""
-        self._active += 1
+        self._goes_on()
         task = asyncio.create_task(self._tell(name, story))
         self._stories.add(task)
         task.add_done_callback(self._stories.discard)
@@ -134,6 +134,10 @@ class Timeline:
         self._rest()
         await waiting
 
+    def _goes_on(self) -> None:
+        self._active += 1
+        self._idle.clear()
+
     def _rest(self) -> None:
         self._active -= 1
         if not self._active:
@@ -145,7 +149,6 @@ class Timeline:
         """Play all stories to their ends, then go on to the present."""
         while True:
             await self._until_all_rest()
-            self._idle.clear()
             await self.settle()
             if not self._waiting:
                 break
@@ -170,7 +173,7 @@ class Timeline:
         for _ in range(MOST_AT_ONCE):
             if not self._waiting or self._waiting[0][0] > until:
                 break
-            self._active += 1
+            self._goes_on()
             heapq.heappop(self._waiting)[2].set_result(None)
 
     async def _go_to(self, moment: datetime, on_moment: Callable[[datetime], None]) -> None:

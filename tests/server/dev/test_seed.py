@@ -97,6 +97,32 @@ async def test_a_history_is_spread_over_its_days_and_its_books_are_exact(
         await seeding.play(server.web, clock, sandbox, JOBS, DAYS)
 
 
+async def test_the_clock_waits_for_every_story_that_has_begun(
+    server: Server, clock: MovableClock, sandbox: Sandbox
+) -> None:
+    """Guard: `timeline.Timeline`: a story that begins after all others came to rest is in the
+    middle of a step, too. The clock had moved under it, and its records were of two times."""
+    end = datetime.now(UTC)
+    moments: list[datetime] = []
+    async with timeline.Timeline(server.web, clock, sandbox, end - timedelta(days=2), end) as told:
+
+        async def rests() -> None:
+            await told.until(told.begin + timedelta(hours=12))
+
+        async def acts() -> None:
+            for _ in range(20):
+                moments.append(told.now)
+                await server.store.single().find(Job, {})
+
+        told.tell("rests", rests())
+        await told._until_all_rest()
+        told.tell("acts", acts())
+        await told.run()
+    assert told.failures == []
+    assert len(moments) == 20
+    assert moments[-1] - moments[0] < timedelta(minutes=1)
+
+
 def test_a_history_is_played_on_own_stores_only() -> None:
     """Guard: `run.refuse_foreign`: nobody's database gets people whom nobody knows."""
     seeding.refuse_foreign({"DATA_DIR": "here", "PORT": "1"})
