@@ -389,8 +389,13 @@ class PaymentGateway(Protocol):
         """The country of the platform's own account, in upper case."""
         ...
 
+    async def missing_webhook_events(self) -> list[str]:
+        """The events that no webhook endpoint of this server is subscribed to, in order."""
+        ...
+
     async def missing_account_events(self) -> list[str]:
-        """The events about accounts that Stripe sends nowhere; none if they are made by v1."""
+        """The thin events about accounts that Stripe does not send to this server, in order; none
+        if accounts are made by v1."""
         ...
 
     async def onboarding_url(self, account: ConnectAccount) -> str:

@@ -18,14 +18,6 @@ NEEDS_MERCHANT = (
 INCLUDED = ["configuration.recipient", "requirements"]
 MADE_BY, V2 = "made_by", "v2"  # in the metadata, which both versions show
 REQUESTED = {"requested": True}
-# What the event destination of /v2 is to send; the account is read again each time.
-THIN_EVENTS = (
-    "v2.core.account.closed",
-    "v2.core.account.updated",
-    "v2.core.account[configuration.recipient].capability_status_updated",
-    "v2.core.account[configuration.recipient].updated",
-    "v2.core.account[requirements].updated",
-)
 
 
 def account_v1(*, email: str, user_id: str, country: str, agreement: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from domain.ports.payment_gateway import (
 from domain.ports.refusal import UNNAMED
 from server.adapters import account_requests as requests
 from server.adapters import stripe_mapping as shapes
+from server.adapters import webhook_events
 from server.adapters.stripe_connections import (
     Forbidden,
     Observe,
@@ -393,17 +394,17 @@ class StripeGateway:
         shown = await _ask(self._stripe.accounts.retrieve_current_async())
         return str(shown["country"]).upper()
 
+    async def missing_webhook_events(self) -> list[str]:
+        listed = await _ask(self._stripe.webhook_endpoints.list_async({"limit": WINDOW}))
+        needed = (*webhook_events.PLATFORM_EVENTS, *webhook_events.CONNECTED_EVENTS)
+        return webhook_events.missing(needed, listed["data"])
+
     async def missing_account_events(self) -> list[str]:
         if self._accounts != requests.V2:
             return []
-        listed = await _ask(self._client.v2.core.event_destinations.list_async({"limit": WINDOW}))
-        sent = {
-            event
-            for destination in listed["data"]
-            if destination["status"] == "enabled"
-            for event in destination["enabled_events"]
-        }
-        return [event for event in requests.THIN_EVENTS if event not in sent]
+        asked: Any = {"limit": WINDOW, "include": ["webhook_endpoint.url"]}
+        listed = await _ask(self._client.v2.core.event_destinations.list_async(asked))
+        return webhook_events.missing(webhook_events.THIN_EVENTS, listed["data"])
 
     async def onboarding_url(self, account: ConnectAccount) -> str:
         id, url = account.id, self._public_url

@@ -16,7 +16,7 @@ from domain.accounts.user import User, create_user
 from domain.ports.ports import Ports
 from server import dev_environment, log_setup
 from server.adapters import stripe_connections
-from server.adapters.account_requests import THIN_EVENTS
+from server.adapters.webhook_events import CONNECTED_EVENTS, PLATFORM_EVENTS, THIN_EVENTS
 from server.app import listening
 from server.config import Settings, load
 from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
@@ -187,8 +187,10 @@ async def _register_webhooks(
         for endpoint in known:
             await endpoints.update_async(endpoint.id, {"disabled": True})
         fresh = [
-            await endpoints.create_async({"url": url, "enabled_events": ["*"], "connect": connect})
-            for connect in (False, True)
+            await endpoints.create_async(
+                {"url": url, "enabled_events": list(events), "connect": connect}
+            )
+            for connect, events in ((False, PLATFORM_EVENTS), (True, CONNECTED_EVENTS))
         ]
         secret = await _make_thin_destination(client, url)
     finally:

@@ -22,6 +22,7 @@ from domain.payouts.countries import (
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import EventStatus, WebhookEvent
+from server.adapters.webhook_events import PLATFORM_EVENTS
 from tests.domain.notifications.reading import listed
 from tests.support import stripe_oracle
 from tests.support.installations import new_market, running_server
@@ -124,22 +125,39 @@ async def test_new_accounts_by_v1_where_that_is_set(installation):
 
 async def test_stripe_is_set_up_otherwise(market, server, monkeypatch):
     """Guard: `account_settings.check_account_settings`, one alert for each problem while it is
-    open."""
-    admin = await market.admin()
+    open. What a restricted key may not read hides nothing else."""
+    admin, sandbox = await market.admin(), server.sandbox
     await check_account_settings(server.ports)
     assert not admin.received("/admin", "alert")
     rates = msgspec.structs.replace(server.store.rates, platform_country="DE")
     monkeypatch.setattr(server.store, "rates", rates)
-    listed = await server.sandbox.api_v2("GET", "core/event_destinations")
-    await server.sandbox.api_v2(
-        "POST", f"core/event_destinations/{listed['data'][0]['id']}/disable"
+    destination = (await sandbox.api_v2("GET", "core/event_destinations"))["data"][0]
+    await sandbox.api_v2("POST", f"core/event_destinations/{destination['id']}/disable")
+    own = await _endpoint_of_the_platform(sandbox)
+    # An endpoint for another server, and one of this server that lacks events.
+    await sandbox.api(
+        "POST", "webhook_endpoints", url="http://127.0.0.1:1/hooks", **{"enabled_events[]": "*"}
     )
-    for _ in range(2):
+    kept = [event for event in PLATFORM_EVENTS if not event.startswith(("review.", "payout.p"))]
+    fields = {f"enabled_events[{index}]": event for index, event in enumerate(kept)}
+    await sandbox.api("POST", f"webhook_endpoints/{own['id']}", **fields)
+    await sandbox.fault(path="/v1/account", status=403, times=2)
+    for _ in range(3):
         await check_account_settings(server.ports)
     await market.settled()
-    alerts = [push.data for push in admin.received("/admin", "alert")]
-    assert [each["subject"] for each in alerts] == ["platform_country", "account_events"]
-    assert "is in US" in alerts[0]["message"] and RECIPIENT in alerts[1]["message"]
+    alerts = {
+        push.data["subject"]: push.data["message"]
+        for push in admin.received("/admin", "alert")
+        if push.data["kind"] == "stripe_settings"
+    }
+    assert list(alerts) == ["webhook_events", "account_events", "platform_country"]
+    assert ": payout.paid, review.closed, review.opened. " in alerts["webhook_events"]
+    assert RECIPIENT in alerts["account_events"] and "is in US" in alerts["platform_country"]
+
+
+async def _endpoint_of_the_platform(sandbox):
+    listed = await sandbox.api("GET", "webhook_endpoints")
+    return next(each for each in listed["data"] if "review.opened" in each["enabled_events"])
 
 
 async def test_every_request_of_v2_is_checked(market, server):

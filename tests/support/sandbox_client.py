@@ -5,12 +5,11 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from server.adapters.account_requests import THIN_EVENTS
+from server.adapters.webhook_events import CONNECTED_EVENTS, PLATFORM_EVENTS, THIN_EVENTS
 
 Json = dict[str, Any]
 
 BANK_ACCOUNT = "000123456789"
-EVENTS = ("enabled_events[]", "*")
 
 
 class Sandbox:
@@ -65,14 +64,14 @@ class Sandbox:
     async def register_webhooks(self, url: str) -> list[str]:
         """One endpoint for the platform's events, one for connected accounts', and the destination
         of thin events; their secrets."""
-        return [
-            (
-                await self.api(
-                    "POST", "webhook_endpoints", url=url, connect=connect, **dict([EVENTS])
-                )
-            )["secret"]
-            for connect in ("false", "true")
-        ] + [await self._register_thin(url)]
+        made = [
+            await self.api("POST", "webhook_endpoints", url=url, connect=connect, **events)
+            for connect, events in (
+                ("false", {f"enabled_events[{n}]": e for n, e in enumerate(PLATFORM_EVENTS)}),
+                ("true", {f"enabled_events[{n}]": e for n, e in enumerate(CONNECTED_EVENTS)}),
+            )
+        ]
+        return [*(each["secret"] for each in made), await self._register_thin(url)]
 
     async def _register_thin(self, url: str) -> str:
         made = await self.api_v2(
