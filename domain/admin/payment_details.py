@@ -101,6 +101,9 @@ class PaymentChargeback(msgspec.Struct, frozen=True):
     ]
     submissions: Annotated[int, about("How often evidence was submitted.")]
     fee_amount: Annotated[int, about("Stripe's fee for it, in minor units.")]
+    fee_currency: Annotated[
+        str | None, about("The currency of Stripe's fee; null if there is none.")
+    ]
     held_amount: Annotated[int, about("What is held of the contractor's money, in minor units.")]
 
 

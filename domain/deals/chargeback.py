@@ -95,6 +95,10 @@ class Chargeback(Record, frozen=True):
     warned_at: datetime | None = None
     submissions: Annotated[int, about("How often evidence was submitted.")] = 0
     fee_amount: Annotated[int, about("Stripe's fee for it, in minor units.")] = 0
+    fee_currency: Annotated[
+        str | None,
+        about("The currency of Stripe's fee; null if there is none."),
+    ] = None
     withdrawn_amount: Annotated[
         int | None,
         about("What the bank took and has not given back, in minor units; null if not known."),

@@ -33,6 +33,7 @@ from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
+from domain.ledger.transaction import Transaction
 from domain.notifications.alerts import alert
 from domain.notifications.refusals import alert_refused
 from domain.notifications.templates.refusals import reason_of
@@ -41,6 +42,7 @@ from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_repeatable
 from domain.operations.task import Task, TryAgain
+from domain.payments.settlement_currency import book_conversion
 from domain.ports.payment_gateway import CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 from domain.ports.refusal import Refusal
@@ -191,6 +193,7 @@ async def settle_dispute(
         return False
     if chargeback is None:
         chargeback = await _add_inquiry(uow, await uow.get(Payment, payment_id), dispute)
+    await _book_conversions(uow, chargeback, dispute)
     if _is_current(chargeback, dispute):
         return True
     await _book_fee(uow, chargeback, dispute)
@@ -258,6 +261,27 @@ async def _book_fee(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDisput
         )
 
 
+async def _book_conversions(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDispute) -> None:
+    """Book what Stripe moved in another currency, each line at its own rate. What the rates differ
+    by remains on the account `exchange`."""
+    lines = {f"converted:{line.line_id}": line for line in dispute.conversions}
+    if not lines:
+        return
+    booked = await uow.all(Transaction, {"fact": tuple(f"{fact}:in" for fact in lines)})
+    known = {row.fact for row in booked}
+    for fact, line in lines.items():
+        if f"{fact}:in" not in known:
+            await book_conversion(
+                uow,
+                fact,
+                chargeback.currency,
+                line.amount,
+                line.settled_currency,
+                line.settled_amount,
+                chargeback.offer_id,
+            )
+
+
 async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> Chargeback:
     changed = await uow.change(
         Chargeback,
@@ -267,6 +291,7 @@ async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> C
         submissions=dispute.submissions,
         due_by=dispute.due_by,
         fee_amount=dispute.fee_amount,
+        fee_currency=dispute.fee_currency,
         withdrawn_amount=booked.withdrawn_amount,
         contested_amount=booked.contested_amount,
         held_amount=booked.held_amount,

@@ -18,7 +18,9 @@ class Currency(msgspec.Struct, frozen=True):
     """`exponent` is the number of decimals. Amounts are multiples of `step` from `minimum` up, in
     minor units.
 
-    `dollar` is about what one US dollar is worth, or the main unit where that is similar.
+    `half_dollar` is about half a US dollar, for the least withdrawal alone: no money is converted
+    by it. It is `minimum`, because Stripe's least charge in a currency is about 0.50 USD, except
+    where Stripe takes much less.
 
     Stripe counts `special` currencies in minor units but pays them out in whole units only. A
     deployment must accept them explicitly.
@@ -29,7 +31,7 @@ class Currency(msgspec.Struct, frozen=True):
     minimum: int
     step: int = 1
     special: bool = False
-    dollar: int = 100
+    half_dollar: int | None = None
 
 
 # Sources: ISO 4217 for exponents, except that Stripe counts ISK and UGX in hundredths; Stripe,
@@ -44,28 +46,28 @@ CURRENCIES = {
         Currency("CAD", 2, 50),
         Currency("AUD", 2, 50),
         Currency("NZD", 2, 50),
-        Currency("SEK", 2, 300, dollar=1000),
-        Currency("NOK", 2, 300, dollar=1000),
-        Currency("DKK", 2, 250, dollar=700),
-        Currency("PLN", 2, 200, dollar=400),
-        Currency("CZK", 2, 1500, dollar=2000),
+        Currency("SEK", 2, 300),
+        Currency("NOK", 2, 300),
+        Currency("DKK", 2, 250),
+        Currency("PLN", 2, 200),
+        Currency("CZK", 2, 1500),
         Currency("SGD", 2, 50),
-        Currency("HKD", 2, 400, dollar=800),
-        Currency("MXN", 2, 1000, dollar=2000),
-        Currency("BRL", 2, 50, dollar=500),
-        Currency("INR", 2, 50, dollar=10000),
-        Currency("AED", 2, 200, dollar=400),
-        Currency("JPY", 0, 50, dollar=150),
-        Currency("KRW", 0, 1000, dollar=1500),
-        Currency("KWD", 3, 200, step=10, dollar=300),
-        Currency("BHD", 3, 200, step=10, dollar=400),
-        Currency("JOD", 3, 400, step=10, dollar=700),
-        Currency("OMR", 3, 200, step=10, dollar=400),
-        Currency("TND", 3, 2000, step=10, dollar=3000),
-        Currency("HUF", 2, 17_500, step=100, special=True, dollar=35000),
-        Currency("ISK", 2, 7_500, step=100, special=True, dollar=15000),
-        Currency("TWD", 2, 1_600, step=100, special=True, dollar=3000),
-        Currency("UGX", 2, 200_000, step=100, special=True, dollar=400000),
+        Currency("HKD", 2, 400),
+        Currency("MXN", 2, 1000),
+        Currency("BRL", 2, 50, half_dollar=250),
+        Currency("INR", 2, 50, half_dollar=5000),
+        Currency("AED", 2, 200),
+        Currency("JPY", 0, 50),
+        Currency("KRW", 0, 1000),
+        Currency("KWD", 3, 200, step=10),
+        Currency("BHD", 3, 200, step=10),
+        Currency("JOD", 3, 400, step=10),
+        Currency("OMR", 3, 200, step=10),
+        Currency("TND", 3, 2000, step=10),
+        Currency("HUF", 2, 17_500, step=100, special=True),
+        Currency("ISK", 2, 7_500, step=100, special=True),
+        Currency("TWD", 2, 1_600, step=100, special=True),
+        Currency("UGX", 2, 200_000, step=100, special=True),
     )
 }
 
@@ -100,10 +102,11 @@ def check_step(amount: int, code: str) -> None:
 
 
 def least_withdrawal(code: str, cents: int) -> int:
-    """The equivalent of so many US cents in a currency, in its minor units: a multiple of its
+    """About as much as so many US cents in a currency, in its minor units: a multiple of its
     step."""
     currency = CURRENCIES[code]
-    return -(-cents * currency.dollar // 100 // currency.step) * currency.step
+    half_dollar = currency.half_dollar or currency.minimum
+    return -(-cents * half_dollar // 50 // currency.step) * currency.step
 
 
 def display(amount: int, code: str) -> str:

@@ -92,11 +92,22 @@ class PlatformAccount(msgspec.Struct, frozen=True):
     capabilities: frozenset[str]
 
 
+class Conversion(msgspec.Struct, frozen=True):
+    """A line of a dispute that Stripe booked in another currency than the dispute's: what it is in
+    either of them, signed as the line is."""
+
+    line_id: str
+    amount: int
+    settled_currency: str
+    settled_amount: int
+
+
 class CardDispute(msgspec.Struct, frozen=True):
     """A dispute of a charge. `status` is Stripe's status.
 
     `withdrawn_amount` is the sum of its lines: what Stripe took for it and has not given back,
-    without its fee. It may differ from `amount`: parts come back, and conversions cost.
+    without its fee. It may differ from `amount`, because parts come back, and it is in the same
+    currency. `conversions` are those of its lines that are in another one.
     """
 
     id: str
@@ -111,6 +122,7 @@ class CardDispute(msgspec.Struct, frozen=True):
     withdrawn_amount: int = 0
     fee_amount: int = 0
     fee_currency: str | None = None
+    conversions: tuple[Conversion, ...] = ()
 
 
 class FraudReport(msgspec.Struct, frozen=True):

@@ -244,6 +244,9 @@ async def _compare_adjustment(
         status = str(STATUS_OF_STRIPE[theirs.status])
         reported = (status, theirs.withdrawn_amount, theirs.fee_amount)
     equal = result.compare("dispute", subject, known, reported)
+    if ours and theirs and line.currency != theirs.currency:
+        booked = _converted(records, f"converted:{line.id}:in")
+        equal &= result.compare("conversion", subject, booked, abs(line.amount))
     if theirs and not equal:
         await queue_refresh(ports, result, ReadDispute(theirs.id))
 

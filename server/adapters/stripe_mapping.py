@@ -1,6 +1,7 @@
 """Maps Stripe's objects to the gateway port's: minor units, currencies in upper case."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from domain.ports.payment_gateway import (
     BalanceTransaction,
     CardDispute,
     ConnectAccount,
+    Conversion,
     FraudReport,
     Intent,
     PaymentMethod,
@@ -19,6 +21,8 @@ from domain.ports.payment_gateway import (
     SetupIntent,
     StripeMovement,
 )
+
+RATE_PRECISION = 1e-5  # of Stripe's exchange rates, which have at least five significant digits
 
 
 def intent(body: Mapping[str, Any]) -> Intent:
@@ -143,8 +147,10 @@ def _bank_digest(banks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def dispute(body: Mapping[str, Any]) -> CardDispute:
-    """Each of its balance transactions took or gave back an amount, and a fee."""
+    """Each of its balance transactions took or gave back an amount, and a fee. They are in the
+    currency of the balance, which is another one if Stripe has converted the charge."""
     entries = body.get("balance_transactions") or []
+    amounts = [_disputed_part(body, entry) for entry in entries]
     details = body.get("evidence_details") or {}
     return CardDispute(
         id=body["id"],
@@ -156,10 +162,34 @@ def dispute(body: Mapping[str, Any]) -> CardDispute:
         intent_id=_id(body.get("payment_intent")),
         due_by=time(details.get("due_by")),
         submissions=details.get("submission_count") or 0,
-        withdrawn_amount=-sum(entry["amount"] for entry in entries),
+        withdrawn_amount=-sum(amounts),
         fee_amount=sum(entry["fee"] for entry in entries),
         fee_currency=entries[0]["currency"].upper() if entries else None,
+        conversions=tuple(
+            Conversion(entry["id"], amount, entry["currency"].upper(), entry["amount"])
+            for entry, amount in zip(entries, amounts, strict=True)
+            if entry["currency"] != body["currency"]
+        ),
     )
+
+
+def _disputed_part(body: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
+    """A line of a dispute in the dispute's currency; 0 for a conversion without a rate.
+
+    An amount in the dispute's currency, multiplied by `exchange_rate`, is the line's (Stripe, "The
+    Balance Transaction object"). Rates are rounded, so a line of the whole disputed amount is
+    recognized as such.
+    """
+    amount: int = entry["amount"]
+    rate: float | None = entry.get("exchange_rate")
+    if entry["currency"] == body["currency"]:
+        return amount
+    if not rate:
+        return 0
+    whole: int = body["amount"] if amount > 0 else -body["amount"]
+    if math.isclose(whole * rate, amount, rel_tol=RATE_PRECISION, abs_tol=1):
+        return whole
+    return round(amount / rate)
 
 
 def fraud_warning(body: Mapping[str, Any]) -> FraudReport:

@@ -186,11 +186,12 @@ async def _register_webhooks(
             await client.v2.core.event_destinations.disable_async(destination.id)
         for endpoint in known:
             await endpoints.update_async(endpoint.id, {"disabled": True})
+        subscribed: Any = ((False, PLATFORM_EVENTS), (True, CONNECTED_EVENTS))
         fresh = [
             await endpoints.create_async(
                 {"url": url, "enabled_events": list(events), "connect": connect}
             )
-            for connect, events in ((False, PLATFORM_EVENTS), (True, CONNECTED_EVENTS))
+            for connect, events in subscribed
         ]
         secret = await _make_thin_destination(client, url)
     finally:

@@ -1579,6 +1579,8 @@ export interface Chargeback {
   submissions: number;
   /** Stripe's fee for it, in minor units. */
   fee_amount: number;
+  /** The currency of Stripe's fee; null if there is none. */
+  fee_currency: string | null;
   /** What the bank took and has not given back, in minor units; null if not known. */
   withdrawn_amount: number | null;
   /** Identifies it; the letters before the underscore say what it is. */
@@ -3291,6 +3293,8 @@ export interface PaymentChargeback {
   submissions: number;
   /** Stripe's fee for it, in minor units. */
   fee_amount: number;
+  /** The currency of Stripe's fee; null if there is none. */
+  fee_currency: string | null;
   /** What is held of the contractor's money, in minor units. */
   held_amount: number;
 }
@@ -4090,6 +4094,8 @@ export interface SeenChargeback {
   submissions: number;
   /** Stripe's fee for it, in minor units. */
   fee_amount: number;
+  /** The currency of Stripe's fee; null if there is none. */
+  fee_currency: string | null;
   /** What the bank took and has not given back, in minor units; null if not known. */
   withdrawn_amount: number | null;
   /** What is frozen while the bank decides, in minor units. */

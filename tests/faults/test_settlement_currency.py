@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.deals.chargeback import Chargeback
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.payments.platform_check import check_platform
@@ -122,6 +123,43 @@ async def test_a_converted_payment_is_refunded(euros):
     back = sum(p.amount for row in rows for p in row.postings if p.destination == "exchange")
     assert (len(rows), out, back) == (4, AMOUNT + CONVERTED, AMOUNT + CONVERTED)
     assert await euros.wallet("available", "pending", "debt") == (0, 0, 0)
+
+
+async def exchanged(work):
+    """What the journal has on `exchange`, by currency."""
+    found = dict.fromkeys(("EUR", "USD"), 0)
+    for row in await work.market.rows(Transaction):
+        for posting in row.postings:
+            found[row.currency] += posting.amount * (posting.destination == "exchange")
+            found[row.currency] -= posting.amount * (posting.source == "exchange")
+    return found
+
+
+async def test_the_dispute_of_a_converted_payment(euros):
+    """Guard: `_disputed_part` in stripe_mapping.py and `_book_conversions` in chargebacks.py: its
+    lines are in USD, and 1,080.00 USD are no 1,080.00 EUR."""
+    made = await euros.sandbox.dispute((await euros.stored_payment()).charge_id)
+    await euros.market.settled(TIMEOUT)
+    [found] = await euros.market.rows(Chargeback)
+    assert (found.withdrawn_amount, found.fee_amount, found.fee_currency) == (AMOUNT, 1500, "USD")
+    assert (await euros.stored_offer()).contested_amount == AMOUNT
+    assert await exchanged(euros) == {"EUR": 0, "USD": 0}
+    await euros.sandbox.dispute_line(made["id"], 30_000)
+    await euros.sandbox.close_dispute(made["id"], won=False)
+    await euros.market.settled(TIMEOUT)
+    [found] = await euros.market.rows(Chargeback)
+    assert (found.status, found.withdrawn_amount) == ("lost", 70_000)
+    assert (await euros.stored_offer()).charged_back_amount == 70_000
+    assert await exchanged(euros) == {"EUR": -30_000, "USD": 32_400}
+    assert await books_differences(euros.market, euros.server.ports) == []
+    shown = await euros.admin.call("/admin", "chargeback", {"chargeback_id": found.id})
+    assert shown["fee_currency"] == "USD"
+    # A conversion that is not booked is a difference, which reading the dispute again mends.
+    lines = {"kind": "converted", "fact": {"$gt": "converted:txn_", "$lt": "converted:txn_~"}}
+    await euros.server.store.single().remove(Transaction, lines)
+    found = await books_differences(euros.market, euros.server.ports)
+    assert {each.what for each in found} >= {"conversion"}
+    assert await books_differences(euros.market, euros.server.ports) == []
 
 
 # -- the contractor's bank -----------------------------------------------------------------------

@@ -154,6 +154,7 @@ def _new_dispute(context: RequestContext, charge: Json, amount: int, reason: str
         },
         "reason": reason,
         "status": "needs_response",
+        "_taken": 0,
     }
 
 
@@ -170,7 +171,7 @@ def _set_status(
     dispute.update(status=status, is_charge_refundable=inquiry or status in ("won", "prevented"))
     dispute["payment_method_details"]["card"]["case_type"] = "inquiry" if inquiry else "chargeback"
     context.save(dispute)
-    taken = -sum(entry["amount"] for entry in dispute["balance_transactions"])
+    taken = dispute["_taken"]
     if status in WITHDRAWN_STATUSES:
         more = 0 if taken > 0 else dispute["amount"] - taken
     else:
@@ -184,17 +185,31 @@ def _book_line(
     context: RequestContext, dispute: Json, amount: int, *, fee_back: bool = False
 ) -> str:
     """Book a balance transaction of a dispute: below zero is withdrawn, above zero reinstated. The
-    first one also takes the fee. Returns the event of it."""
+    first one also takes the fee. A charge that was converted is disputed in its own currency, and
+    its money is taken in that of the balance. Returns the event of it."""
     entries = dispute["balance_transactions"]
     first = 0 if entries else int(context.tenant.setting("dispute_fee"))
     fee = first if amount < 0 else -fee_back * sum(entry["fee"] for entry in entries)
-    entry = balances.book(context, "adjustment", dispute, amount, fee=fee)
+    currency, rate = _converted(context, dispute)
+    entry = balances.book(
+        context, "adjustment", dispute, round(amount * rate), fee=fee, converted_to=currency
+    )
+    dispute["_taken"] -= amount
     if amount > 0:
         entry["reporting_category"] = "dispute_reversal"
         context.save(entry)
     entries.append(context.public_view(entry))
     context.save(dispute)
     return f"charge.dispute.funds_{'withdrawn' if amount < 0 else 'reinstated'}"
+
+
+def _converted(context: RequestContext, dispute: Json) -> tuple[str, float]:
+    """The currency of the balance in which its charge was booked, and the rate into it."""
+    charge = context.find(dispute["charge"])
+    booked = context.find(charge["balance_transaction"]) if charge else None
+    return (
+        (booked["currency"], booked["exchange_rate"] or 1) if booked else (dispute["currency"], 1)
+    )
 
 
 def add_line(context: RequestContext, dispute: Json, amount: int) -> Json:

@@ -37,7 +37,7 @@ export function Chargeback({ id }) {
   const back = { href: "/admin/chargebacks", label: "Chargebacks" };
   if (!found) return html`<${View} title="Chargeback" back=${back}>${problem ? html`<${Problem} problem=${problem} again=${load} />` : html`<${Skeleton} lines=${8} />`}</${View}>`;
   const { chargeback, offer } = found;
-  const { amount, currency, status, due_by, reason, fee_amount, held_amount, completed_amount, names, evidence, submissions } = chargeback;
+  const { amount, currency, status, due_by, reason, fee_amount, fee_currency, held_amount, completed_amount, names, evidence, submissions } = chargeback;
   const person = (/** @type {string} */ user) => html`<${Id} id=${user}>${names[user]}</${Id}>`;
   const open = status === "open" || status === "inquiry";
   return html`<${View} title=${`Chargeback: ${chargeback.job_title}`} kind="wide" back=${back} actions=${html`<${Assignee} id=${id} what="this chargeback" />`}>
@@ -51,7 +51,7 @@ export function Chargeback({ id }) {
         <p class="soft small">${submissions > 0 ? `Evidence was submitted ${submissions === 1 ? "once" : `${submissions} times`}.` : "No evidence was submitted yet."}</p></section>
       <section class="card stack" aria-labelledby="about"><h2 id="about">About it</h2><${Facts} facts=${[
         ["Customer", person(chargeback.customer_id)], ["Contractor", person(chargeback.contractor_id)], ["The bank’s reason", words(reason)],
-        ["Stripe’s fee", fee_amount > 0 && display(fee_amount, currency)], ["Held of the contractor’s money", held_amount > 0 && display(held_amount, currency)],
+        ["Stripe’s fee", fee_amount > 0 && display(fee_amount, fee_currency ?? currency)], ["Held of the contractor’s money", held_amount > 0 && display(held_amount, currency)],
         ["Completed work undone", completed_amount > 0 && display(completed_amount, currency)],
         ["Job", html`<${Id} id=${chargeback.job_id}>${chargeback.job_title}</${Id}>`], ["Offer", html`<${Id} id=${chargeback.offer_id} />`], ["Payment", html`<${Id} id=${chargeback.payment_id} />`],
         ["At Stripe", html`<code class="small break">${chargeback.stripe_id}</code>`], ["Opened", html`<${Ago} at=${chargeback.created_at} />`],

@@ -31,6 +31,8 @@ const state = (kind) => ({ status }) => html`<${Badge} of=${statusOf(kind, statu
 const id = (name, named = "") => (row) => html`<${Id} id=${row[name]}>${row[named] || undefined}</${Id}>`;
 /** @type {(row: any) => any} */
 const why = ({ failure }) => failure && html`<span class="small">${words(failure)}</span>`;
+/** @type {(row: any) => any} */
+const heldUp = ({ refusal }) => refusal && html`<span class="small">${refusal}</span>`;
 
 const currency = { name: "currency", label: "Currency" };
 /** @type {Filter[]} */
@@ -121,7 +123,7 @@ export const MONEY_LISTS = {
     title: "Transfers",
     read: (fields) => server.admin.transfers(fields),
     filters: [{ name: "status", label: "State", choices: ["waiting", "sending", "made", "available", "parked", "reversed", "cancelled"] }, { name: "user_id", label: "Contractor id" }, { name: "transfer_id", label: "Id" }],
-    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("transfer")], ["For", (row) => row.offer_id && html`<${Id} id=${row.offer_id} titled />`], ["At Stripe", ({ stripe_id }) => html`<${AtStripeLink} id=${stripe_id} />`], ["Queued", when],
+    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("transfer")], ["Held up by", heldUp], ["For", (row) => row.offer_id && html`<${Id} id=${row.offer_id} titled />`], ["At Stripe", ({ stripe_id }) => html`<${AtStripeLink} id=${stripe_id} />`], ["Queued", when],
       ["Steps", (row, load) => (row.status === "parked" || row.status === "waiting") && html`<button type="button" class="button small" onClick=${async () => (await release(row, load)) && load()}><${Icon} name="arrow-right" />Release…</button>`]],
   },
   withdrawals: {

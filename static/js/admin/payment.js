@@ -92,11 +92,11 @@ function Money({ details, load }) {
       ${row.parked && html`<button class="button small" type="button" onClick=${async () => (await decideRefund(details, row, load)) && load()}>Decide…</button>`}
       <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.asked_at} />`} /></${Part}>
     <${Part} title="Transfers to the contractor"><${Lines} rows=${transfers} none="Nothing was transferred yet." line=${(/** @type {any} */ row) => html`
-      <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}</span>
+      <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}${row.refusal && html`<br /><span class="small soft">${row.refusal}</span>`}</span>
       ${(row.status === "parked" || row.status === "waiting") && html`<button class="button small" type="button" onClick=${async () => (await release(row, load)) && load()}>Release…</button>`}
       <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>
     ${reversals.length > 0 && html`<${Part} title="Taken back of transfers"><${Lines} rows=${reversals} none="" line=${(/** @type {any} */ row) => html`
-      <span class="grow">${amount(row)} of <${Id} id=${row.transfer_id}>the transfer</${Id}>${!row.done && html` <span class="small soft">under way</span>`}</span><${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}
+      <span class="grow">${amount(row)} of <${Id} id=${row.transfer_id}>the transfer</${Id}>${!row.done && html` <span class="small soft">${row.refusal || "under way"}</span>`}</span><${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}
     ${disputes.length > 0 && html`<${Part} title="Disputes"><${Lines} rows=${disputes} none="" line=${(/** @type {any} */ row) => html`
       <span class="grow"><${Id} id=${row.id}>${words(row.reason)}</${Id}> <${Badge} of=${statusOf("dispute", row.status)} /></span>${amount(row)}<${Ago} at=${row.created_at} />`} /></${Part}>`}
     ${chargebacks.length > 0 && html`<${Part} title="Chargebacks"><${Lines} rows=${chargebacks} none="" line=${(/** @type {any} */ row) => html`

@@ -5,6 +5,7 @@ from datetime import timedelta
 from domain.deals.payment import Payment
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.notifications.alerts import alert
+from domain.payouts.transfer import Transfer
 from domain.reconciliation.book_difference import keep_differences
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.foreign_lines import ForeignLine
@@ -182,6 +183,8 @@ class HostileWorld:
         [event, *_] = (await self.admin.call("/admin", "webhook_events"))["items"]
         self.ids |= {"webhook-events": event["id"]}
         await market.settled()
+        [transfer, *_] = await market.rows(Transfer)
+        await uow.change(Transfer, transfer.id, refusal=TEXT)
         dead = {"owner": "", "lease_until": uow.now, "attempts": 12, "dead": True}
         await uow.add(
             uow.new(

@@ -1614,6 +1614,8 @@ class Chargeback(TypedDict):
     submissions: int
     # Stripe's fee for it, in minor units.
     fee_amount: int
+    # The currency of Stripe's fee; null if there is none.
+    fee_currency: str | None
     # What the bank took and has not given back, in minor units; null if not known.
     withdrawn_amount: int | None
     # Identifies it; the letters before the underscore say what it is.
@@ -3557,6 +3559,8 @@ class PaymentChargeback(TypedDict):
     submissions: int
     # Stripe's fee for it, in minor units.
     fee_amount: int
+    # The currency of Stripe's fee; null if there is none.
+    fee_currency: str | None
     # What is held of the contractor's money, in minor units.
     held_amount: int
 
@@ -4460,6 +4464,8 @@ class SeenChargeback(TypedDict):
     submissions: int
     # Stripe's fee for it, in minor units.
     fee_amount: int
+    # The currency of Stripe's fee; null if there is none.
+    fee_currency: str | None
     # What the bank took and has not given back, in minor units; null if not known.
     withdrawn_amount: int | None
     # What is frozen while the bank decides, in minor units.
