@@ -261,11 +261,17 @@ def fork_server() -> Iterator[ForkServer]:
 
 @pytest.fixture
 async def processes(
-    installation: Installation, tmp_path: Path, fork_server: ForkServer
+    installation: Installation,
+    tmp_path: Path,
+    fork_server: ForkServer,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Processes]:
-    """Real processes on one database; `processes.market` has the users."""
+    """Real processes on one database; `processes.market` has the users. At the end of a test the
+    books are checked, see `clean_books.py`."""
     async with new_processes(installation, tmp_path, fork_server) as processes:
         yield processes
+        if clean_books.is_checked(request.node):
+            await clean_books.check_books_of_processes(installation, processes)
 
 
 @pytest.fixture

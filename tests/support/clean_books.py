@@ -1,26 +1,34 @@
 """The books at the end of a test: the audit and a reconciliation with Stripe's sandbox are clean.
 
-It is checked after each test of MONEY on a server in this process in which money moved, without a
-call in the test. A test whose point is a difference is marked, `@pytest.mark.books_differ("why")`.
-There is no end to check after a test that failed, or that leaves faults in force, events that were
-not told, or work under way.
+It is checked after each test of MONEY in which money moved, on a server in this process or on real
+processes, without a call in the test. A test whose point is a difference is marked,
+`@pytest.mark.books_differ("why")`. There is no end to check after a test that failed, or that
+leaves faults in force, events that were not told, or work under way. A task that waits for a later
+time explains differences of what it names, and no others.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
+from domain.ports.ports import Ports
 from domain.reconciliation.books_audit import audit
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.runs import compare_books
-from tests.support.installations import Server
+from server.container import Container
+from tests.support.installations import Installation, Server
+from tests.support.processes import Processes
+from tests.support.sandbox_client import Sandbox
 
 SETTLE_SECONDS = 2.0
 LATER = timedelta(minutes=1)  # no test waits for a task that is due later
+DAY = timedelta(days=1)
 MARK = "books_differ"
 HAS_PASSED = pytest.StashKey[bool]()
 TESTS = Path(__file__).parent.parent
@@ -75,40 +83,66 @@ async def check_books(server: Server) -> None:
 
     A difference counts when it stays: neither reads a snapshot, and periodic jobs go on.
     """
-    if await server.store.single().find(Transaction, {}) is None:
+    await _check(server.ports, server.sandbox, SETTLE_SECONDS)
+
+
+async def check_books_of_processes(installation: Installation, processes: Processes) -> None:
+    """The same for real processes, which go on meanwhile. What is under way when all of them have
+    ended remains so."""
+    container = Container(installation.settings)
+    alive = any(process.alive for process in processes.started)
+    try:
+        await _check(container.ports, installation.sandbox, SETTLE_SECONDS if alive else 0)
+    finally:
+        await container.close()
+
+
+async def _check(ports: Ports, sandbox: Sandbox, patience: float) -> None:
+    if await ports.store.single().find(Transaction, {}) is None:
         return
     found: list[Difference] = []
     for _ in range(2):
-        if not await _is_at_rest(server):
+        waiting = await _waiting_at_rest(ports, sandbox, patience)
+        if waiting is None:
             return
-        found = await _differences(server)
+        found = _unexplained(await _differences(ports), waiting)
         if not found:
             return
     assert found == [], "money moved, and the books differ from Stripe's"
 
 
-async def _differences(server: Server) -> list[Difference]:
+async def _differences(ports: Ports) -> list[Difference]:
     """Of the audit, or else of a reconciliation."""
-    if found := (await audit(server.ports)).differences:
+    if found := (await audit(ports)).differences:
         return found
-    now, day = server.ports.clock.now(), timedelta(days=1)
-    return (await compare_books(server.ports, now - day, now + day)).differences
+    now = ports.clock.now()
+    return (await compare_books(ports, now - DAY, now + DAY)).differences
 
 
-async def _is_at_rest(server: Server) -> bool:
-    """Whether all that was asked of Stripe is done, and Stripe has told all that happened."""
-    if await server.sandbox.faults():
-        return False
-    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
-    uow = server.store.single()
+def _unexplained(found: Sequence[Difference], waiting: Sequence[OutboxRow]) -> list[Difference]:
+    """The differences whose subject no waiting task names."""
+    named = "".join(f"{row.subject} {msgspec.json.encode(row.body).decode()}" for row in waiting)
+    return [each for each in found if each.subject not in named]
+
+
+async def _waiting_at_rest(
+    ports: Ports, sandbox: Sandbox, patience: float
+) -> list[OutboxRow] | None:
+    """The tasks that wait for a later time, once all else that was asked of Stripe is done, and
+    Stripe has told all that happened; None if that does not come about."""
+    deadline = asyncio.get_running_loop().time() + patience
+    uow = ports.store.single()
     quiet = 0
-    while quiet < 2:  # a finished task may cause a webhook, and a webhook a task
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        parked = {"dead": False, "lease_until": {"$gt": uow.now + LATER}}
-        if await uow.find(OutboxRow, parked):
-            return False
-        under_way = await uow.find(OutboxRow, {"dead": False}) or await server.sandbox.pending()
+    while True:  # a finished task may cause a webhook, and a webhook a task
+        counts = await sandbox.rest()
+        if counts["faults"] or counts["untold"]:
+            return None
+        rows = await uow.all(OutboxRow, {"dead": False})
+        waiting = [row for row in rows if row.lease_until > uow.now + LATER]
+        under_way = len(rows) > len(waiting) or counts["undelivered"]
         quiet = 0 if under_way else quiet + 1
+        if quiet == 2:
+            return waiting
+        if asyncio.get_running_loop().time() > deadline:
+            return None
         await asyncio.sleep(0.05 if under_way else 0.01)
-    return not await server.sandbox.untold()

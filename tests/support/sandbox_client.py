@@ -349,6 +349,11 @@ class Sandbox:
         """Events whose delivery has not succeeded yet."""
         return [row["type"] for row in await self._all("deliveries", "&status=pending")]
 
+    async def rest(self) -> dict[str, int]:
+        """How many `faults` are in force, and how many events are `undelivered` and `untold`."""
+        counts: dict[str, int] = await self.control("GET", "rest")
+        return counts
+
     async def untold(self) -> list[str]:
         """Events whose delivery a fault dropped, or holds back."""
         kinds = ("dropped", "held")

@@ -43,6 +43,7 @@ class ControlApi:
             ("POST", "grants"): self.grant,
             ("POST", "clock"): self.advance_clock,
             ("GET", "clock"): self.read_clock,
+            ("GET", "rest"): self.read_rest,
             ("POST", "settings"): self.change_settings,
             ("GET", "settings"): self.read_settings,
             ("GET", "requests"): self.requests,
@@ -111,6 +112,15 @@ class ControlApi:
         number of webhooks that are not delivered yet."""
         undelivered = webhook_deliveries.count_undelivered(self.store, tenant)
         return {"now": tenant.now(), "shift": tenant.shift, "undelivered": undelivered}
+
+    def read_rest(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
+        """How many faults are in force, how many webhooks are under way (`undelivered`), and how
+        many a fault has dropped or holds back (`untold`)."""
+        return {
+            "faults": len(fault_injection.list_pending(self.store, tenant.key)),
+            "undelivered": webhook_deliveries.count_undelivered(self.store, tenant),
+            "untold": webhook_deliveries.count_undelivered(self.store, tenant, "dropped", "held"),
+        }
 
     def run_external(self, external: external_actions.ExternalAction) -> Action:
         """A control action that performs an external action."""

@@ -87,10 +87,12 @@ def count_pending(store: Store, event: str) -> int:
     return int(store.db.execute(query, (event,)).fetchone()[0])
 
 
-def count_undelivered(store: Store, tenant: Tenant) -> int:
-    """The number of a tenant's deliveries that have not succeeded yet."""
-    query = "SELECT count(*) FROM deliveries WHERE tenant = ? AND status = 'pending'"
-    return int(store.db.execute(query, (tenant.key,)).fetchone()[0])
+def count_undelivered(store: Store, tenant: Tenant, *statuses: str) -> int:
+    """The number of a tenant's deliveries in these statuses, by default those under way."""
+    given = statuses or ("pending",)
+    places = ", ".join("?" * len(given))
+    query = f"SELECT count(*) FROM deliveries WHERE tenant = ? AND status IN ({places})"
+    return int(store.db.execute(query, (tenant.key, *given)).fetchone()[0])
 
 
 def list_deliveries(
