@@ -44,7 +44,7 @@ def meta(rates: Rates) -> dict[str, Any]:
         "contract": CONTRACT_VERSION,
         "roles": [role.value for role in PartyRole],
         "money": _money(rates),
-        "countries": reachable(rates.platform_country),
+        "countries": reachable(rates),
         "pages": {
             "default": _default(ListJobs, "limit"),
             "max": type_at(ListJobs, "limit").limits[Rule.MAX],

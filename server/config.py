@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     stripe_api_base: str | None
     stripe_accounts: str  # "v2", or "v1": by which version accounts of contractors are made
     platform_country: str  # of the platform's account at Stripe
+    cross_border_payouts: bool  # whether Stripe allows accounts under the recipient agreement
     jwt_keys: tuple[SecretKey, ...]  # the first signs, all verify
     audit_keys: tuple[SecretKey, ...]  # of the audit trail; the first signs, all verify
     field_keys: tuple[SecretKey, ...]  # of stored fields; the first encrypts, all decrypt
@@ -164,6 +165,7 @@ def load(env: Mapping[str, str]) -> Settings:
         stripe_api_base=read("STRIPE_API_BASE", "", _optional(_api_base, None), None),
         stripe_accounts=read("STRIPE_ACCOUNTS", "v2", _one_of("v2", "v1"), "v2"),
         platform_country=read("PLATFORM_COUNTRY", "US", _country, "US"),
+        cross_border_payouts=read("CROSS_BORDER_PAYOUTS", "off", _switch, False),
         jwt_keys=read("JWT_KEYS", None, _keys, ()),
         audit_keys=read("AUDIT_KEY", None, _keys, ()),
         field_keys=read("FIELD_KEYS", None, _keys, ()),

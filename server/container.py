@@ -257,6 +257,7 @@ def _rates(settings: Settings) -> Rates:
         settings.payment_methods,
         caused_refunds=settings.caused_refunds,
         minimum_withdrawal=settings.minimum_withdrawal,
+        cross_border=settings.cross_border_payouts,
     )
 
 

@@ -19,7 +19,8 @@ class Rates(msgspec.Struct, frozen=True):
     delivered work completes automatically (0: never), whether users must verify their e-mail
     addresses, the amount in minor units above which a second administrator approves money
     commands (0: never), the attempts at cards of a user in a day before they have to wait
-    (0: never), the country of the platform's account at Stripe, the types of payment methods that
+    (0: never), the country of the platform's account at Stripe, whether Stripe lets the platform
+    pay out to accounts under the recipient agreement, the types of payment methods that
     customers may pay with, the refunds before any work that a customer may cause in a day (0: any
     number), and the least withdrawal in US cents or their equivalent (0: any)."""
 
@@ -33,6 +34,7 @@ class Rates(msgspec.Struct, frozen=True):
     methods: tuple[str, ...] = ()
     caused_refunds: int = 0
     minimum_withdrawal: int = 0
+    cross_border: bool = False
 
 
 class Demands(msgspec.Struct, frozen=True):

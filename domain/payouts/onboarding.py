@@ -52,9 +52,9 @@ class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
         user = await ports.store.single().get(User, self.user_id)
         if user.connect_id is not None:
             return
-        platform = ports.store.rates.platform_country
-        country = self.country or platform
-        agreement = agreement_for(platform, country) or Agreement.FULL
+        rates = ports.store.rates
+        country = self.country or rates.platform_country
+        agreement = agreement_for(rates, country) or Agreement.FULL
         account = await post_once(
             ports,
             key=self.key,
@@ -186,7 +186,7 @@ async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     """
     user = await uow.get(User, actor.id)
     if cmd.country and user.connect_id is None:
-        check_reachable(uow.rates.platform_country, cmd.country)
+        check_reachable(uow.rates, cmd.country)
     if user.payout_refusal:
         user = await uow.change(User, user.id, payout_refusal=None) or user
         uow.publish(UPDATED, user, to=[user.id])

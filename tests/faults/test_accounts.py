@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from domain.accounts.user import User
+from domain.kernel.money import Schedule
+from domain.kernel.settings import Rates
 from domain.notifications.templates.refusals import GENERAL
 from domain.payouts.account_settings import check_account_settings
 from domain.payouts.countries import (
@@ -194,9 +196,13 @@ async def test_every_request_of_v2_is_checked(market, server):
     ],
 )
 def test_which_countries_a_platform_reaches(platform, country, agreement):
-    """Guard: `countries.agreement_for`, whose table and source are in its module."""
-    assert agreement_for(platform, country) == agreement
-    assert (country in reachable(platform)) is (agreement is not None)
+    """Guard: `countries.agreement_for`, whose table and source are in its module; the recipient
+    agreement only where Stripe has approved it (CROSS_BORDER_PAYOUTS)."""
+    rates = Rates(Schedule(0, 0), ("USD",), platform_country=platform, cross_border=True)
+    assert agreement_for(rates, country) == agreement
+    assert (country in reachable(rates)) is (agreement is not None)
+    rates = msgspec.structs.replace(rates, cross_border=False)
+    assert agreement_for(rates, country) == (agreement if agreement == "full" else None)
 
 
 def test_the_tables_of_countries_hold_codes():
@@ -219,7 +225,7 @@ async def test_an_unreachable_country_is_refused_at_once(market, server):
     details = refused.value.details
     assert (details["field"], details["rule"]) == ("country", "choice")
     _, meta = await contractor.http("GET", "/api/meta")
-    assert details["limit"] == meta["countries"] == reachable("US")
+    assert details["limit"] == meta["countries"] == reachable(server.store.rates)
     assert await market.traces() == before
 
 

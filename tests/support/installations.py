@@ -92,6 +92,7 @@ async def new_installation(
         "FIELD_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "CURRENCY": "USD,JPY,KWD,EUR,ISK",
         "SPECIAL_CURRENCIES": "ISK",
+        "CROSS_BORDER_PAYOUTS": "on",
         "PAYMENT_METHODS": "card,link,crypto,us_bank_account",
         "DRAIN_SECONDS": "1",
         "REQUIRE_VERIFICATION": "off",
