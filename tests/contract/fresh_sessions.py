@@ -1,6 +1,8 @@
 """Loaded by schemathesis, see test_random_requests.py: its sessions, and a check of its own."""
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -8,17 +10,24 @@ import schemathesis
 
 from tests.contract.beyond_schemas import is_beyond_schemas
 
+CALLERS: dict[str, str] = json.loads(Path(os.environ["CALLERS"]).read_text())  # by operation
 
-@schemathesis.auth(retry_on=[401])
+
+def caller(case: Any, context: Any) -> str:
+    """The role that calls an operation."""
+    return CALLERS[case.operation.definition.raw["operationId"]]
+
+
+@schemathesis.auth(cache_by_key=caller, retry_on=[401])
 class FreshSession:
-    """A session of one role. A request may end it, as a sign-out or the deletion of the account
+    """A session of the caller. A request may end it, as a sign-out or the deletion of the account
     does; then the request is repeated with a new one."""
 
     def __init__(self) -> None:
         self._web = requests.Session()
 
     def get(self, case: Any, context: Any) -> str:
-        return self._web.get(os.environ["SESSIONS_URL"], timeout=30).text
+        return self._web.get(os.environ["SESSIONS_URL"] + caller(case, context), timeout=30).text
 
     def set(self, case: Any, token: str, context: Any) -> None:
         case.headers["Authorization"] = f"Bearer {token}"

@@ -1,4 +1,5 @@
-"""Every socket command with random fields, as each role: the answer is always as documented."""
+"""Every socket command with random fields: the answer is always as documented. The short run sends
+each command as one role, the full one as each."""
 
 import asyncio
 from collections import Counter
@@ -16,9 +17,9 @@ from tests.contract.socket_commands import Command, Sent, commands, pushes, stra
 from tests.support.installations import Installation
 from tests.support.market import Market
 from tests.support.parties import ConnectionLost, Json, Party
-from tests.support.property_sizes import examples, size
+from tests.support.property_sizes import SEED, examples, size
 
-EACH = size(1, deep=30)  # examples for each command and role
+EACH = size(1, deep=30)  # examples for each command and each of its roles
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +91,9 @@ async def test_every_command_is_always_answered_as_documented(
 
         example()
 
-    for command in known:
-        for role in command.roles:
+    for number, command in enumerate(known):
+        first = number % max(len(command.roles), 1)
+        for role in command.roles if SEED else command.roles[first:][:1]:
             await asyncio.to_thread(play, command, role)
     assert wrong == {}
     assert wrong_pushes(document, callers.all) == {}

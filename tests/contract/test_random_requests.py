@@ -1,5 +1,5 @@
-"""Random requests to every HTTP operation as each role, made by schemathesis from the document
-that the server serves.
+"""Random requests to every HTTP operation, made by schemathesis from the document that the server
+serves. The short run calls each operation as one role, the full one as each.
 
 All its checks are on: no 5xx; no status, header, type or body that the document does not have; what
 it forbids is refused, and what it allows is not; no way around the sign-in.
@@ -25,12 +25,13 @@ from tests.contract.model import contract
 from tests.contract.snapshot import documents
 from tests.support.installations import Installation
 from tests.support.market import Market
-from tests.support.parties import Party
 from tests.support.property_sizes import SEED, size
 
 PHASES = "fuzzing" if not SEED else "examples,coverage,fuzzing,stateful"
 EACH = size(1, deep=5)  # examples of each operation, in the phases that count them
-LEAST = size(40, deep=3500)  # cases of each role
+LEAST = size(120, deep=3500)  # cases of a run
+# The roles of each run: the short one has all of them at once.
+RUNS = [(role,) for role in Role] if SEED else [tuple(Role)]
 CASES = re.compile(r"([\d,]+) generated")
 
 
@@ -44,19 +45,19 @@ def without_limits(installation: Installation) -> None:
 
 
 @asynccontextmanager
-async def sessions(market: Market, user: User) -> AsyncIterator[str]:
-    """An address that answers with the token of a new session of the user, or of a new user of the
-    same role, if that one has been banned or has left."""
+async def sessions(market: Market, users: dict[Role, User]) -> AsyncIterator[str]:
+    """An address that answers with the token of a new session of the user of a role, or of a new
+    user of that role, if that one has been banned or has left."""
 
     async def new_session(request: web.Request) -> web.Response:
-        nonlocal user
-        now = await market.store.single().get(User, user.id)
+        role = Role(request.match_info["role"])
+        now = await market.store.single().get(User, users[role].id)
         if now.banned_at or now.deleted_at:
-            user = (await market.join(user.role, "Fay Fresh", connect=False)).user
-        return web.Response(text=(await market.sign_in(user, connect=False)).token)
+            users[role] = (await market.join(role, "Fay Fresh", connect=False)).user
+        return web.Response(text=(await market.sign_in(users[role], connect=False)).token)
 
     app = web.Application()
-    app.router.add_get("/", new_session)
+    app.router.add_get("/{role}", new_session)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -105,22 +106,22 @@ def configuration(ids: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def operations(role: Role) -> list[str]:
-    """The operations that are called as this role: all. The short run calls each as one role."""
+def callers(roles: tuple[Role, ...]) -> dict[str, Role]:
+    """The operations of a run, and who calls each of them: with several roles one that may."""
     found = contract(**documents())["http"]
-    allowed = {name: each["x-roles"].split() or list(Role) for name, each in found.items()}
-    return [
-        name
-        for number, (name, roles) in enumerate(allowed.items())
-        if SEED or roles[number % len(roles)] == role
-    ]
+    if len(roles) == 1:
+        return dict.fromkeys(found, roles[0])
+    allowed = {name: each["x-roles"].split() or roles for name, each in found.items()}
+    return {
+        name: Role(may[number % len(may)]) for number, (name, may) in enumerate(allowed.items())
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("roles", RUNS, ids="+".join)
 async def test_every_operation_keeps_to_the_document(
-    role: Role,
+    roles: tuple[Role, ...],
     market: Market,
     world: World,  # noqa: F811
     tmp_path: Path,
@@ -128,19 +129,22 @@ async def test_every_operation_keeps_to_the_document(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Fails for an operation whose answers are not as `/api/openapi.json` says."""
-    caller: dict[Role, Party] = {
-        Role.CUSTOMER: world.customer,
-        Role.CONTRACTOR: world.contractor,
-        Role.ADMIN: world.admin,
+    users = {
+        Role.CUSTOMER: world.customer.user,
+        Role.CONTRACTOR: world.contractor.user,
+        Role.ADMIN: world.admin.user,
     }
-    chosen = [option for name in operations(role) for option in ("--include-operation-id", name)]
+    chosen = callers(roles)
+    included = [option for name in chosen for option in ("--include-operation-id", name)]
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(configuration(world.ids))
-    async with sessions(market, caller[role].user) as url:
+    called = tmp_path / "callers.json"
+    called.write_text(json.dumps(chosen))
+    async with sessions(market, users) as url:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "schemathesis.cli", "--config-file", str(settings), "run"),
-            *(f"{market.url}/api/openapi.json", "--phases", PHASES, *chosen),
+            *(f"{market.url}/api/openapi.json", "--phases", PHASES, *included),
             *("--continue-on-failure", "--no-color", "--warnings", "off"),
             *(("--seed", str(SEED)) if SEED else ()),
             cwd=tmp_path,
@@ -149,6 +153,7 @@ async def test_every_operation_keeps_to_the_document(
                 "PYTHONPATH": str(ROOT),
                 "SCHEMATHESIS_HOOKS": "tests.contract.fresh_sessions",
                 "SESSIONS_URL": url,
+                "CALLERS": str(called),
             },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -157,6 +162,6 @@ async def test_every_operation_keeps_to_the_document(
     assert process.returncode == 0, output
     generated = max(int(found.replace(",", "")) for found in CASES.findall(output))
     assert generated >= LEAST, output
-    record_property(f"random requests as {role}", generated)
+    record_property(f"random requests as {', '.join(roles)}", generated)
     logged = capsys.readouterr().err.splitlines()
     assert [line for line in logged if "[error" in line] == []
