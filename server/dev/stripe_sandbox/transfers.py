@@ -60,7 +60,7 @@ def create(context: RequestContext) -> Json:
         balances.check_available(context, context.account, currency_code, amount, "transfer")
     transfer = context.add(_new_transfer(context, account, charge))
     payment = context.add(_new_payment(context, transfer), account["id"])
-    due = _available_on(context, charge)
+    due = _available_on(context, charge) if charge else 0
     entry = balances.book(
         context,
         "transfer",
@@ -70,7 +70,7 @@ def create(context: RequestContext) -> Json:
         description=transfer["description"],
     )
     if account["tos_acceptance"]["service_agreement"] == "recipient":
-        due = max(due or 0, context.now) + RECIPIENT_DELAY_SECONDS
+        due = max(due, context.now) + RECIPIENT_DELAY_SECONDS
     arrived = balances.book(context, "payment", payment, amount, available_on=due)
     payment["balance_transaction"] = arrived["id"]
     transfer.update(balance_transaction=entry["id"], destination_payment=payment["id"])
@@ -116,9 +116,10 @@ def _get_source_charge(context: RequestContext, amount: int, currency_code: str)
     return charge
 
 
-def _available_on(context: RequestContext, charge: Json | None) -> int | None:
-    entry = context.find(charge["balance_transaction"]) if charge else None
-    return int(entry["available_on"]) if entry else None
+def _available_on(context: RequestContext, source: Json) -> int:
+    """When the money of a charge, transfer or payment is available; 0 if it has no line yet."""
+    entry = context.find(source["balance_transaction"])
+    return int(entry["available_on"]) if entry else 0
 
 
 def _new_transfer(context: RequestContext, account: Json, charge: Json | None) -> Json:
@@ -218,8 +219,10 @@ def reverse(context: RequestContext, transfer_id: str) -> Json:
     """Reverse a transfer. Raises balance_insufficient if the destination has too little available,
     and account_invalid if it is closed.
 
-    Source: Stripe, "Separate charges and transfers", on reversals: only the available balance
-    counts.
+    While the funds of the transfer are pending, they are what is reversed, and both lines are
+    available when the funds would have been. Source: the recordings of pending transfers in
+    `tests/server/dev/sandbox/recordings`. Later the available balance counts. Source: Stripe,
+    "Separate charges and transfers", on reversals.
     """
     transfer = retrieve(context, transfer_id)
     currency_code, left = transfer["currency"], transfer["amount"] - transfer["amount_reversed"]
@@ -240,20 +243,24 @@ def reverse(context: RequestContext, transfer_id: str) -> Json:
             f"The account {transfer['destination']} is closed: nothing can be reversed from it.",
             "account_invalid",
         )
-    available, _ = balances.available_and_pending(context, transfer["destination"]).get(
-        currency_code, (0, 0)
-    )
-    if available < amount:
+    payment = context.find(transfer["destination_payment"])
+    assert payment is not None
+    if _available_on(context, payment) <= context.now:
+        _check_recipient(context, transfer, amount)
+    return _reverse(context, transfer, payment, amount)
+
+
+def _check_recipient(context: RequestContext, transfer: Json, amount: int) -> None:
+    """Raises balance_insufficient."""
+    held = balances.available_and_pending(context, transfer["destination"])
+    if held.get(transfer["currency"], (0, 0))[0] < amount:
         raise refused(
             "The recipient does not have enough funds in their account for this reversal.",
             "balance_insufficient",
         )
-    return _reverse(context, transfer, amount)
 
 
-def _reverse(context: RequestContext, transfer: Json, amount: int) -> Json:
-    payment = context.find(transfer["destination_payment"])
-    assert payment is not None
+def _reverse(context: RequestContext, transfer: Json, payment: Json, amount: int) -> Json:
     reversal: Json = {
         "id": new_id("trr_1"),
         "object": "transfer_reversal",
@@ -267,12 +274,18 @@ def _reverse(context: RequestContext, transfer: Json, amount: int) -> Json:
         "transfer": transfer["id"],
     }
     context.add(reversal)
-    entry = balances.book(context, "transfer_refund", reversal, amount)
+    due = _available_on(context, transfer)
+    entry = balances.book(context, "transfer_refund", reversal, amount, available_on=due)
     refund = context.add(
         _new_payment_refund(context, payment, amount, reversal), transfer["destination"]
     )
     back = balances.book(
-        context, "payment_refund", refund, -amount, description="REFUND FOR PAYMENT"
+        context,
+        "payment_refund",
+        refund,
+        -amount,
+        available_on=_available_on(context, payment),
+        description="REFUND FOR PAYMENT",
     )
     refund["balance_transaction"] = back["id"]
     reversal.update(balance_transaction=entry["id"], destination_payment_refund=refund["id"])

@@ -71,27 +71,6 @@ async def test_the_platform_has_a_schedule_too(sandbox_shop: Shop) -> None:
     assert payout.automatic
 
 
-async def test_pending_money_is_not_reversed(sandbox_shop: Shop) -> None:
-    """Fails when `transfers.reverse` counts the pending balance."""
-    await sandbox_shop.control("POST", "settings", {"available_delay_seconds": DAY})
-    account = await sandbox_shop.contractor()
-    paid = await sandbox_shop.pay()
-    made = await sandbox_shop.v1.transfers.create_async(
-        {
-            "amount": 5_000,
-            "currency": "usd",
-            "destination": account,
-            "source_transaction": paid.latest_charge,
-        }
-    )
-    with pytest.raises(stripe.InvalidRequestError) as refused:
-        await sandbox_shop.v1.transfers.reversals.create_async(made.id, {"amount": 1_000})
-    assert refused.value.code == "balance_insufficient"
-    await sandbox_shop.advance(DAY + 1)
-    await sandbox_shop.v1.transfers.reversals.create_async(made.id, {"amount": 1_000})
-    assert await sandbox_shop.available(account) == 4_000
-
-
 async def test_nothing_is_reversed_from_a_closed_account(sandbox_shop: Shop) -> None:
     """Fails without the check of the destination in `transfers.reverse`."""
     account = await sandbox_shop.contractor()

@@ -72,12 +72,13 @@ class Step:
 @dataclass(frozen=True)
 class Recording:
     """Exchanges of one cassette, in their order. With `seller` a connected account exists as
-    `{seller}`."""
+    `{seller}`. `pending` is how many seconds pass before the money of a charge is available."""
 
     name: str
     source: str
     steps: tuple[Step, ...]
     seller: bool = False
+    pending: int = 0
 
     @property
     def rows(self) -> int:
@@ -103,7 +104,8 @@ def paid(number: str, amount: int, **facts: Any) -> tuple[Step, ...]:
 
 async def replay(recording: Recording, shop: Shop) -> None:
     """Send the requests of a recording, and compare each answer with its facts."""
-    names: dict[str, str] = {}
+    names: dict[str, Any] = {}
+    await shop.control("POST", "settings", {"available_delay_seconds": recording.pending})
     if recording.seller:
         names["seller"] = await shop.contractor()
     for number, step in enumerate(recording.steps):
@@ -113,10 +115,10 @@ async def replay(recording: Recording, shop: Shop) -> None:
         for path, value in step.facts.items():
             assert value_at(answer, path) == _filled(value, names), f"{at}: {path}"
         for name, path in step.keep.items():
-            names[name] = str(value_at(answer, path))
+            names[name] = value_at(answer, path)
 
 
-async def _send(step: Step, names: dict[str, str], shop: Shop) -> tuple[int, Any]:
+async def _send(step: Step, names: dict[str, Any], shop: Shop) -> tuple[int, Any]:
     headers = {"Authorization": f"Bearer {shop.key}"}
     if step.account:
         headers["Stripe-Account"] = names["seller"]
@@ -126,10 +128,12 @@ async def _send(step: Step, names: dict[str, str], shop: Shop) -> tuple[int, Any
         return answer.status, await answer.json()
 
 
-def _filled(value: Any, names: dict[str, str]) -> Any:
+def _filled(value: Any, names: dict[str, Any]) -> Any:
     if not isinstance(value, str):
         return value
-    return re.sub(r"\{(\w+)\}", lambda found: names[found[1]], value)
+    if whole := re.fullmatch(r"\{(\w+)\}", value):
+        return names[whole[1]]
+    return re.sub(r"\{(\w+)\}", lambda found: str(names[found[1]]), value)
 
 
 def value_at(answer: Any, path: str) -> Any:

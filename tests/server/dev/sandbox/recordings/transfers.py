@@ -14,6 +14,7 @@ FAILS = (
     PAYS + "the_payment_includes_funds_not_held_by_stripe_which_sum_to_a_positive_amount/"
     "the_external_transfer_fails/hitting_stripe/marks_the_payment_as_failed"
 )
+DAY = 86_400
 # A card whose money is available at once.
 FUNDS = paid("4000000000000077", 60_000, status="succeeded")
 
@@ -115,6 +116,39 @@ def _payment_refund(amount: int) -> tuple[Step, ...]:
                 "description": "REFUND FOR PAYMENT",
                 "source": "{payment_refund}",
                 "status": "available",
+            },
+            account=True,
+        ),
+    )
+
+
+def _of_pending_charge(charged: int, amount: int) -> tuple[Step, ...]:
+    """A transfer of the money of a charge, before that is available."""
+    form = (
+        "destination={seller}&currency=usd&source_transaction={charge}"
+        f"&amount={amount}&expand[0]=balance_transaction"
+    )
+    of_payment = {"amount": amount, "type": "payment", "status": "pending"}
+    return (
+        *paid("4242424242424242", charged),
+        Step(
+            "POST",
+            TRANSFERS,
+            form,
+            keep={
+                "transfer": "id",
+                "payment": "destination_payment",
+                "due": "balance_transaction.available_on",
+            },
+        ),
+        Step(
+            "GET",
+            "/v1/charges/{payment}?expand[]=balance_transaction",
+            facts={
+                "amount": amount,
+                "amount_refunded": 0,
+                **{f"balance_transaction.{name}": value for name, value in of_payment.items()},
+                "balance_transaction.available_on": "{due}",
             },
             account=True,
         ),
@@ -228,6 +262,60 @@ TABLE = (
             _payment(1_000, refunded=33),
         ),
         seller=True,
+    ),
+    Recording(
+        "pending-transfer-reversed-in-part",
+        GUMROAD + "PurchaseRefunds/refund_purchase/partial_refund_after_vat_refund/"
+        "reverses_the_correct_amount_from_the_transfer_in_case_of_partial_refund_on_a_stripe_"
+        "purchase_with_vat_already_refunded",
+        (
+            *_of_pending_charge(1_200, 880),
+            _reversal(73, "amount=73"),
+            Step(
+                "GET",
+                "/v1/refunds/{payment_refund}",
+                facts={"amount": 73, "status": "succeeded", "charge": "{payment}"},
+                keep={"entry": "balance_transaction"},
+                account=True,
+            ),
+            Step(
+                "GET",
+                "/v1/balance_transactions/{entry}",
+                facts={"type": "payment_refund", "status": "pending", "available_on": "{due}"},
+                account=True,
+            ),
+        ),
+        seller=True,
+        pending=DAY,
+    ),
+    Recording(
+        "pending-transfer-reversed-in-whole",
+        GUMROAD + "StripeChargeProcessor/_handle_stripe_event/event_object_dispute/"
+        "event_dispute_funds_reinstated/for_a_charge_on_a_managed_account_without_on_behalf_of_"
+        "and_application_fee_amount_parameters/tells_the_charge_processor_that_the_dispute_was_won",
+        (
+            *_of_pending_charge(1_000, 791),
+            Step(
+                "POST",
+                TRANSFERS + "/{transfer}/reversals",
+                "expand[0]=balance_transaction",
+                facts={
+                    "object": "transfer_reversal",
+                    "amount": 791,
+                    "balance_transaction.amount": 791,
+                    "balance_transaction.type": "transfer_refund",
+                    "balance_transaction.status": "pending",
+                    "balance_transaction.available_on": "{due}",
+                },
+            ),
+            Step(
+                "GET",
+                TRANSFERS + "/{transfer}",
+                facts={"amount": 791, "amount_reversed": 791, "reversed": True},
+            ),
+        ),
+        seller=True,
+        pending=DAY,
     ),
     Recording(
         "payout-of-a-connected-account",
