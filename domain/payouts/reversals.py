@@ -19,7 +19,11 @@ from domain.operations.post_once import post_once
 from domain.operations.task import NeedsPerson, Task, TryAgain
 from domain.payouts.remainders import remainder_of, round_up
 from domain.payouts.shortfall import give_up_reversal
-from domain.payouts.stranded import is_account_rejected, strand_reversal
+from domain.payouts.stranded import (
+    is_account_rejected,
+    settle_shortfalls,
+    strand_reversal,
+)
 from domain.payouts.transfer import RECHECK_AFTER, Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import ACCOUNT_GONE, GatewayRefused
 from domain.ports.ports import Ports
@@ -102,9 +106,10 @@ async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
     """Repay a contractor's debt from money that is here: a remainder, then what is available."""
-    debt = -(await ledger.wallet_of(uow, user_id, currency)).debt
-    if not debt:
+    if not (await ledger.wallet_of(uow, user_id, currency)).debt:
         return
+    await settle_shortfalls(uow, user_id, currency)
+    debt = -(await ledger.wallet_of(uow, user_id, currency)).debt
     deltas: dict[str, int] = defaultdict(int)
     deltas[ledger.pending(user_id)] -= min(debt, await remainder_of(uow, user_id, currency))
     left = debt + deltas[ledger.pending(user_id)]
@@ -195,10 +200,10 @@ async def _settle_refused(
 ) -> NoReturn:
     """Raises NeedsPerson; or TryAgain if the reversal was given up, if time helps, or if an
     external reversal is not booked yet."""
-    if await ports.store.transact(lambda uow: strand_reversal(uow, reversal)):
-        raise TryAgain("its account is closed") from refused
     if await ports.store.transact(lambda uow: give_up_reversal(uow, reversal)):
         raise TryAgain("its money was paid out before") from refused
+    if await ports.store.transact(lambda uow: strand_reversal(uow, reversal)):
+        raise TryAgain("its account is closed") from refused
     await _use_next_key(ports, reversal)
     if refused.code == ACCOUNT_GONE:  # its event is on the way
         raise TryAgain(str(refused)) from refused
@@ -218,7 +223,7 @@ async def _settle_refused(
 
 
 async def _when_available(ports: Ports, transfer: Transfer) -> datetime:
-    """When the funds of its charge are available: Stripe reverses no pending ones."""
+    """When the funds of its charge are available: Stripe may refuse to reverse pending ones."""
     at = ports.clock.now() + RECHECK_AFTER
     if transfer.offer_id is None:
         return at

@@ -3,8 +3,10 @@
 A payout that was not requested here may take money that our books had promised elsewhere: to a
 reversal that waits, to a chargeback, to a withdrawal. Its owner owes that part from then on
 (`debt`), so the reversal that Stripe refuses later is given up to the same amount, and nothing is
-taken twice.
+taken twice. When the account is closed, what is stranded there pays it: it is not at Stripe either.
 """
+
+from collections.abc import Iterable
 
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
@@ -12,42 +14,58 @@ from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 
 
 class Shortfall(Record, frozen=True):
-    """`amount` minor units that a user's account lacks; the id is made of user and currency."""
+    """`amount` minor units that an account lacks; the id is made of account and currency."""
 
     COLLECTION = "shortfalls"
     PREFIX = "sho"
 
+    user_id: str
+    currency: str
     amount: int = 0
 
 
-def _id_of(user_id: str, currency: str) -> str:
-    return f"{Shortfall.PREFIX}_{user_id}_{currency}"
+def _id_of(account_id: str | None, currency: str) -> str:
+    return f"{Shortfall.PREFIX}_{account_id}_{currency}"
 
 
 async def add_shortfall(
-    uow: UnitOfWork, user_id: str, currency: str, amount: int
+    uow: UnitOfWork, user_id: str, account_id: str, currency: str, amount: int
 ) -> list[Reversal]:
     """Count what a payout took beyond the available balance; the caller books it as debt.
 
     Returns the reversals that wait, which Stripe may refuse now.
     """
-    id = _id_of(user_id, currency)
+    id = _id_of(account_id, currency)
     if await uow.change(Shortfall, id, inc={"amount": amount}) is None:
-        await uow.add(uow.new(Shortfall, id=id, amount=amount))
+        new = uow.new(Shortfall, id=id, user_id=user_id, currency=currency, amount=amount)
+        await uow.add(new)
     waiting = await uow.all(Reversal, {"user_id": user_id, "done": False})
     return [reversal for reversal in waiting if reversal.currency == currency]
+
+
+async def take_shortfalls(
+    uow: UnitOfWork, account_ids: Iterable[str], currency: str, most: int
+) -> int:
+    """Take up to `most` of what these accounts lack; returns the amount. The caller books it."""
+    ids = tuple(_id_of(account_id, currency) for account_id in account_ids)
+    left = most
+    for lacking in await uow.all(Shortfall, {"_id": ids}) if ids and most else ():
+        part = min(left, lacking.amount)
+        await uow.change(Shortfall, lacking.id, inc={"amount": -part})
+        left -= part
+    return most - left
 
 
 async def give_up_reversal(uow: UnitOfWork, reversal: Reversal) -> bool:
     """Give up the part of a refused reversal that its owner owes already.
 
-    Returns whether it has changed. The transfer keeps that part, as it does at Stripe. One whose
-    funds are not available yet is refused for that reason, and waits.
+    Returns whether it has changed. The transfer keeps that part, as it does at Stripe. Funds that
+    are not available yet were not paid out: a reversal of them waits.
     """
-    id = _id_of(reversal.user_id, reversal.currency)
+    transfer = await uow.get(Transfer, reversal.transfer_id)
+    id = _id_of(transfer.account_id, reversal.currency)
     found = await uow.find(Shortfall, {"_id": id})
     part = min(found.amount, reversal.amount) if found else 0
-    transfer = await uow.get(Transfer, reversal.transfer_id)
     if not part or transfer.status is TransferStatus.MADE:
         return False
     left = reversal.amount - part

@@ -10,6 +10,7 @@ from domain.accounts.user import PayoutSetup, User
 from domain.kernel.errors import InsufficientFunds
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.task import Task
+from domain.payouts.shortfall import take_shortfalls
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.ports import Ports
 
@@ -46,6 +47,20 @@ async def strand_available(uow: UnitOfWork, user_id: str) -> None:
     for wallet in await ledger.wallets_of(uow, user_id):
         there = ledger.Posting(source, destination, wallet.available)
         await _move(uow, "stranded", wallet, there)
+        await settle_shortfalls(uow, user_id, wallet.currency)
+
+
+async def settle_shortfalls(uow: UnitOfWork, user_id: str, currency: str) -> None:
+    """Let what is stranded on closed accounts pay what its owner owes for a payout that was not
+    requested here: that payout took it."""
+    wallet = await ledger.wallet_of(uow, user_id, currency)
+    most = min(wallet.stranded, -wallet.debt)
+    if not most:
+        return
+    closed = (await uow.get(User, user_id)).closed_accounts
+    if part := await take_shortfalls(uow, closed, currency, most):
+        paid = ledger.Posting(ledger.stranded(user_id), ledger.debt(user_id), part)
+        await _move(uow, "debt_repaid", wallet, paid)
 
 
 class FollowRejection(Task, frozen=True, tag="follow_rejection"):
@@ -82,6 +97,7 @@ async def _move(
 
 async def strand_reversal(uow: UnitOfWork, reversal: Reversal) -> bool:
     """Give up a refused reversal from a closed account: its owner owes it, and has it stranded.
+    What the account lacked before was given up first (`give_up_reversal`).
 
     Returns whether it was given up.
     """

@@ -28,7 +28,7 @@ from domain.operations.task import Task, TryAgain
 from domain.payouts.account_state import store_account_state
 from domain.payouts.countries import arrives_at
 from domain.payouts.holds import settle_available
-from domain.payouts.stranded import arrival, strand_available
+from domain.payouts.stranded import arrival, settle_shortfalls, strand_available
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
 from domain.payouts.transfer_currency import park_unfit, unpark_fitting
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
@@ -51,6 +51,8 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
             return
         account_id = await _active_account(ports, transfer.user_id)
         if account_id is None:
+            if await self._find_sent(ports, transfer):
+                return
             # `apply_account` sends it when Stripe's event arrives; this covers a lost event
             return _look_again(ports, transfer, "transfers are not active yet")
         sending = await ports.store.transact(lambda uow: start_sending(uow, self.transfer_id))
@@ -67,6 +69,16 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
         )
         if made:
             await ports.store.transact(lambda uow: settle_transfer(uow, self.transfer_id, made))
+
+    async def _find_sent(self, ports: Ports, transfer: Transfer) -> bool:
+        """Whether an earlier request made it, whose answer was lost: its account may be closed
+        since, and there may never be another."""
+        if not (transfer.status is TransferStatus.SENDING or transfer.key):
+            return False
+        made = await ports.gateway.find_transfer(_group(transfer), transfer.id)
+        if made:
+            await ports.store.transact(lambda uow: settle_transfer(uow, transfer.id, made))
+        return made is not None
 
 
 async def _wait_again(ports: Ports, transfer: Transfer) -> None:
@@ -289,7 +301,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
             offer_id=transfer.offer_id,
         )
         if arrived_in == ledger.stranded(user):
-            return
+            return await settle_shortfalls(uow, user, transfer.currency)
         if uow.now - transfer.created_at > NOTIFY_AFTER:
             arrived = f"{display(transfer.net, transfer.currency)} is in your wallet now"
             await notices.notify(

@@ -17,6 +17,7 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.payouts.reversals import ReverseTransfer, notify_debt_due
 from domain.payouts.shortfall import add_shortfall
+from domain.payouts.stranded import arrival
 from domain.ports.payment_gateway import StripeMovement
 from domain.ports.ports import Ports
 from domain.wallet.withdrawals import (
@@ -120,7 +121,9 @@ async def _book_unasked(
     uow: UnitOfWork, withdrawal: Withdrawal, wallet: ledger.WalletBalances
 ) -> None:
     user, currency = withdrawal.user_id, withdrawal.currency
-    covered = min(wallet.available, withdrawal.amount)
+    source = await arrival(uow, user, withdrawal.account_id)
+    there = wallet.stranded if source == ledger.stranded(user) else wallet.available
+    covered = min(there, withdrawal.amount)
     short = withdrawal.amount - covered
     in_transit = ledger.in_transit(user)
     await ledger.book(
@@ -129,7 +132,7 @@ async def _book_unasked(
         "withdrawn",
         currency,
         [
-            ledger.Posting(ledger.available(user), in_transit, covered),
+            ledger.Posting(source, in_transit, covered),
             ledger.Posting(ledger.debt(user), in_transit, short),
         ],
         users=[user],
@@ -138,7 +141,8 @@ async def _book_unasked(
     paid = display(withdrawal.amount, currency)
     message = f"Stripe paid {paid} of a contractor to their bank, and nobody had asked for it here."
     if short:
-        for reversal in await add_shortfall(uow, user, currency, short):
+        lacking = await add_shortfall(uow, user, withdrawal.account_id, currency, short)
+        for reversal in lacking:
             uow.later(ReverseTransfer(reversal.id))
         await notify_debt_due(uow, user, currency, short - wallet.debt)
         message += f" {display(short, currency)} of it was promised elsewhere, and is owed now."

@@ -55,6 +55,7 @@ MONEY = (
     "faults/test_outcomes.py",
     "faults/test_own_deeds.py",
     "faults/test_payouts.py",
+    "faults/test_payouts_of_closed_accounts.py",
     "faults/test_permanent_refusals.py",
     "faults/test_platform_payouts.py",
     "faults/test_reconciliation_lines.py",

@@ -162,9 +162,7 @@ class Proof:
         for made in await self.world.found(Transfer, status=TransferStatus.MADE):
             ours[made.user_id, made.currency] += made.net
         for lacking in await self.world.found(Shortfall):  # paid out unasked, and owed since
-            _, _, owner = lacking.id.partition("_")
-            user, _, currency = owner.rpartition("_")
-            ours[user, currency] -= lacking.amount
+            ours[lacking.user_id, lacking.currency] -= lacking.amount
         for refill in await self.world.found(Transfer, refill=True, stripe_id=None):
             ours[refill.user_id, refill.currency] -= refill.amount
         for reversal in await self.world.found(Reversal, done=False):

@@ -1,0 +1,138 @@
+"""Money that was moving when its account at Stripe was closed or rejected: payouts that nobody here
+asked for, reversals, withdrawals and transfers."""
+
+import asyncio
+
+import pytest
+
+from domain.accounts.user import User
+from domain.payouts.shortfall import Shortfall
+from domain.payouts.transfer import Reversal, Transfer, TransferStatus
+from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
+
+SHARE = 70_000
+STEPS = "available", "stranded", "in_transit", "debt"
+
+
+@pytest.fixture
+async def account(completed_work):
+    user = await completed_work.server.store.single().get(User, completed_work.contractor.id)
+    await completed_work.sandbox.settings(payout_delay_seconds=0.1)
+    await completed_work.sandbox.add_funds(100_000)
+    return user.connect_id
+
+
+async def close(work, account):
+    await work.sandbox.close_account(account)
+    await work.contractor.push("/account", "account.updated", lambda u: True, TIMEOUT)
+
+
+async def wallet_changes(work, **values):
+    """Wait until the parts of the wallet have these values."""
+    is_it = lambda w: all(w[part] == value for part, value in values.items())  # noqa: E731
+    await work.contractor.push("/wallet", "wallet.updated", is_it, TIMEOUT)
+
+
+async def ends(work, account, stranded, debt=0):
+    """All is settled: the wallet has this, the account at Stripe has what is stranded here, and
+    nothing is left to be taken from it."""
+    await work.platform_and_escrow()
+    assert await work.wallet(*STEPS) == (0, stranded, 0, debt)
+    assert (await work.sandbox.money_of(account)).get("USD", 0) == stranded
+    assert [row.amount for row in await work.market.rows(Shortfall) if row.amount] == []
+    assert all(reversal.done for reversal in await work.market.rows(Reversal))
+
+
+async def paid_unasked(work, account):
+    """Stripe pays out all that is there, and the books know of it."""
+    await work.sandbox.pay_out_everything(account)
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["unasked"] and w["status"] == "paid", TIMEOUT
+    )
+
+
+async def test_a_reversal_of_what_was_paid_out_is_owed_once(completed_work, account):
+    """Guard: `give_up_reversal` before `strand_reversal`; its owner owed the same money twice, and
+    it was stranded on an account that no longer had it."""
+    work = completed_work
+    refusing = {"path": "/v1/transfers/*/reversals", "method": "POST", "status": 500}
+    await work.sandbox.fault(**refusing, times=50)
+    await work.refund()
+    await paid_unasked(work, account)
+    await close(work, account)
+    await work.sandbox.clear_faults()
+    await ends(work, account, 0, -SHARE)
+
+
+async def test_a_payout_known_after_a_rejection_takes_what_is_stranded(completed_work, account):
+    """Guard: `arrival` in `_book_unasked`; booked against the empty available balance it was owed,
+    and the money that had left stayed stranded."""
+    work = completed_work
+    await work.sandbox.hold_events("payout.*")
+    await work.sandbox.pay_out_everything(account)
+    await work.sandbox.reject(account)
+    await wallet_changes(work, stranded=SHARE)
+    await work.sandbox.release_events("payout.*")
+    await ends(work, account, 0)
+    [withdrawal] = await work.market.rows(Withdrawal)
+    assert withdrawal.unasked and withdrawal.status is WithdrawalStatus.PAID
+
+
+async def test_a_payout_read_before_the_close_takes_what_is_stranded(completed_work, account):
+    """Guard: as above, for an answer that is late: the account is closed when it is booked."""
+    work = completed_work
+    await work.sandbox.settings(payout_delay_seconds=600)
+    await work.sandbox.fault(path="/v1/payouts/*", method="GET", when="after", delay=3)
+    await work.sandbox.pay_out_everything(account)
+    async with asyncio.timeout(TIMEOUT):
+        while await work.sandbox.faults():  # noqa: ASYNC110 - until the late answer is on its way
+            await asyncio.sleep(0.01)
+    await close(work, account)
+    await wallet_changes(work, in_transit=SHARE)
+    await work.sandbox.advance(601)
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
+    )
+    await ends(work, account, 0)
+
+
+async def test_a_withdrawal_of_what_was_paid_out_ends_with_the_account(completed_work, account):
+    """Guard: `settle_shortfall` in `_return_to_wallet`; the withdrawal came back as stranded, and
+    was owed as well."""
+    work = completed_work
+    await work.sandbox.fault(path="/v1/payouts", method="POST", status=500, times=50)
+    await work.market.withdraw(work.contractor, SHARE)
+    await paid_unasked(work, account)
+    await close(work, account)
+    await work.sandbox.clear_faults()
+    await ends(work, account, 0)
+
+
+@pytest.mark.parametrize("won", [True, False])
+async def test_what_a_chargeback_held_was_paid_out(completed_work, account, won):
+    """Guard: `settle_shortfall` in `_book_withdrawn`: what a decision frees is not stranded, since
+    its owner has it."""
+    work = completed_work
+    chargeback = await work.open_chargeback()
+    await work.market.settled(TIMEOUT)
+    await paid_unasked(work, account)
+    await close(work, account)
+    await work.decide_chargeback(chargeback, won=won)
+    await ends(work, account, 0, 0 if won else -SHARE)
+
+
+async def test_a_transfer_whose_answer_was_lost_is_found(market, server):
+    """Guard: `_find_sent`; without an account that receives transfers nothing looked for it."""
+    work = await JobInProgress(market, server).start()
+    user = await server.store.single().get(User, work.contractor.id)
+    await work.sandbox.fault(path="/v1/transfers", method="POST", drop=True, when="after")
+    await work.complete()
+    async with asyncio.timeout(TIMEOUT):
+        while await work.sandbox.faults():  # noqa: ASYNC110 - until the transfer was made
+            await asyncio.sleep(0.01)
+    await close(work, user.connect_id)
+    await wallet_changes(work, stranded=SHARE)
+    [transfer] = await market.rows(Transfer)
+    assert transfer.status is TransferStatus.AVAILABLE
+    await ends(work, user.connect_id, SHARE)
