@@ -114,6 +114,7 @@ class Payment(Record, frozen=True):
         Index((("failure", 1), ("_id", -1)), where={"failure": {"$gt": ""}}),
         Index((("captured_at", 1),), where={"captured_at": ANY_TIME}),
         Index((("failed_at", 1),), where={"failed_at": ANY_TIME}),
+        Index((("release_held_at", 1),), where={"release_held_at": ANY_TIME}),
     )
     PRIVATE = frozenset(
         {

@@ -137,6 +137,7 @@ class FraudReport(msgspec.Struct, frozen=True):
     reason: str
     open: bool = True
     closed_reason: str | None = None
+    charge_id: str | None = None
 
 
 class PaymentMethod(msgspec.Struct, frozen=True):
@@ -308,6 +309,14 @@ class PaymentGateway(Protocol):
     async def fraud_warning(self, id: str) -> FraudReport: ...
 
     async def review(self, id: str) -> FraudReport: ...
+
+    def fraud_warnings(self, since: datetime) -> AsyncIterator[FraudReport]:
+        """The early fraud warnings that were made since then, newest first."""
+        ...
+
+    def reviews(self, since: datetime) -> AsyncIterator[FraudReport]:
+        """The reviews that were opened since then and are still open, newest first."""
+        ...
 
     async def upload_evidence(self, name: str, content: bytes, *, key: str) -> str:
         """Upload a file for a dispute. Returns its id at Stripe."""

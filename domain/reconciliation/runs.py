@@ -27,6 +27,7 @@ from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 from domain.reconciliation.book_difference import keep_differences
 from domain.reconciliation.difference import Difference
+from domain.reconciliation.fraud_signals import compare_fraud_signals
 from domain.reconciliation.journal_lines import CHUNK, MAX_DELAY, compare_journal, compare_payouts
 from domain.reconciliation.stripe_lines import MAX_DIFFERENCES, Comparison, compare_stripe_lines
 
@@ -227,6 +228,7 @@ async def compare_books(ports: Ports, start: datetime, end: datetime) -> Compari
     """Compare both directions for a time span, and repair what can be repaired."""
     result = await compare_stripe(ports, start, end)
     await compare_payouts(ports, start, end, result)
+    await compare_fraud_signals(ports, start, result)
     return result
 
 

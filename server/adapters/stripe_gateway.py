@@ -383,6 +383,15 @@ class StripeGateway:
         async for body in _each(self._stripe.disputes.list_async(shapes.since(since, WINDOW))):
             yield shapes.dispute(body)
 
+    async def fraud_warnings(self, since: datetime) -> AsyncIterator[FraudReport]:
+        listed = self._stripe.radar.early_fraud_warnings.list_async(shapes.since(since, WINDOW))
+        async for body in _each(listed):
+            yield shapes.fraud_warning(body)
+
+    async def reviews(self, since: datetime) -> AsyncIterator[FraudReport]:
+        async for body in _each(self._stripe.reviews.list_async(shapes.since(since, WINDOW))):
+            yield shapes.review(body)
+
     async def entries(
         self, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[BalanceTransaction]:

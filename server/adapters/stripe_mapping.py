@@ -193,7 +193,12 @@ def _disputed_part(body: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
 
 
 def fraud_warning(body: Mapping[str, Any]) -> FraudReport:
-    return FraudReport(body["id"], _id(body.get("payment_intent")), body["fraud_type"])
+    return FraudReport(
+        body["id"],
+        _id(body.get("payment_intent")),
+        body["fraud_type"],
+        charge_id=_id(body["charge"]),
+    )
 
 
 def review(body: Mapping[str, Any]) -> FraudReport:
@@ -203,6 +208,7 @@ def review(body: Mapping[str, Any]) -> FraudReport:
         body["reason"],
         bool(body["open"]),
         body.get("closed_reason"),
+        _id(body.get("charge")),
     )
 
 

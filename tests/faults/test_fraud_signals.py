@@ -1,5 +1,8 @@
 """Early fraud warnings and reviews: the release is held until an administrator decides."""
 
+from datetime import timedelta
+
+from domain.reconciliation.runs import compare_books
 from domain.stripe_events.inbox import WebhookEvent
 from tests.faults.outcome import feed_values
 from tests.support.job_in_progress import TIMEOUT
@@ -124,6 +127,33 @@ async def test_both_signals_must_be_cleared(work):
         "review": True,
     }
     assert seen["release_held_at"]
+
+
+async def test_signals_whose_events_were_lost_are_found(work):
+    """Guard: `compare_fraud_signals`. Stripe lists no closed reviews: one that is open here is read
+    again. A repeat changes nothing."""
+    admin = await work.market.admin()
+    charge = (await work.stored_payment()).charge_id
+    for lost in ("radar.*", "review.*"):
+        await work.sandbox.fault(webhook=lost, drop=True, times=10)
+    await work.sandbox.warn_of_fraud(charge)
+    review = await work.sandbox.review(charge)
+    now = work.server.ports.clock.now()
+    span = (now - timedelta(hours=1), now + timedelta(hours=1))
+    for _ in range(2):
+        found = await compare_books(work.server.ports, *span)
+        assert (found.compared["fraud_warning"], found.compared["fraud_review"]) == (1, 1)
+        for kind in ("fraud_warning", "fraud_review"):
+            alerts = await admin.call("/admin", "alerts", {"kind": kind})
+            assert [each["count"] for each in alerts["items"]] == [1]
+    assert len((await payment_of(work, admin))["fraud_signals"]) == 2
+    fields = {"payment_id": work.offer["payment_id"], "reason": "They are known"}
+    await work.sandbox.close_review(review["id"], "approved")
+    await compare_books(work.server.ports, *span)
+    seen = {each["kind"]: each for each in (await payment_of(work, admin))["fraud_signals"]}
+    assert seen["review"]["closed_reason"] == "approved" and seen["review"]["cleared"]
+    assert not seen["warning"]["cleared"]
+    assert (await admin.call("/admin", "fraud_clear", fields))["id"] == work.offer["payment_id"]
 
 
 async def test_a_signal_about_another_charge_ends_quietly(work):
