@@ -136,6 +136,7 @@ class Proof:
         found = await compare_books(self.workers.server.ports, self.since, self.workers.clock.now())
         assert found.differences == [], found.differences
         await self.check_invariants()  # it books what it finds, such as added funds
+        await self._signals_are_known()
         await self._same_money()
         await self._feeds_have_no_gaps()
         await self._trail_is_complete()
@@ -181,6 +182,22 @@ class Proof:
                     [made for made in await self.world.found(Reversal) if made.user_id == user],
                     [made for made in await self.world.found(Withdrawal) if made.user_id == user],
                 )
+
+    async def _signals_are_known(self):
+        """Every fraud warning and open review is known here, and no other holds a release."""
+        payments = {payment.intent_id: payment for payment in await self.world.found(Payment)}
+        known = {
+            signal.id: signal.open and not signal.cleared
+            for payment in payments.values()
+            for signal in payment.fraud_signals
+        }
+        listed = {}
+        for path in ("radar/early_fraud_warnings", "reviews"):
+            page = await self.sandbox.api("GET", path, limit=100)
+            listed |= {each["id"]: each["payment_intent"] for each in page["data"]}
+        ours = {id for id, intent in listed.items() if intent in payments}
+        assert ours <= known.keys(), (ours, known)
+        assert {id for id, holds in known.items() if holds} <= ours, (ours, known)
 
     async def check_reconciliation(self):
         """The daily reconciliation reports exactly the expected differences."""

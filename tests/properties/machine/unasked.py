@@ -1,10 +1,11 @@
 """Steps that were not requested here: Stripe, banks and the owners of accounts move money by
-themselves, look twice, close accounts and change where money can go."""
+themselves, suspect fraud, close accounts and change where money can go."""
 
 import asyncio
 
 from domain import ledger
 from domain.accounts.user import User
+from domain.deals.payment import MAX_SIGNALS, Payment
 from domain.ledger.balances import Balance
 from tests.properties.machine.outside import Outside
 from tests.properties.machine.people import ROUTES
@@ -13,9 +14,11 @@ from tests.support.property_sizes import SEED
 # Accounts that Stripe closes are played in the deep run only.
 UNASKED = (
     *("sweep", "payout", "payout", "line", "line", "banks", "country"),
+    *("warning", "review", "review_end", "decision"),
     *(("close", "reopen") if SEED else ()),
 )
 LINES = (-1, -1, 1)  # a bank takes more, or gives a part back
+REVIEW_ENDS = ("approved", "approved", "refunded_as_fraud", "disputed")
 UNREACHABLE = ("KP", "IR", "CU")
 EVERY_BANK = ("usd", "jpy", "kwd")
 BANKS = (EVERY_BANK, ("usd",), ("usd", "kwd"), ("jpy",))
@@ -74,6 +77,37 @@ class Unasked(Outside):
         country = {"country": UNREACHABLE[share % len(UNREACHABLE)]}
         status, answer = await newcomer.http(route.method, route.path, country)
         assert (status, answer["code"]) == (422, "invalid"), answer
+
+    async def _warning(self, n, pick, share):
+        """A card network warns of fraud."""
+        await self._signal("warnings", n)
+
+    async def _review(self, n, pick, share):
+        """A rule puts a payment under review."""
+        await self._signal("reviews", n)
+
+    async def _signal(self, name, n):
+        for payment in await self.found(Payment, job_id=self.pick(n)[0]):
+            if payment.charge_id and len(payment.fraud_signals) < MAX_SIGNALS // 2:
+                await self._may(name, {"charge": payment.charge_id})
+
+    async def _review_end(self, n, pick, share):
+        """A review ends in Stripe's dashboard, or because its payment was refunded or disputed."""
+        ours = await self._intents()
+        for review in await self._list("reviews", limit=3):
+            if review["payment_intent"] in ours:
+                reason = REVIEW_ENDS[share % len(REVIEW_ENDS)]
+                await self._may("reviews", {"review": review["id"], "reason": reason})
+
+    async def _decision(self, n, pick, share):
+        """An administrator decides that payments are good."""
+        await self.clear_fraud(job_id=self.pick(n)[0])
+
+    async def clear_fraud(self, **where):
+        for payment in await self.found(Payment, **where):
+            if payment.release_held_at:
+                fields = {"payment_id": payment.id, "reason": "They are known"}
+                await self.try_command(self.admin, "/admin", "fraud_clear", **fields)
 
     async def _close(self, n, pick, share):
         """Stripe closes an account, once in a run."""
