@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.deals.chargeback import Chargeback
@@ -36,8 +35,15 @@ from domain.payouts.transfer import Transfer
 from domain.payouts.transfer_tasks import refresh_account
 from domain.ports.payment_gateway import ACCOUNT_GONE, MISSING, GatewayRefused
 from domain.ports.ports import Ports
+from domain.stripe_events.event_body import (
+    EventBody,
+    EventObject,
+    PayoutState,
+    ThinEvent,
+    payout_state,
+)
 from domain.stripe_events.payloads import WebhookPayload, packed
-from domain.wallet.external_payouts import settle_payouts, settle_unreadable
+from domain.wallet.external_payouts import settle_payouts
 from domain.wallet.platform_payouts import book_platform_payout
 from domain.wallet.withdrawals import Withdrawal
 
@@ -83,51 +89,12 @@ class NotOurs(Exception):
     """The event is about an object of another integration on the same Stripe account."""
 
 
-Text = Annotated[str, Limits(min_length=1, max_length=255)]
-
-
-class EventObject(msgspec.Struct, frozen=True):
-    """The fields used of an event's object; `object` is its type."""
-
-    object: Text
-    id: Text | None = None
-    payment_intent: Any = None
-    metadata: Any = None
-
-
-class RelatedObject(msgspec.Struct, frozen=True):
-    id: Text
-    type: Text
-
-
-class ThinEvent(msgspec.Struct, frozen=True):
-    """The fields used of an event of Stripe's /v2 API. It only names its object."""
-
-    id: Text
-    type: Annotated[str, Limits(min_length=1, max_length=100)]
-    livemode: bool
-    related_object: RelatedObject
-
-
-class EventData(msgspec.Struct, frozen=True):
-    object: dict[str, Any]
-
-
-class EventBody(msgspec.Struct, frozen=True):
-    """The fields used of an event."""
-
-    id: Text
-    type: Annotated[str, Limits(min_length=1, max_length=100)]
-    livemode: bool
-    data: EventData
-    account: Text | None = None
-
-
 class WebhookEvent(Record, frozen=True):
     """A verified event; its id is Stripe's. `account` is the connected account it is about.
 
     `digest` is a hash of its type, its account and the state of its object. `reason` says why it is
-    quarantined or not ours, and `last_error` why its last attempt failed.
+    quarantined or not ours, and `last_error` why its last attempt failed. `payout` is what it says
+    of a payout of a connected account.
     """
 
     COLLECTION = "webhook_events"
@@ -144,7 +111,7 @@ class WebhookEvent(Record, frozen=True):
         Index((("status", 1), ("type", 1), *RECEIVED_LAST)),
         Index((("reason", 1), ("updated_at", -1)), where={"status": EventStatus.QUARANTINED.value}),
     )
-    PRIVATE = frozenset({"digest"})
+    PRIVATE = frozenset({"digest", "payout"})
 
     type: Annotated[str, about("The type of the event at Stripe, such as charge.refunded.")]
     account: Annotated[
@@ -170,6 +137,7 @@ class WebhookEvent(Record, frozen=True):
     processed_at: Annotated[
         datetime | None, about("When it was processed; null if it was not.")
     ] = None
+    payout: PayoutState | None = None
 
 
 async def receive_event(ports: Ports, event: object) -> bool:
@@ -231,6 +199,7 @@ def _record_of(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
         reason=reason,
         intent_id=intent if isinstance(intent, str) else None,
         payment_id=payment if isinstance(payment, str) else None,
+        payout=payout_state(body),
     )
 
 
@@ -430,10 +399,9 @@ async def _process_payout(ports: Ports, event: WebhookEvent) -> None:
     try:
         payout = await (asked if known else _read(asked))
     except GatewayRefused as refused:
-        if refused.code != ACCOUNT_GONE:
+        if refused.code != ACCOUNT_GONE or event.payout is None:
             raise
-        status = event.type.partition(".")[2]
-        return await settle_unreadable(ports, event.account, event.object_id, status)
+        payout = event.payout.movement
     await settle_payouts(ports, event.account, [payout])
 
 

@@ -9,6 +9,7 @@ other. What it took beyond the available balance was promised twice, and becomes
 import hashlib
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from domain import ledger
 from domain.accounts.user import User
@@ -27,8 +28,6 @@ from domain.wallet.withdrawals import (
     WithdrawalStatus,
     settle_withdrawal,
 )
-
-ENDS = ("paid", "failed", "canceled")  # states of a payout, as the names of events have them
 
 
 def withdrawal_id_of(payout: StripeMovement) -> str:
@@ -60,47 +59,37 @@ async def _settle_payout(uow: UnitOfWork, account_id: str, payout: StripeMovemen
     return True
 
 
-async def settle_unreadable(ports: Ports, account_id: str, payout_id: str, status: str) -> None:
-    """Settle a payout of a closed account by what its event said: it cannot be read any more.
-
-    One that was not requested is put to administrators, who settle what is stranded.
-    """
-
-    async def settle(uow: UnitOfWork) -> None:
-        ours = {"payout_id": payout_id, "account_id": account_id}
-        found = await uow.find(Withdrawal, ours)
-        if found is None:
-            return await alert(
-                uow,
-                "payout_unexplained",
-                account_id,
-                f"The payout {payout_id} of a closed account ({account_id}) is {status}, and was "
-                "not asked for here. Look it up in Stripe's dashboard, and settle what is stranded "
-                "in the contractor's wallet.",
-            )
-        ended = StripeMovement(payout_id, status, found.amount, found.currency)
-        await settle_withdrawal(uow, found.id, ended)
-
-    if status in ENDS:
-        await ports.store.transact(settle)
-
-
 async def _record_unasked(
     uow: UnitOfWork, account_id: str, payout: StripeMovement
 ) -> Withdrawal | None:
-    """None for a payout that has come to nothing, and for one that our books cannot explain."""
-    if FROM_STRIPE[payout.status] is WithdrawalStatus.FAILED:
-        return None
+    """None for a payout that has come to nothing, and for one that our books cannot explain.
+
+    One of a closed account that has come to nothing is recorded: an older event of it may follow.
+    """
+    failed = FROM_STRIPE[payout.status] is WithdrawalStatus.FAILED
     user = await uow.find(User, {"connect_id": account_id}) or await uow.find(
         User, {"closed_accounts": account_id}
     )
-    if user is None:
+    if user is None or (failed and account_id not in user.closed_accounts):
+        return None
+    if failed:
+        return await _add_unasked(uow, user, account_id, payout, status=WithdrawalStatus.FAILED)
+    if account_id in user.closed_accounts and await _may_be_settled(uow, user, payout):
+        await _alert_unexplained(uow, user, payout)
         return None
     wallets = {wallet.currency: wallet for wallet in await ledger.wallets_of(uow, user.id)}
     wallet = wallets.get(payout.currency)
     if wallet is None:
         await _alert_foreign(uow, user, payout)
         return None
+    withdrawal = await _add_unasked(uow, user, account_id, payout)
+    await _book_unasked(uow, withdrawal, wallet)
+    return withdrawal
+
+
+async def _add_unasked(
+    uow: UnitOfWork, user: User, account_id: str, payout: StripeMovement, **fields: Any
+) -> Withdrawal:
     withdrawal = uow.new(
         Withdrawal,
         id=withdrawal_id_of(payout),
@@ -110,11 +99,33 @@ async def _record_unasked(
         currency=payout.currency,
         payout_id=payout.id,
         unasked=True,
+        failure=payout.failure,
+        **fields,
     )
     await uow.add(withdrawal)
-    await _book_unasked(uow, withdrawal, wallet)
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])
     return withdrawal
+
+
+async def _may_be_settled(uow: UnitOfWork, user: User, payout: StripeMovement) -> bool:
+    """Whether an administrator may have recorded already that it left the closed account: less is
+    stranded, or something that was stranded was settled as paid out."""
+    if (await ledger.wallet_of(uow, user.id, payout.currency)).stranded < payout.amount:
+        return True
+    settled = {"accounts": ledger.stranded(user.id), "kind": "stranded_paid_out"}
+    return await uow.find(ledger.Transaction, settled) is not None
+
+
+async def _alert_unexplained(uow: UnitOfWork, user: User, payout: StripeMovement) -> None:
+    paid = display(payout.amount, payout.currency)
+    await alert(
+        uow,
+        "payout_unexplained",
+        user.id,
+        f"Stripe paid {paid} of a contractor's closed account to their bank (payout {payout.id}, "
+        "which was not asked for here), and what is stranded does not explain it. Look it up in "
+        "Stripe's dashboard, and settle what is stranded in the contractor's wallet.",
+    )
 
 
 async def _book_unasked(

@@ -87,7 +87,7 @@ async def test_a_reversal_under_way_is_given_up(completed_work, account):
 
 
 async def test_the_events_of_a_payout_end_it(completed_work, account):
-    """Guard: `settle_unreadable`: the account cannot be read any more, so the event is used."""
+    """Guard: `PayoutState`: the account cannot be read any more, so what the event says is used."""
     await completed_work.sandbox.settings(payout_delay_seconds=600)
     await completed_work.market.withdraw(completed_work.contractor, 70_000)
     await completed_work.market.settled(TIMEOUT)

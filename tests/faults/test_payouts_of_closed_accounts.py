@@ -97,6 +97,45 @@ async def test_a_payout_read_before_the_close_takes_what_is_stranded(completed_w
     await ends(work, account, 0)
 
 
+@pytest.mark.parametrize("returned", [False, True])
+async def test_a_payout_of_a_closed_account_is_booked_by_its_events(
+    completed_work, account, returned
+):
+    """Guard: `PayoutState`: Stripe shows nothing of the account any more. In any order of the
+    events; one that an administrator may have settled already is left to them."""
+    work = completed_work
+    await work.sandbox.hold_events("payout.*")
+    [payout] = await work.sandbox.pay_out_everything(account)
+    await work.sandbox.advance(1)
+    if returned:
+        await work.sandbox.fail_payout(payout["id"])
+    await close(work, account)
+    await wallet_changes(work, stranded=SHARE)
+    await work.sandbox.release_events("payout.*", newest_first=True)
+    await ends(work, account, SHARE if returned else 0)
+    found = await work.market.rows(Withdrawal)
+    status = WithdrawalStatus.FAILED if returned else WithdrawalStatus.PAID
+    assert [(row.status, row.unasked) for row in found] == [(status, True)]
+
+
+async def test_a_payout_that_was_settled_by_hand_is_not_booked_again(completed_work, account):
+    """Guard: `_may_be_settled`."""
+    work = completed_work
+    await work.sandbox.hold_events("payout.*")
+    await work.sandbox.pay_out_everything(account)
+    await close(work, account)
+    await wallet_changes(work, stranded=SHARE)
+    user = {"user_id": work.contractor.id, "currency": "USD", "reason": "As the dashboard says"}
+    await work.as_admin("stranded_settle", **user, amount=SHARE, outcome="paid_out")
+    await work.sandbox.release_events("payout.*")
+    alert = await work._admin.push(
+        "/admin", "alert", lambda a: a["kind"] == "payout_unexplained", TIMEOUT
+    )
+    assert "700.00 USD" in alert["message"]
+    await ends(work, account, 0)
+    assert await work.market.rows(Withdrawal) == []
+
+
 async def test_a_withdrawal_of_what_was_paid_out_ends_with_the_account(completed_work, account):
     """Guard: `settle_shortfall` in `_return_to_wallet`; the withdrawal came back as stranded, and
     was owed as well."""

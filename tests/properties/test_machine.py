@@ -40,16 +40,16 @@ async def test_random_steps_keep_the_books_balanced(world, record_property):
         return await replay_script(world, json.loads(script))
     Machine.world, Machine.loop = world, asyncio.get_running_loop()
     Machine.steps, Machine.runs, Machine.failure = 0, 0, None
-    chosen = settings(
-        max_examples=-(-STEPS // (PER_RUN - 1)),
-        stateful_step_count=PER_RUN,
-        deadline=None,
-        database=None,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
     number = SEED
     while Machine.steps < STEPS and not Machine.failure:
+        chosen = settings(
+            max_examples=-(-(STEPS - Machine.steps) // (PER_RUN - 1)),
+            stateful_step_count=PER_RUN,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
         try:
             await asyncio.to_thread(run, seed(number)(Machine), settings=chosen)
         except Exception:
