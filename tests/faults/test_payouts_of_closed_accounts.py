@@ -137,7 +137,7 @@ async def test_a_payout_that_was_settled_by_hand_is_not_booked_again(completed_w
 
 
 async def test_a_withdrawal_of_what_was_paid_out_ends_with_the_account(completed_work, account):
-    """Guard: `settle_shortfall` in `_return_to_wallet`; the withdrawal came back as stranded, and
+    """Guard: `settle_shortfalls` in `_return_to_wallet`; the withdrawal came back as stranded, and
     was owed as well."""
     work = completed_work
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=500, times=50)
@@ -150,7 +150,7 @@ async def test_a_withdrawal_of_what_was_paid_out_ends_with_the_account(completed
 
 @pytest.mark.parametrize("won", [True, False])
 async def test_what_a_chargeback_held_was_paid_out(completed_work, account, won):
-    """Guard: `settle_shortfall` in `_book_withdrawn`: what a decision frees is not stranded, since
+    """Guard: `settle_shortfalls` in `_book_withdrawn`: what a decision frees is not stranded, since
     its owner has it."""
     work = completed_work
     chargeback = await work.open_chargeback()
