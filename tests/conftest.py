@@ -32,6 +32,7 @@ from tests.support import clean_books, documented
 from tests.support.dev_process import DevServer
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
+    Database,
     Installation,
     Server,
     new_installation,
@@ -78,6 +79,7 @@ OF_SOURCES = re.compile(
     r"tests/architecture/test_(asvs|dangerous_calls|errors|guards|layers|sizes)\.py"
 )
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "browser"}
+OF_OWN_DATABASE = {"processes", "isolated_processes", "started", "own_database"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
 UNDECLARED = re.compile(f"undeclared error|{documented.MARK}")
 MEMORY = Path("/dev/shm")
@@ -218,13 +220,36 @@ def realtime() -> str:
     return "fast"
 
 
+@pytest.fixture(scope="session")
+def shared_database(stores: Addresses, mongo: MongoClient[Any]) -> Database:
+    return Database(stores, mongo)
+
+
+@pytest.fixture
+def own_database(stores: Addresses, mongo: MongoClient[Any]) -> Iterator[Database]:
+    """A database that no other test gets: for processes, which may be killed while they write, and
+    for a test that changes indexes."""
+    database = Database(stores, mongo)
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, shared_database: Database) -> Database:
+    """Empty, for one test."""
+    if OF_OWN_DATABASE.intersection(request.fixturenames):
+        return request.getfixturevalue("own_database")
+    shared_database.empty()
+    return shared_database
+
+
 @pytest.fixture
 async def installation(
-    stores: Addresses, mongo: MongoClient[Any], realtime: str
+    stores: Addresses, database: Database, realtime: str
 ) -> AsyncIterator[Installation]:
     """A new installation; at the end, all requests to Stripe and all events are checked against
     Stripe's API description."""
-    async with new_installation(stores, mongo, realtime) as installation:
+    async with new_installation(stores, database, realtime) as installation:
         yield installation
 
 

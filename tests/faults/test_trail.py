@@ -117,7 +117,7 @@ async def test_audit_row_hidden_by_a_number_that_is_not_an_integer(trail, market
         assert (NO_NUMBER, row.id) in await findings(server), number
 
 
-async def test_audit_row_under_the_number_of_another(trail, market, server):
+async def test_audit_row_under_the_number_of_another(own_database, trail, market, server):
     """Guard: `number <= seq` in `verification.verify`."""
     collection = server.store.database["audit"]
     for name, index in (await collection.index_information()).items():

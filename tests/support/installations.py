@@ -13,10 +13,12 @@ import msgspec
 import pytest
 from aiohttp import web, web_app
 from pymongo import MongoClient
+from redis import Redis
 
 from domain.kernel.settings import Clock
 from domain.kernel.store import Store
 from domain.ports.ports import Ports
+from domain.registry import RECORDS
 from server.app import Web
 from server.config import Settings, load
 from server.dev.stores import Addresses
@@ -31,7 +33,42 @@ from tests.support.sandbox_client import Sandbox
 from tests.support.smtp_server import SmtpServer
 
 MOST_TO_END = 30  # seconds
+COLLECTIONS = {kind.COLLECTION for kind in RECORDS}
 OLD_ACCOUNTS = ("POST", "/v1/accounts")
+
+
+class Database:
+    """An empty database of one test after the other.
+
+    It is emptied between two tests and keeps its indexes, which take longer to build than many a
+    test.
+    """
+
+    def __init__(self, stores: Addresses, mongo: MongoClient[Any]) -> None:
+        assert stores.redis_url
+        self.name = f"test_{secrets.token_hex(6)}"
+        self.has_indexes = False
+        self._mongo = mongo
+        self._redis_url = stores.redis_url
+
+    def empty(self) -> None:
+        """Delete what a test left, here and in Redis."""
+        database = self._mongo[self.name]
+        for collection in database.list_collection_names():
+            if collection in COLLECTIONS:
+                database[collection].delete_many({})
+            else:
+                database.drop_collection(collection)
+        with Redis.from_url(self._redis_url) as redis:
+            if keys := list(redis.scan_iter(f"{self.name}:*", count=1000)):
+                redis.delete(*keys)
+
+    def drop(self) -> None:
+        self._mongo.drop_database(self.name)  # MongoDB scans all databases for expired rows
+
+    def unlock(self) -> None:
+        """End all transactions: a killed process may have left rows locked."""
+        self._mongo.admin.command("killAllSessions", [])
 
 
 class Installation(msgspec.Struct):
@@ -40,6 +77,7 @@ class Installation(msgspec.Struct):
     env: dict[str, str]
     settings: Settings
     sandbox: Sandbox
+    database: Database
 
     @property
     def url(self) -> str:
@@ -69,7 +107,7 @@ class Server(msgspec.Struct):
 
 @asynccontextmanager
 async def new_installation(
-    stores: Addresses, mongo: MongoClient[Any], realtime: str
+    stores: Addresses, database: Database, realtime: str
 ) -> AsyncIterator[Installation]:
     """A new installation; at the end, all requests to Stripe and all events are checked against
     Stripe's API description."""
@@ -78,10 +116,9 @@ async def new_installation(
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
     await sandbox.register()
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
-    database = f"test_{suffix[:12]}"
     env = {
         "PORT": str(port),
-        "MONGO_URL": stores.database(database),
+        "MONGO_URL": stores.database(database.name),
         "REDIS_URL": stores.redis_url,
         "STRIPE_SECRET_KEY": sandbox.key,
         "STRIPE_PUBLISHABLE_KEY": sandbox.publishable_key,
@@ -106,7 +143,7 @@ async def new_installation(
         "CAUSED_REFUNDS": "1000",
         "MINIMUM_WITHDRAWAL": "0",
     }
-    installation = Installation(env, load(env), sandbox)
+    installation = Installation(env, load(env), sandbox, database)
     yield installation
     try:
         log = await sandbox.requests()
@@ -118,8 +155,7 @@ async def new_installation(
             stripe_oracle.check_event(delivery["body"])
     finally:
         await sandbox.close()
-        mongo.admin.command("killAllSessions", [])  # a killed process may have left rows locked
-        mongo.drop_database(database)  # MongoDB scans all databases for expired rows
+        database.unlock()
 
 
 @asynccontextmanager
@@ -130,9 +166,12 @@ async def running_server(
     with pytest.MonkeyPatch.context() as patched:
         # A hash of a password takes 0.1 s of CPU time otherwise.
         patched.setattr("server.adapters.argon2_passwords.COST", LEAST_COST)
+        if installation.database.has_indexes:
+            patched.setattr("server.container.RECORDS", ())
         served = Web(installation.settings, clock, jobs)
-    runner = HttpRunner(served.application(), shutdown_timeout=1)
-    await runner.setup()
+        runner = HttpRunner(served.application(), shutdown_timeout=1)
+        await runner.setup()
+    installation.database.has_indexes = True
     try:
         await served.listen(runner)
         yield Server(installation.url, served, installation.sandbox)

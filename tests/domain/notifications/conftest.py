@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.config import load
 from tests.conftest import Installation
 from tests.support.smtp_server import SmtpServer
 
@@ -18,5 +17,5 @@ async def smtp() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture
 def installation(installation: Installation, smtp: SmtpServer) -> Installation:
-    env = installation.env | {"SMTP_URL": smtp.url}
-    return Installation(env, load(env), installation.sandbox)
+    installation.configure(SMTP_URL=smtp.url)
+    return installation

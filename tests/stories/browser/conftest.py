@@ -7,17 +7,16 @@ server all the same, and each tab its own cookies and storage.
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
-from pymongo import MongoClient
 
 from server.dev.stores import Addresses
 from tests.stories.browser.tabs import Tabs
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
+    Database,
     Installation,
     Server,
     new_installation,
@@ -69,9 +68,9 @@ async def tabs(browser: Browser, server: Server) -> AsyncIterator[Tabs]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def installation(
-    stores: Addresses, mongo: MongoClient[Any], realtime: str
+    stores: Addresses, database: Database, realtime: str
 ) -> AsyncIterator[Installation]:
-    async with new_installation(stores, mongo, realtime) as installation:
+    async with new_installation(stores, database, realtime) as installation:
         yield installation
 
 

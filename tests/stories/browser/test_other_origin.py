@@ -1,18 +1,16 @@
 """Pages of other origins in a real browser: those of a listed one work, those of others do not."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
-from pymongo import MongoClient
 
 from domain.kernel.actor import Role
 from server.dev.stores import ROOT, Addresses
 from tests.stories.browser.tabs import in_the_browser
-from tests.support.installations import Installation, new_installation
+from tests.support.installations import Database, Installation, new_installation
 from tests.support.market import Market
 from tests.support.parties import PASSWORD
 
@@ -77,10 +75,10 @@ async def _page(request: web.Request) -> web.Response:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def installation(
-    stores: Addresses, mongo: MongoClient[Any], realtime: str, sites: list[str]
+    stores: Addresses, database: Database, realtime: str, sites: list[str]
 ) -> AsyncIterator[Installation]:
     """The first site is listed."""
-    async with new_installation(stores, mongo, realtime) as installation:
+    async with new_installation(stores, database, realtime) as installation:
         installation.configure(CORS_ORIGINS=f"{installation.url},{sites[0]}")
         yield installation
 
