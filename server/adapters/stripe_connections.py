@@ -30,6 +30,7 @@ class Connections(AIOHTTPClient):
 
     observe: Observe = staticmethod(lambda seconds, failed: None)
     forbidden: Forbidden = staticmethod(lambda resource, message: None)
+    is_plain = False  # without TLS, as the sandbox: no certificates are loaded
 
     async def request_async(self, method: str, url: str, *args: Any, **named: Any) -> Any:
         began, status = time.monotonic(), 0
@@ -55,7 +56,7 @@ class Connections(AIOHTTPClient):
     @property
     def _session(self) -> ClientSession:
         if self._cached_session is None:
-            self._user_connector = TCPConnector(ssl=_trust())
+            self._user_connector = TCPConnector(ssl=self.is_plain or _trust())
         session: ClientSession = super()._session
         return session
 
@@ -69,6 +70,7 @@ def _trust() -> ssl.SSLContext:
 def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, Connections]:
     """The SDK's client, and the connections behind it, which the caller closes."""
     http = Connections(timeout=TIMEOUT_SECONDS)
+    http.is_plain = (api_base or "").startswith("http://")
     addresses: Any = {"api": api_base, "files": api_base} if api_base else {}
     client = StripeClient(
         secret_key,
