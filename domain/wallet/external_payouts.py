@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from domain import ledger
 from domain.accounts.user import User
 from domain.kernel.money import display
@@ -51,12 +53,21 @@ async def settle_payouts(ports: Ports, account_id: str, payouts: Iterable[Stripe
 async def _settle_payout(uow: UnitOfWork, account_id: str, payout: StripeMovement) -> bool:
     ours = {"_id": withdrawal_id_of(payout), "account_id": account_id}
     withdrawal = await uow.find(Withdrawal, ours)
+    if withdrawal and _is_taken_for_refused(withdrawal):
+        unnamed = msgspec.structs.replace(payout, metadata={})
+        return await _settle_payout(uow, account_id, unnamed)
     if withdrawal is None:
         withdrawal = await _record_unasked(uow, account_id, payout)
     if withdrawal is None:
         return False
     await settle_withdrawal(uow, withdrawal.id, payout)
     return True
+
+
+def _is_taken_for_refused(withdrawal: Withdrawal) -> bool:
+    """Whether it came back to the wallet because a repeated request was refused, although the first
+    one, whose answer was lost, has paid: that payout is booked by itself."""
+    return withdrawal.status is WithdrawalStatus.FAILED and not withdrawal.payout_id
 
 
 async def _record_unasked(
@@ -150,7 +161,9 @@ async def _book_unasked(
         withdrawal_id=withdrawal.id,
     )
     paid = display(withdrawal.amount, currency)
-    message = f"Stripe paid {paid} of a contractor to their bank, and nobody had asked for it here."
+    message = (
+        f"Stripe paid {paid} of a contractor to their bank, which no open withdrawal explains."
+    )
     if short:
         lacking = await add_shortfall(uow, user, withdrawal.account_id, currency, short)
         for reversal in lacking:

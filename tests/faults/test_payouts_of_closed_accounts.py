@@ -136,6 +136,27 @@ async def test_a_payout_that_was_settled_by_hand_is_not_booked_again(completed_w
     assert await work.market.rows(Withdrawal) == []
 
 
+async def test_a_withdrawal_whose_answer_was_lost_is_not_stranded(completed_work, account):
+    """Guard: `_is_taken_for_refused`: the closed account refuses the repeated request, and the
+    event says that the first one had paid."""
+    work = completed_work
+    await work.sandbox.hold_events("payout.*")
+    payouts = {"path": "/v1/payouts", "method": "POST"}
+    await work.sandbox.fault(**payouts, drop=True, when="after")
+    await work.sandbox.fault(**payouts, status=500, times=50)
+    await work.market.withdraw(work.contractor, SHARE)
+    async with asyncio.timeout(TIMEOUT):
+        while (await work.sandbox.money_of(account)).get("USD"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await close(work, account)
+    await work.sandbox.clear_faults()
+    await wallet_changes(work, stranded=SHARE)
+    await work.sandbox.release_events("payout.*")
+    await ends(work, account, 0)
+    found = {row.unasked: row.status for row in await work.market.rows(Withdrawal)}
+    assert found == {False: WithdrawalStatus.FAILED, True: WithdrawalStatus.PAID}
+
+
 async def test_a_withdrawal_of_what_was_paid_out_ends_with_the_account(completed_work, account):
     """Guard: `settle_shortfalls` in `_return_to_wallet`; the withdrawal came back as stranded, and
     was owed as well."""
