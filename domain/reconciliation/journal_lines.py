@@ -139,7 +139,10 @@ async def compare_payouts(ports: Ports, start: datetime, end: datetime, result: 
                 continue
             for withdrawal in withdrawals:
                 result.seen("withdrawal")
-                await _compare_payout(ports, withdrawal, payouts[withdrawal.id], result)
+                theirs = payouts[withdrawal.id]
+                if not theirs and withdrawal.payout_id:  # known here long after it was made
+                    theirs = [await ports.gateway.payout_state(account_id, withdrawal.payout_id)]
+                await _compare_payout(ports, withdrawal, theirs, result)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, (("connect_id", 1),)):
         await _book_unasked(ports, str(user.connect_id), start, result)
 

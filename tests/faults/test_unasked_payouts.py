@@ -1,6 +1,8 @@
 """Payouts of a contractor's account that were not requested here: by a schedule, from the
 dashboard, or after Stripe's limit for holding funds."""
 
+from datetime import timedelta
+
 import pytest
 
 from domain.accounts.user import User
@@ -161,6 +163,19 @@ async def test_a_payout_of_what_a_chargeback_holds(completed_work, account, won)
     await clean(completed_work, 30_000 - 1500 if won else -1500)
     available, in_transit, debt = await parts(completed_work)
     assert available + in_transit + debt == (0 if won else -70_000)
+
+
+async def test_a_payout_that_is_known_late_is_no_difference(completed_work, account):
+    """Guard: `payout_state` in `compare_payouts`: it was made days before its withdrawal, and is
+    not among the payouts since that."""
+    await completed_work.sandbox.pay_out_everything(account)
+    withdrawal = await paid(completed_work)
+    now = completed_work.server.ports.clock.now()
+    later = {"created_at": now + timedelta(days=3)}
+    await completed_work.server.store.single().change(Withdrawal, withdrawal["id"], **later)
+    span = (now - timedelta(hours=1), now + timedelta(hours=1))
+    found = await compare_books(completed_work.server.ports, *span)
+    assert (found.compared["withdrawal"], found.differences) == (1, [])
 
 
 async def test_repeated_and_reordered_events_book_once(completed_work, account):
