@@ -19,6 +19,7 @@ from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
 from domain.chat.group_commit import FinishMessages
 from domain.chat.reports import Report
+from domain.chat.search_backfill import TermsPosition
 from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
@@ -30,6 +31,7 @@ from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
 from domain.files.review import FileReview
 from domain.jobs.applications import Application
+from domain.jobs.blocks import AnnounceReach
 from domain.jobs.job import Job
 from domain.jobs.saved_searches import MatchSavedSearches, SavedSearch, SearchHit
 from domain.kernel.key_rotation import RotationPosition
@@ -67,6 +69,7 @@ from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, Sen
 from domain.presence.presence import LastSeen, PushPresence
 from domain.privacy.erasure import DeleteStripeCustomer, EraseCopies
 from domain.privacy.export import MakeExport
+from domain.privacy.name_copies import CopyName
 from domain.reconciliation.book_difference import BookDifference
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.foreign_lines import ForeignLine
@@ -125,6 +128,7 @@ RECORDS = (
     GridFile,
     GridChunk,
     Report,
+    TermsPosition,
     Revocation,
     Approval,
     UnapprovedTotal,
@@ -177,6 +181,8 @@ TASKS = (
     | SendEmailUndo
     | MatchSavedSearches
     | PushPresence
+    | AnnounceReach
+    | CopyName
     | FinishMessages
     | PostSystemMessages
     | CheckTrail

@@ -1,7 +1,6 @@
 """/chat: conversations, messages, read receipts, typing and presence."""
 
 from domain.chat import (
-    blocks,
     conversation,
     history,
     messages,
@@ -9,7 +8,7 @@ from domain.chat import (
     reports,
     typing_indicator,
 )
-from domain.jobs import conversations
+from domain.jobs import blocks, conversations
 from domain.presence import presence
 from handlers.expose import Namespace
 

@@ -26,6 +26,7 @@ from domain.monitor.dashboard import STATS, overview_of
 from domain.notifications.feed import HEAD, heads
 from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation
+from domain.ports.messaging import ReachChange
 from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
 from handlers.clients import made_files
@@ -53,6 +54,7 @@ from server.operation_calls import RunOperation
 from server.rate_limits import RateLimits, RateTable
 from server.readiness import Readiness, Trouble
 from server.realtime.frame_budget import FrameBudget
+from server.realtime.presence_rooms import PresenceRooms
 from server.realtime.server import Realtime
 from server.refusal_log import RefusalLog
 from server.revocations import Revocations
@@ -122,20 +124,15 @@ class Web(Container):
             sockets_per_user=settings.sockets_per_user,
             fanout=self.fanout,
             presence=self.presence,
+            recheck=self._recheck_reach,
             fast=settings.realtime == "fast",
         )
         self.limits.audience = lambda room: len(self.realtime.rooms.members(room))
-        self.session_events.on_event = self._on_session_event
+        self.broadcasts.on_session = self._on_session_event
+        self.presence_rooms = self._presence_rooms()
         # Only embedded stores write to the disk of this process.
         self.disk = DiskSpace(settings.data_dir) if settings.demo else None
-        self.readiness = Readiness(
-            {
-                "process": self._check_process,
-                "database": self._check_database,
-                "redis": self._check_redis,
-                "disk": self._check_disk,
-            }
-        )
+        self.readiness = self._readiness()
         self.http = HttpApi(
             run,
             refusal,
@@ -146,6 +143,22 @@ class Web(Container):
             self.limits.charge_answer,
         )
         self._loops: list[asyncio.Task[None]] = []
+
+    def _readiness(self) -> Readiness:
+        return Readiness(
+            {
+                "process": self._check_process,
+                "database": self._check_database,
+                "redis": self._check_redis,
+                "disk": self._check_disk,
+            }
+        )
+
+    def _presence_rooms(self) -> PresenceRooms:
+        realtime = self.realtime
+        return PresenceRooms(
+            realtime.rooms, lambda: realtime.eio.connections, realtime.leave, self.store
+        )
 
     def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:
         """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit, or their
@@ -285,6 +298,19 @@ class Web(Container):
     def _on_session_event(self, event: SessionEvent) -> None:
         self.revocations.remember(event)
         self.realtime.on_session_event(event)
+
+    def _reach_changed(self, change: ReachChange) -> None:
+        super()._reach_changed(change)
+        if not change.reachable:
+            self.presence_rooms.end(change.users)
+
+    async def _recheck_reach(self) -> None:
+        """Changes of reach may have been missed."""
+        self.members.forget_all()
+        try:
+            await self.presence_rooms.recheck()
+        except UNREACHABLE:
+            log.warning("subscriptions to presence are not checked", exc_info=True)
 
     async def _read_revocations(self) -> None:
         """Learn from MongoDB what other processes revoked, also while Redis is away."""

@@ -15,6 +15,7 @@ from domain.accounts.user import User
 from domain.admin.activity import ACTIVITY, Activity
 from domain.bidding import system_messages
 from domain.chat.members import ConversationMembers
+from domain.chat.typing_indicator import TypingTimers
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.process_figures import ProcessFigures
@@ -24,8 +25,10 @@ from domain.kernel.settings import Clock, Demands, Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
 from domain.operations.own_deeds import queue_own_deeds
+from domain.ports.messaging import ReachChange
 from domain.ports.ports import Ports, Seal
 from domain.presence import presence
+from domain.privacy import name_copies
 from domain.registry import RECORDS, TASKS
 from server.adapters.argon2_passwords import Argon2Passwords
 from server.adapters.blob_storage import blobs
@@ -44,9 +47,9 @@ from server.adapters.totp import TotpCodes
 from server.adapters.webauthn import PyWebAuthn
 from server.config import Settings
 from server.demo_accounts import DEMO_EMAILS
+from server.pubsub.broadcasts import Broadcasts
 from server.pubsub.fanout import Fanout
 from server.pubsub.redis_connections import redis_pool
-from server.pubsub.session_events import SessionEvents
 from server.realtime.packets import envelope, event
 from server.runtime.figures import Figures
 from server.workers.access_alerts import AccessAlerts
@@ -87,7 +90,7 @@ class Container:
         self.store.on_damaged = _log_damaged
         self.redis = _redis(settings.redis_url)
         self.fanout = Fanout(settings.redis_urls, self.store.name)
-        self.session_events = SessionEvents(self.fanout)
+        self.broadcasts = Broadcasts(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.sessions = RedisSessions(
             self.redis,
@@ -95,7 +98,7 @@ class Container:
             self.tokens,
             clock,
             self.store.codec.cipher,
-            self.session_events.publish,
+            self.broadcasts.session_event,
         )
         self.access_alerts = AccessAlerts(self.store)
         self.gateway = self._stripe_gateway()
@@ -109,6 +112,9 @@ class Container:
         self.presence = Presence(
             self.redis, self.store.name, self.store.worker, self._presence_changed
         )
+        self.members = ConversationMembers(self.store)
+        self.typing = TypingTimers(self)
+        self.broadcasts.on_reach = self._reach_changed
         self.ports = Ports(
             store=self.store,
             clock=clock,
@@ -120,7 +126,8 @@ class Container:
             gauges=self,
             live=self,
             presence=self.presence,
-            members=ConversationMembers(self.store),
+            members=self.members,
+            typing=self.typing,
             messages=self.message_writer,
             seal=seal,
             mail=mailer(settings, clock),
@@ -169,6 +176,7 @@ class Container:
         await self.access_alerts.stop()
         await self.activity_writer.stop(STOP_SECONDS)
         await self.message_writer.stop(STOP_SECONDS)
+        self.typing.end_all()
         await self.fanout.stop()
         await self.close()
 
@@ -198,6 +206,13 @@ class Container:
     def push(self, event: Event, data: Any, *, room: str) -> None:
         """Push an ephemeral event, which is not stored, to the connections in a room."""
         self._send(room, event.namespace, event.name, envelope(None, datetime.now(UTC), wire(data)))
+
+    def announce_reach(self, change: ReachChange) -> None:
+        self.broadcasts.reach_change(change)
+
+    def _reach_changed(self, change: ReachChange) -> None:
+        """Two users may reach each other from now on, or no longer: here or on another process."""
+        self.members.forget(change.conversation_ids)
 
     def _send(self, room: str, namespace: str, name: str, message: Any) -> None:
         self.fanout.send(room, event(namespace, name, message))
@@ -266,6 +281,7 @@ async def _follow(uow: UnitOfWork, seal: Seal) -> None:
     notices.queue_notifications(uow)
     system_messages.queue_system_messages(uow)
     presence.queue_presence(uow)
+    name_copies.queue_name_copies(uow)
 
 
 def _log_damaged(collection: str, ids: Sequence[str]) -> None:

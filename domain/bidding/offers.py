@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import User, engage
+from domain.chat.reach import require_reach
 from domain.deals.offer import (
     MAX_MILESTONES,
     OPEN_OFFERS,
@@ -172,6 +173,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     _check_milestones(cmd, uow.rates.currencies)
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     _require_open(job)
+    await require_reach(uow, actor.id, cmd.contractor_id)
     await require_attempt(uow, actor.id, cmd.payment_method)
     await require_new_offer(uow, actor.id)
     application = await active_application(uow, job.id, cmd.contractor_id)
@@ -287,7 +289,12 @@ async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     "bidding.counter",
     roles={Role.CONTRACTOR},
     limits=(MONEY_STEPS,),
-    errors=(AmountNotPayable, CurrencyNotSupported, NotFound, OfferNotPending),
+    errors=(
+        AmountNotPayable,
+        CurrencyNotSupported,
+        NotFound,
+        OfferNotPending,
+    ),
 )
 async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer with other terms; the customer may create a new offer from them.
@@ -295,6 +302,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     Raises NotFound, OfferNotPending, AmountNotPayable.
     """
     offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
+    await require_reach(uow, offer.customer_id, offer.contractor_id)
     check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
     terms = CounterOffer(cmd.amount, cmd.note, uow.now)
     countered = await close_offer(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
@@ -326,6 +334,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
     if offer.status is not OfferStatus.PENDING:
         raise OfferNotPending(status=offer.status)
+    await require_reach(uow, offer.customer_id, offer.contractor_id)
     if not offer.captured_amount:
         await require_settled(uow, offer.currency)
     await _require_accepted_currency(uow, actor.id, offer.currency)

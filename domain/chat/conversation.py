@@ -24,7 +24,7 @@ SYSTEM = "system"  # the author of the platform's messages
 PREVIEW = 200  # characters of the last message that lists show
 MAX_CHANGES, MAX_CHANGED_BYTES = 50, 64 * 1024  # of one message
 MAX_EMOJIS = 20  # of one message
-MAX_TERMS = 60  # distinct words of one message that search finds
+MAX_TERMS = 8000  # distinct words of one message; a text of the longest length has fewer
 
 RECENT = (("active_at", -1), *NEWEST)
 
@@ -53,7 +53,7 @@ class Conversation(Record, frozen=True):
     `head` is the number of the newest message (it may lag behind the messages, but is never ahead
     of them), `read` how far each member has read, `revision` the number of the last change of a
     message, `blocked_by` the members who block the other. `active_at` orders lists: unlike
-    `updated_at` it does not change when a member reads.
+    `updated_at` it does not change when a member reads. Who may write in it is in `reach.py`.
     """
 
     COLLECTION = "conversations"
@@ -61,6 +61,8 @@ class Conversation(Record, frozen=True):
     INDEXES = (
         Index((("job_id", 1), ("contractor_id", 1)), unique=True),
         Index((("members", 1), ("active_at", -1), ("_id", -1))),
+        Index((("customer_id", 1), ("contractor_id", 1))),
+        Index((("members", 1), ("_id", 1)), where={"blocked_by": {"$gt": ""}}),
     )
     UNLOGGED = frozenset({"last_message"})
     ENCRYPTED_MESSAGES = frozenset({"last_message.text"})
@@ -85,16 +87,23 @@ class Conversation(Record, frozen=True):
     blocked_by: Annotated[
         tuple[str, ...], Bounded(2), about("The ids of the members who block the other.")
     ] = ()
-
-    def seen_by(self, user_id: str) -> "SeenConversation":
-        unread = self.head - self.read.get(user_id, 0)
-        return SeenConversation(**msgspec.structs.asdict(self), unread=unread)
+    deleted_members: Annotated[
+        dict[str, datetime],
+        Bounded(2),
+        about("When members deleted their accounts, by user id; nothing can be sent then."),
+    ] = {}
 
 
 class SeenConversation(Conversation, frozen=True, kw_only=True):
     """A conversation as one member sees it."""
 
-    unread: Annotated[int, about("How many messages the caller has not read.")]
+    unread: Annotated[
+        int,
+        about(
+            "How many messages of others the caller has not read and can still read, of the newest "
+            "200."
+        ),
+    ]
 
 
 class ReplyTarget(msgspec.Struct, frozen=True):
@@ -264,6 +273,14 @@ class Draft(msgspec.Struct, frozen=True):
         )
 
 
+async def find_between(
+    uow: UnitOfWork, customer_id: str, contractor_id: str
+) -> Conversation | None:
+    """A conversation of these two about any job: all of theirs have the same blocks."""
+    between = {"customer_id": customer_id, "contractor_id": contractor_id}
+    return await uow.find(Conversation, between)
+
+
 async def open_between(
     uow: UnitOfWork, *, job_id: str, job_title: str, customer_id: str, contractor_id: str
 ) -> Conversation:
@@ -272,7 +289,7 @@ async def open_between(
     if existing:
         return existing
     members = (customer_id, contractor_id)
-    before = await uow.find(Conversation, {"members": {"$all": list(members)}}, RECENT)
+    before = await find_between(uow, customer_id, contractor_id)
     if before:  # this write conflicts with a concurrent block, so one of the two sees the other
         await uow.change(Conversation, before.id)
     conversation = uow.new(

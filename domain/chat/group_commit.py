@@ -17,18 +17,18 @@ import asyncio
 import math
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from domain.chat.audit_rows import audit_rows
-from domain.chat.conversation import MAX_TERMS, SYSTEM, Conversation, Draft, Message, ReplyTarget
-from domain.chat.read_receipts import publish_receipts
-from domain.kernel import documents, text_search
-from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
+from domain.chat.conversation import SYSTEM, Conversation, Draft, Message, ReplyTarget
+from domain.chat.reach import check_writable
+from domain.chat.search_terms import message_terms
+from domain.kernel import documents
+from domain.kernel.errors import DomainError, NotFound, RequestIdReused, RequestInProgress
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import wire
 from domain.kernel.store import Duplicate, Store, UnitOfWork, new_id
@@ -41,7 +41,6 @@ NOT_ALL_WRITTEN = "not all of its messages are written"
 RESERVED_IDS = 100  # message ids in one intent, unless a batch is larger
 
 Key = tuple[str, str, str]
-Reader = tuple[str, str]  # the ids of a conversation and of the member who has read it
 
 
 class PendingMessage(msgspec.Struct, eq=False):
@@ -90,12 +89,10 @@ class FinishMessages(Task, frozen=True, tag="finish_messages"):
         places = await _find_by_id(
             uow, Conversation, {message.conversation_id for message in written}
         )
-        await _update_conversations(uow, written)
+        await _update_conversations(uow, written, places)
         for message in written:
             await ports.messages.push(message, places[message.conversation_id].members)
         await uow.add_missing(audit_rows(ports.seal, written))
-        if readers := {(each.conversation_id, each.author_id) for each in written if each.origin}:
-            await ports.store.transact(partial(_publish_readings, readers=readers))
         if len(written) < len(self.ids) and uow.now - self.at < LATE_WRITE_WINDOW:
             raise TryAgain(NOT_ALL_WRITTEN, at=uow.now + LATE_WRITE_WINDOW)
 
@@ -103,8 +100,8 @@ class FinishMessages(Task, frozen=True, tag="finish_messages"):
 class WriteIntent(msgspec.Struct, eq=False):
     """The outbox row that is saved before messages are written, and the state of its batches.
 
-    `ids` are left for further messages, `messages` were written under it, `readers` get a read
-    receipt. An `open` intent takes further batches; `in_flight` of them are not pushed yet.
+    `ids` are left for further messages, `messages` were written under it. An `open` intent takes
+    further batches; `in_flight` of them are not pushed yet.
     """
 
     ids: list[str]
@@ -113,7 +110,6 @@ class WriteIntent(msgspec.Struct, eq=False):
     saved: bool = False
     open: bool = True
     in_flight: int = 0
-    readers: set[Reader] = set()
 
 
 class WrittenMessages(msgspec.Struct, frozen=True):
@@ -150,8 +146,7 @@ async def write_batch(
     await _insert_numbered(uow, accepted, {id: c.head for id, c in state.conversations.items()})
     written = [each.message for each in accepted if each.message and each.new]
     intent.messages += written
-    intent.readers |= _find_readers(written, state.conversations)
-    await _update_conversations(uow, written)
+    await _update_conversations(uow, written, state.conversations)
     _acknowledge(accepted, repeats)
     return WrittenMessages(written, {id: c.members for id, c in state.conversations.items()})
 
@@ -187,24 +182,11 @@ def _acknowledge(
 
 
 async def finish_intents(store: Store, seal: Seal, intents: Sequence[WriteIntent]) -> None:
-    """Write the audit rows of their messages, publish read receipts, and remove the intents.
-
-    Receipts are published here, after the acknowledgement, so they cost the send path no query.
-    """
+    """Write the audit rows of their messages, and remove the intents."""
     uow = store.single()
     rows = [row for intent in intents for row in audit_rows(seal, intent.messages)]
     await uow.add_missing(rows)
-    ids = tuple(intent.row.id for intent in intents)
-    readers = {reader for intent in intents for reader in intent.readers}
-    if not readers:
-        await uow.remove(OutboxRow, {"_id": ids})
-        return
-
-    async def publish_and_remove(uow: UnitOfWork) -> None:
-        await _publish_readings(uow, readers)
-        await uow.remove(OutboxRow, {"_id": ids})
-
-    await store.transact(publish_and_remove)
+    await uow.remove(OutboxRow, {"_id": tuple(intent.row.id for intent in intents)})
 
 
 async def forget_requests(ports: Ports) -> None:
@@ -290,8 +272,8 @@ def _build_message(uow: UnitOfWork, id: str, draft: Draft, state: State) -> Mess
     conversation = state.conversations.get(draft.conversation_id)
     if conversation is None or draft.author_id not in (*conversation.members, SYSTEM):
         raise NotFound
-    if conversation.blocked_by and draft.author_id != SYSTEM:
-        raise Blocked(by=list(conversation.blocked_by))
+    if draft.author_id != SYSTEM:
+        check_writable(conversation)
     answered = state.answered.get(draft.reply_to) if draft.reply_to else None
     if draft.reply_to and not (answered and _can_be_answered(answered, conversation)):
         raise NotFound("reply_to: there is no such message in this conversation.")
@@ -308,7 +290,7 @@ def _build_message(uow: UnitOfWork, id: str, draft: Draft, state: State) -> Mess
         subject_id=draft.subject_id,
         by=draft.by,
         reply_to=ReplyTarget(answered.id, answered.seq, answered.author_id) if answered else None,
-        terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
+        terms=message_terms(draft.text) if draft.author_id != SYSTEM else (),
         request=draft.request,
         origin=draft.origin,
     )
@@ -316,10 +298,6 @@ def _build_message(uow: UnitOfWork, id: str, draft: Draft, state: State) -> Mess
 
 def _can_be_answered(message: Message, conversation: Conversation) -> bool:
     return message.conversation_id == conversation.id and message.deleted_at is None
-
-
-def terms_of(text: str) -> tuple[str, ...]:
-    return text_search.terms([text], MAX_TERMS)
 
 
 # -- inserting -------------------------------------------------------------------------------
@@ -410,24 +388,32 @@ def _answer_if_sent_before(
 # -- after the insert ------------------------------------------------------------------------
 
 
-async def _update_conversations(uow: UnitOfWork, messages: Sequence[Message]) -> None:
+async def _update_conversations(
+    uow: UnitOfWork, messages: Sequence[Message], conversations: Mapping[str, Conversation]
+) -> None:
     """Update previews, heads and read marks, and store replies. Safe to repeat."""
     if messages:
         await asyncio.gather(
-            uow.raise_fields(Conversation, _conversation_updates(messages)),
+            uow.raise_fields(Conversation, _conversation_updates(messages, conversations)),
             uow.add_missing([_reply_of(each) for each in messages if each.request]),
         )
 
 
 def _conversation_updates(
-    messages: Sequence[Message],
+    messages: Sequence[Message], conversations: Mapping[str, Conversation]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Updates of the conversations: head, preview, and the authors' read marks.
+    """Updates of the conversations: head, preview, and the read marks of those whose own messages
+    and actions they are.
 
-    A system message about a member's own action is read by them if all messages before it are.
+    A mark moves only if all messages before are read, so that what a member has not seen stays
+    unread. Clients know such a move from the message, so it needs no read receipt.
     """
     moves: dict[str, dict[str, Any]] = {}
-    own_actions = []
+    marks = {
+        (each.id, member): seq
+        for each in conversations.values()
+        for member, seq in each.read.items()
+    }
     for message in sorted(messages, key=lambda message: message.seq):
         moved = moves.setdefault(message.conversation_id, {})
         moved |= {
@@ -435,46 +421,11 @@ def _conversation_updates(
             "active_at": message.created_at,
             "last_message": message.preview,
         }
-        if message.author_id != SYSTEM:
-            moved[f"read.{message.author_id}"] = message.seq
-        elif message.by:
-            mark = f"read.{message.by}"
-            where = {"_id": message.conversation_id, mark: message.seq - 1}
-            own_actions.append((where, {mark: message.seq}))
-    return [*(({"_id": id}, moved) for id, moved in moves.items()), *own_actions]
-
-
-def _find_readers(
-    messages: Iterable[Message], conversations: Mapping[str, Conversation]
-) -> set[Reader]:
-    """Authors whose own message moves their read mark over messages that they had not read.
-
-    A mark that moves over own messages only needs no receipt: clients know that from the message.
-    """
-    marks = {
-        (found.id, member): seq
-        for found in conversations.values()
-        for member, seq in found.read.items()
-    }
-    readers = set()
-    for message in sorted(messages, key=lambda message: message.seq):
-        reader = message.conversation_id, message.author_id
-        if message.author_id != SYSTEM and marks.get(reader, 0) < message.seq - 1:
-            readers.add(reader)
-        marks[reader] = message.seq
-    return readers
-
-
-async def _publish_readings(uow: UnitOfWork, readers: Collection[Reader]) -> None:
-    """Publish the stored read marks.
-
-    A reading at the same moment may be published before this one with a higher mark: clients keep
-    the highest. Writing the conversations would order them, and make the next messages wait.
-    """
-    ids = tuple({conversation_id for conversation_id, _ in readers})
-    found = await uow.all(Conversation, {"_id": ids}, limit=len(ids))
-    conversations = {conversation.id: conversation for conversation in found}
-    await publish_receipts(uow, [(conversations[id], user_id) for id, user_id in sorted(readers)])
+        own = message.by if message.author_id == SYSTEM else message.author_id
+        member = message.conversation_id, own or ""
+        if own and marks.get(member, 0) >= message.seq - 1:
+            marks[member] = moved[f"read.{own}"] = message.seq
+    return [({"_id": id}, moved) for id, moved in moves.items()]
 
 
 def _reply_of(message: Message) -> Reply:

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.chat.conversation import RECENT, Conversation, Message, SeenConversation, Seq
-from domain.chat.read_receipts import ReadReceipt, hide_receipts, publish_receipts, receipt_of
+from domain.chat.member_view import seen_by
+from domain.chat.read_receipts import ReadReceipt, publish_receipt, receipt_of
 from domain.kernel import documents
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import Invalid, NotFound, Rule
@@ -20,7 +21,6 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
-COUNTED = 200  # conversations, of which the unread messages are counted
 
 
 class MessageRange(msgspec.Struct, frozen=True):
@@ -104,34 +104,15 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[SeenConversati
         cursor=cmd.cursor,
         limit=cmd.limit,
     )
-    seen = [found.seen_by(actor.id) for found in page.items]
-    return Page(await hide_receipts(uow, actor.id, seen), page.next_cursor)
+    return Page(await seen_by(uow, actor.id, page.items), page.next_cursor)
 
 
 @operation("chat.get", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def get(cmd: ConversationById, actor: Actor, uow: UnitOfWork) -> SeenConversation:
     """One of one's own conversations, as `chat.list` shows it. Raises NotFound."""
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    [seen] = await hide_receipts(uow, actor.id, [conversation.seen_by(actor.id)])
+    [seen] = await seen_by(uow, actor.id, [conversation])
     return seen
-
-
-async def unread_messages(uow: UnitOfWork, user_id: str) -> tuple[int, int]:
-    """How many messages a user has not read, and in how many of the COUNTED conversations that
-    were active last."""
-    unread = {"$subtract": ["$head", {"$ifNull": [f"$read.{user_id}", 0]}]}
-    found = await uow.aggregate(
-        Conversation,
-        [
-            {"$match": {"members": user_id}},
-            {"$sort": dict(RECENT)},
-            {"$limit": COUNTED},
-            {"$project": {"unread": unread}},
-            {"$match": {"unread": {"$gt": 0}}},
-            {"$group": {"_id": None, "messages": {"$sum": "$unread"}, "in": {"$sum": 1}}},
-        ],
-    )
-    return (found[0]["messages"], found[0]["in"]) if found else (0, 0)
 
 
 @operation("chat.history", roles=PARTIES, style=Style.READ, errors=(NotFound,))
@@ -211,7 +192,7 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> ReadReceipt:
         **_mark_filter(actor.id, cmd.seq),
     )
     if moved:
-        await publish_receipts(uow, [(moved, actor.id)])
+        await publish_receipt(uow, moved, actor.id)
     return receipt_of(moved or conversation, actor.id)
 
 

@@ -20,9 +20,9 @@ from domain.chat.conversation import (
     Reaction,
     Request,
 )
-from domain.chat.group_commit import terms_of
+from domain.chat.reach import check_writable
+from domain.chat.search_terms import message_terms, query_terms
 from domain.files.file import Attachment, FileIds, attach
-from domain.kernel import text_search
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
     Blocked,
@@ -123,10 +123,11 @@ class Search(Command, frozen=True):
     errors=(Blocked, Conflict, NotFound, RequestIdReused, RequestInProgress),
 )
 async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
-    """Send a message to the other member. It marks the conversation read up to it.
+    """Send a message to the other member. It is read by its author if all messages before it are.
 
-    Raises Invalid without text and files, NotFound, Conflict for files of something else, Blocked,
-    RequestIdReused when `client_id` names another message, RequestInProgress, Unavailable.
+    Raises Invalid without text and files, NotFound (also when the other account is deleted),
+    Conflict for files of something else, Blocked, RequestIdReused when `client_id` names another
+    message, RequestInProgress, Unavailable.
     """
     if cmd.text is None and not cmd.file_ids:
         raise Invalid("write a text, or attach files.", field="text", rule=Rule.REQUIRED)
@@ -164,8 +165,7 @@ async def _attach_files(cmd: Send, actor: Actor, ports: Ports) -> tuple[Attachme
 async def _get_writable(uow: UnitOfWork, conversation_id: str, member: str) -> Conversation:
     """A conversation that the member may write to. Raises NotFound, Blocked."""
     conversation = await uow.get(Conversation, conversation_id, members=member)
-    if conversation.blocked_by:
-        raise Blocked(by=list(conversation.blocked_by))
+    check_writable(conversation)
     return conversation
 
 
@@ -185,7 +185,7 @@ async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
         uow,
         message,
         text=cmd.text,
-        terms=terms_of(cmd.text),
+        terms=message_terms(cmd.text),
         edited_at=uow.now,
         history=_append_history(uow, message),
     )
@@ -286,7 +286,8 @@ async def _change_message(uow: UnitOfWork, message: Message, **fields: Any) -> M
 
 @operation("chat.search", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page[Message]:
-    """Messages with all the words, newest first, in one or all of one's own conversations.
+    """Messages with all the words, newest first, in one or all of one's own conversations, of which
+    the 200 that were active last are searched.
 
     Raises NotFound.
     """
@@ -294,11 +295,11 @@ async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page[Message]:
         places = [await uow.get(Conversation, cmd.conversation_id, members=actor.id)]
     else:
         places = await uow.all(Conversation, {"members": actor.id}, RECENT, SEARCHED)
-    words = text_search.query_terms(cmd.q)
+    words = query_terms(cmd.q)
     if not words or not places:
         return Page([])
-    where = {
-        "conversation_id": tuple(place.id for place in places),
-        "terms": words[0] if len(words) == 1 else {"$all": list(words)},
-    }
+    rarest, *others = [{"terms": {"$in": list(word)}} for word in words]
+    where: dict[str, Any] = {"conversation_id": tuple(place.id for place in places), **rarest}
+    if others:
+        where["$and"] = others
     return await uow.page(Message, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from domain.accounts.user import User
-from domain.chat.history import unread_messages
+from domain.chat.unread import unread_messages
 from domain.home.waiting import Waiting, waiting_for_contractor, waiting_for_customer
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import NotFound

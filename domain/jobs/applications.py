@@ -12,6 +12,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts.email_verification import verified_user
 from domain.chat import conversation
+from domain.chat.reach import require_reach
 from domain.jobs.job import Amount, Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.documents import given
@@ -32,6 +33,7 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 
+MAX_APPLICATIONS = 3  # of one contractor to one job: the first, and two more after it ended
 Days = Annotated[int, Limits(ge=1, le=365)]
 
 
@@ -178,11 +180,20 @@ async def move_application(
     errors=(AlreadyApplied, EmailUnverified, JobNotOpen, NotFound),
 )
 async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
-    """Apply for an open job. Raises NotFound, JobNotOpen, AlreadyApplied."""
+    """Apply for an open job; again twice at most, after a withdrawal or a rejection.
+
+    Raises NotFound (also when one of the two blocks the other), JobNotOpen, AlreadyApplied.
+    """
     job = await uow.get(Job, cmd.job_id)
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
     contractor = await verified_user(uow, actor.id)
+    await require_reach(uow, job.customer_id, contractor.id)
+    earlier = {"contractor_id": contractor.id, "job_id": job.id}
+    if await uow.count(Application, earlier, limit=MAX_APPLICATIONS) >= MAX_APPLICATIONS:
+        raise AlreadyApplied(
+            "You have applied to this job as often as you can.", limit=MAX_APPLICATIONS
+        )
     application = uow.new(
         Application,
         job_id=job.id,
@@ -256,6 +267,7 @@ async def accept(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Applica
     job = await uow.get(Job, application.job_id)
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
+    await require_reach(uow, actor.id, application.contractor_id)
     accepted = _require_moved(
         await move_application(uow, application.id, ApplicationStatus.ACCEPTED)
     )

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from domain.chat.conversation import SeenConversation, open_between
-from domain.chat.read_receipts import hide_receipts
+from domain.chat.conversation import Conversation, SeenConversation, open_between
+from domain.chat.member_view import seen_by
+from domain.chat.reach import require_reach
 from domain.jobs.applications import Application, ApplicationStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import NotFound
@@ -28,7 +29,8 @@ class Open(Command, frozen=True):
 async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
     """Open or find the conversation of a job's customer and one of its applicants.
 
-    Raises NotFound if the contractor has no application to the job, or has withdrawn it.
+    Raises NotFound if the contractor has no application to the job, or has withdrawn it, and
+    instead of opening a new one for two who may not reach each other.
     """
     customer, contractor = actor.id, cmd.user_id
     if actor.role is Role.CONTRACTOR:
@@ -44,6 +46,9 @@ async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
     )
     if application is None:
         raise NotFound
+    about_job = {"job_id": cmd.job_id, "contractor_id": contractor}
+    if await uow.find(Conversation, about_job) is None:
+        await require_reach(uow, customer, contractor)
     conversation = await open_between(
         uow,
         job_id=application.job_id,
@@ -51,5 +56,5 @@ async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
         customer_id=customer,
         contractor_id=contractor,
     )
-    (seen,) = await hide_receipts(uow, actor.id, [conversation.seen_by(actor.id)])
+    (seen,) = await seen_by(uow, actor.id, [conversation])
     return seen

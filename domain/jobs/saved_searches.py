@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from domain.chat.reach import blocked_with
 from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.search import SearchCriteria, SearchFilters
@@ -348,7 +349,9 @@ class MatchSavedSearches(Task, frozen=True, tag="match_saved_searches"):
             return
         if self.revision < job.search_revision:
             return
-        matching, last = await _next_matches(uow, job, self.after)
+        found, last = await _next_matches(uow, job, self.after)
+        blocked = await blocked_with(uow, job.customer_id, [saved.user_id for saved in found])
+        matching = [saved for saved in found if saved.user_id not in blocked]
 
         async def work(uow: UnitOfWork) -> None:
             new = await _publish_new_hits(uow, job=job, matching=matching)

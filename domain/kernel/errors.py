@@ -193,6 +193,13 @@ class NotFound(DomainError):
     code, status, message = Code.NOT_FOUND, 404, "There is no such object, or it is not yours."
 
 
+class Unreachable(NotFound):
+    """Two people may not reach each other; see `chat/reach.py`. Its code is the one that clients
+    know of all operations which name a person."""
+
+    message = "One of you has blocked the other."
+
+
 class Conflict(DomainError):
     code, status, message = (
         Code.CONFLICT,

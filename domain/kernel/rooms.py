@@ -2,7 +2,7 @@
 
 import re
 
-_USER, _JOB = "user:", "job:"
+_USER, _JOB, _PRESENCE = "user:", "job:", "presence:"
 _COUNTED = re.compile(r"(user|job):[^:]+")
 
 LIVE_MONITOR = "live"  # administrators who have the live monitor open
@@ -20,7 +20,7 @@ def role_room(role: str) -> str:
 
 def presence_room(user_id: str) -> str:
     """Connections that asked for the presence of this user."""
-    return f"presence:{user_id}"
+    return _PRESENCE + user_id
 
 
 def job_room(job_id: str) -> str:
@@ -56,6 +56,11 @@ def gets_copies(room: str) -> bool:
 def user_in(room: str) -> str | None:
     """The id in the name of a `user_room`."""
     return room.removeprefix(_USER) if room.startswith(_USER) else None
+
+
+def presence_of(room: str) -> str | None:
+    """The id in the name of a `presence_room`."""
+    return room.removeprefix(_PRESENCE) if room.startswith(_PRESENCE) else None
 
 
 def job_in(room: str) -> str | None:

@@ -10,7 +10,7 @@ from domain.kernel.store import Store
 from domain.ports.blob_storage import BlobStorage, FileInspector
 from domain.ports.mail import Mailer
 from domain.ports.mailed_secrets import MailedSecrets
-from domain.ports.messaging import Members, MessageQueue
+from domain.ports.messaging import Members, MessageQueue, ReachChange, Typing
 from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
 from domain.ports.presence import Presence
 from domain.ports.second_factors import Challenges, Totp, WebAuthn
@@ -45,6 +45,11 @@ class LivePush(Protocol):
         """Push to the connections in `room` of the event's namespace; see `kernel/rooms.py`."""
         ...
 
+    def announce_reach(self, change: ReachChange) -> None:
+        """Let all processes forget what they know of these conversations. The subscriptions of two
+        who may no longer reach each other to the other's presence end."""
+        ...
+
 
 class Ports(msgspec.Struct, frozen=True):
     """Everything that an operation or task may use besides its unit of work."""
@@ -60,6 +65,7 @@ class Ports(msgspec.Struct, frozen=True):
     live: LivePush
     presence: Presence
     members: Members
+    typing: Typing
     messages: MessageQueue
     seal: Seal
     mail: Mailer

@@ -56,14 +56,18 @@ PRESENCE = Event(
     UserPresence,
     Numbering.NEVER,
     about="When a user comes online, goes offline, or shows their presence again, to connections "
-    "that asked `chat.presence` for a conversation with them. Keep the latest.",
+    "that asked `chat.presence` for a conversation with them; once with nulls when one of the two "
+    "blocks the other. Keep the latest.",
 )
 
 
 class PresenceList(msgspec.Struct, frozen=True):
     """The presence of several users."""
 
-    items: Annotated[list[UserPresence], about("One for each other member of the conversations.")]
+    items: Annotated[
+        list[UserPresence],
+        about("One for each other member of the conversations who may be reached."),
+    ]
 
 
 class Conversations(Command, frozen=True):
@@ -82,9 +86,10 @@ def _rooms(answer: Any, actor: Actor) -> list[str]:
 async def presence(cmd: Conversations, actor: Actor, ports: Ports, meta: Meta) -> PresenceList:
     """The presence of the other members; subscribes this connection to their `presence`.
 
+    Members who block the caller, or are blocked, are left out; a block ends the subscription.
     Raises NotFound. A caller who hides presence gets an empty list and no pushes.
     """
-    people = await ports.members.others_in_all(cmd.conversation_ids, actor.id)
+    people = await ports.members.reachable(cmd.conversation_ids, actor.id)
     if not people or await _users_hiding_presence(ports.store.single(), [actor.id]):
         return PresenceList([])
     return PresenceList(await _read_presence(ports, people))

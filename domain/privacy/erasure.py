@@ -15,9 +15,6 @@ from typing import Any, NoReturn
 from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
-from domain.deals.offer import Offer
-from domain.deals.payment import Payment
-from domain.disputes.dispute import Dispute
 from domain.files.file import File
 from domain.fulfillment.work import Cancel, cancel
 from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
@@ -34,6 +31,7 @@ from domain.operations.task import NeedsPerson, Task
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 from domain.presence.presence import LastSeen
+from domain.privacy.name_copies import copy_name
 
 DELETED_NAME = "Deleted user"
 DELETED_ADDRESS = "deleted@deleted.invalid"
@@ -122,16 +120,12 @@ async def _withdraw(uow: UnitOfWork, application: Application) -> None:
 
 
 async def _erase_names(uow: UnitOfWork, user: User) -> None:
-    await uow.change_all(
-        Job, {"customer_id": user.id}, customer_name=DELETED_NAME, location=None, point=None
-    )
-    await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=DELETED_NAME)
-    side = "customer" if user.role is Role.CUSTOMER else "contractor"
-    for kind in (Offer, Payment, Dispute):
-        erased: dict[str, Any] = {f"{side}_name": DELETED_NAME}
-        await uow.change_all(kind, {f"{side}_id": user.id}, **erased)
-    names: dict[str, Any] = {f"names.{user.id}": DELETED_NAME}
-    await uow.change_all(Conversation, {"members": user.id}, **names)
+    """Their name is DELETED_NAME by now. Others can send nothing more to them."""
+    await uow.change_all(Job, {"customer_id": user.id}, location=None, point=None)
+    await copy_name(uow, user)
+    place = f"deleted_members.{user.id}"
+    deleted: dict[str, Any] = {place: user.deleted_at}
+    await uow.change_all(Conversation, {"members": user.id, place: None}, **deleted)
 
 
 async def _remove_own(uow: UnitOfWork, user_id: str) -> None:

@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 
 class Fanout:
-    """Rooms over all Redis servers. The user sets `deliver`, `on_broadcast` and `on_missed`."""
+    """Rooms over all Redis servers. The user sets `deliver`, `on_missed`, and `on_broadcast` by the
+    first byte of a message."""
 
     def __init__(self, urls: Sequence[str], prefix: str) -> None:
         self._sender = secrets.token_bytes(SENDER_BYTES)
@@ -38,7 +39,7 @@ class Fanout:
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self.received = 0  # messages from other processes
         self.deliver: Callable[[str, bytes], None] = lambda room, packet: None
-        self.on_broadcast: Callable[[bytes], None] = lambda message: None
+        self.on_broadcast: dict[bytes, Callable[[bytes], None]] = {}
         self.on_missed: OnMissed = lambda room: None
 
     async def start(self, *, listening: bool) -> None:
@@ -117,7 +118,7 @@ class Fanout:
             elif content == MISSED:
                 self.on_missed(None)
             elif channel == ALL_PROCESSES:
-                self.on_broadcast(content)
+                self.on_broadcast[content[:1]](content)
             else:
                 self.received += 1
                 self.deliver(channel.removeprefix("room:"), content)

@@ -86,6 +86,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         sockets_per_user: int,
         fanout: Fanout,
         presence: Presence,
+        recheck: Callable[[], Awaitable[None]],
         fast: bool,
     ) -> None:
         self.names = {namespace for namespace, _ in commands}
@@ -116,6 +117,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._fanout = fanout
         self._presence = presence
         self._resyncing = False
+        self._recheck = recheck
         self._sessions = SessionRegistry(authenticator, self._disconnect, self.eio.spawn)
         self.rooms.on_occupied, self.rooms.on_emptied = fanout.subscribe, fanout.unsubscribe
         fanout.deliver = self.rooms.deliver
@@ -449,6 +451,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         await asyncio.sleep(RESYNC_DELAY_SECONDS)
         self._resyncing = False
         await self._sessions.disconnect_ended()
+        await self._recheck()
         packet = packets.event("/account", "resync", envelope(None, datetime.now(UTC), {}))
         for number, connection in enumerate(self.eio.connections, 1):
             if "/account" in connection.clients:

@@ -22,6 +22,7 @@ from domain.audit_trail import chain_state, hash_chain
 from domain.bidding import offers
 from domain.bidding import reminders as offer_reminders
 from domain.chat import group_commit
+from domain.chat import search_backfill as message_terms
 from domain.disputes import operations as disputes
 from domain.disputes import reminders as dispute_reminders
 from domain.files import file
@@ -99,6 +100,7 @@ JOBS = (
     Job("verify_audit_trail", 86_400, chain_state.verify_daily),
     Job("save_feed_heads", 3600, keep_heads),
     Job("fill_search_keys", 86_400, search_backfill.fill_search_keys),
+    Job("fill_message_terms", 60, message_terms.fill_message_terms),
 )
 
 

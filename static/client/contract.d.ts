@@ -3551,7 +3551,7 @@ export interface Posting {
 
 /** The presence of several users. */
 export interface PresenceList {
-  /** One for each other member of the conversations. */
+  /** One for each other member of the conversations who may be reached. */
   items: UserPresence[];
 }
 
@@ -4148,6 +4148,8 @@ export interface SeenConversation {
   revision: number;
   /** The ids of the members who block the other. */
   blocked_by: string[];
+  /** When members deleted their accounts, by user id; nothing can be sent then. */
+  deleted_members: Record<string, string>;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
   /** Counts its changes. Of two copies the one with the higher version is newer. */
@@ -4156,7 +4158,7 @@ export interface SeenConversation {
   created_at: string;
   /** When it was last changed. */
   updated_at: string;
-  /** How many messages the caller has not read. */
+  /** How many messages of others the caller has not read and can still read, of the newest 200. */
   unread: number;
 }
 
@@ -5691,7 +5693,7 @@ export interface JobPushes {
 
 export interface JobRequestCommands {
   /**
-   * Apply for an open job
+   * Apply for an open job; again twice at most, after a withdrawal or a rejection
    *
    * For contractor. Refusals of its own: already_applied, email_unverified, forbidden,
    * job_not_open, not_found.
@@ -5762,7 +5764,7 @@ export interface ChatCommands {
    */
   list(fields?: ChatListFields, options?: CallOptions): Promise<SeenConversationPage>;
   /**
-   * Send a message to the other member. It marks the conversation read up to it.
+   * Send a message to the other member. It is read by its author if all messages before it are.
    *
    * For contractor, customer. Refusals of its own: blocked, forbidden, not_found.
    */
@@ -5806,7 +5808,8 @@ export interface ChatCommands {
    */
   react(fields: ChatReactFields, options?: CallOptions): Promise<Message>;
   /**
-   * Messages with all the words, newest first, in one or all of one's own conversations
+   * Messages with all the words, newest first, in one or all of one's own conversations, of which
+   * the 200 that were active last are searched
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
@@ -5818,9 +5821,11 @@ export interface ChatCommands {
    */
   get(fields: ChatGetFields, options?: CallOptions): Promise<SeenConversation>;
   /**
-   * Stop both members from writing to each other, in all their conversations.
+   * Stop both members from reaching each other, in all their conversations.
    *
-   * Only the member who blocked can end it.
+   * Neither can write, react, apply or make an offer to the other, nor see them type, read or be
+   * online. Applications of the one to the other's open jobs are withdrawn. What both have agreed
+   * on goes on. Only the member who blocked can end it.
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
@@ -5832,7 +5837,8 @@ export interface ChatCommands {
    */
   report(fields: ChatReportFields, options?: CallOptions): Promise<Report>;
   /**
-   * Push the typing state to the other member's connections
+   * Push the typing state to the other member's connections, and its end after 6 seconds without a
+   * repeat
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
@@ -5840,7 +5846,8 @@ export interface ChatCommands {
   /**
    * The presence of the other members; subscribes this connection to their `presence`.
    *
-   * A caller who hides presence gets an empty list and no pushes.
+   * Members who block the caller, or are blocked, are left out; a block ends the subscription. A
+   * caller who hides presence gets an empty list and no pushes.
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found, too_many.
    */
@@ -5857,17 +5864,19 @@ export interface ChatPushes {
   message: Message;
   /**
    * When a member has read further, to both members, or to this member alone if one of the two
-   * hides read receipts. Marks only rise: keep the higher one. Numbered: never missed.
+   * hides read receipts or blocks the other. Marks only rise: keep the higher one. Numbered: never
+   * missed.
    */
   read: ReadReceipt;
   /**
-   * When a member starts or stops typing, to the other member. Forget it after some seconds without
-   * another. May be missed.
+   * When a member starts or stops typing, to the other member. It stops by itself after 6 seconds
+   * without another `typing: true`. May be missed.
    */
   typing: TypingState;
   /**
    * When a user comes online, goes offline, or shows their presence again, to connections that
-   * asked `chat.presence` for a conversation with them. Keep the latest. May be missed.
+   * asked `chat.presence` for a conversation with them; once with nulls when one of the two blocks
+   * the other. Keep the latest. May be missed.
    */
   presence: UserPresence;
 }

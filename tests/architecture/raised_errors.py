@@ -44,7 +44,8 @@ BACKSTOP = f"{bounds.check_bounds.__module__}.{bounds.check_bounds.__qualname__}
 LAMBDAS = {"uow": UnitOfWork}  # the parameters of lambdas have no declared types
 NAMED = re.compile(r"\b[A-Z]\w+")
 RAISES = re.compile(r"\b[Rr]aises?\b")
-ERRORS = {kind.__name__: kind for kind in DomainError.__subclasses__()}
+KINDS = DomainError.__subclasses__()
+ERRORS = {each.__name__: each for kind in KINDS for each in (kind, *kind.__subclasses__())}
 
 
 class Step(NamedTuple):

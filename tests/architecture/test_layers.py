@@ -25,7 +25,7 @@ ALLOWED = {
     "audit_trail": "kernel ports operations notifications",
     "chat": "kernel ports operations accounts files notifications",
     "payouts": "kernel ledger ports operations accounts deals notifications",
-    "jobs": "kernel ports operations accounts files chat",
+    "jobs": "kernel ports operations accounts presence files chat",
     "wallet": "kernel ledger ports operations accounts deals notifications payouts",
     "payments": "kernel ledger ports operations accounts deals notifications payouts jobs",
     "bidding": "kernel ports operations accounts deals notifications chat jobs payments",

@@ -113,7 +113,8 @@ def below(kind: type) -> Iterator[type]:
 
 
 def test_every_error_has_one_code_and_every_code_an_error() -> None:
-    """Fails for a Code without a class, two classes of one code, or a status below 400."""
-    classes = list(below(DomainError))
+    """Fails for a Code without a class, two classes of one code, or a status below 400. A kind of
+    an error has its code."""
+    classes = DomainError.__subclasses__()
     assert sorted(each.code for each in classes) == sorted(Code)
     assert all(400 <= each.status < 600 and each.message for each in classes)

@@ -14,6 +14,7 @@ from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
 from domain.admin.activity import ActivityRow
 from domain.audit_trail.hash_chain import Anchor
+from domain.chat.search_backfill import TermsPosition
 from domain.kernel.actor import Role
 from domain.kernel.leases import Lease
 from domain.kernel.money import Schedule
@@ -40,7 +41,15 @@ SETTLE_SECONDS = 15.0
 
 NO_TRACES = {
     kind.COLLECTION
-    for kind in (Lease, ProcessHeartbeat, SeriesBucket, Anchor, LastSeen, ActivityRow)
+    for kind in (
+        Lease,
+        ProcessHeartbeat,
+        SeriesBucket,
+        Anchor,
+        LastSeen,
+        ActivityRow,
+        TermsPosition,
+    )
 }
 
 

@@ -255,6 +255,7 @@ COLLECTIONS = {
     "series",
     "processes",
     "key_rotations",
+    "message_terms_positions",
     "requests",
     "audit",
     "audit_waiting",

@@ -30,6 +30,9 @@ export function Composer({ talk }) {
     return html`<div class="composer blocked"><${Icon} name="ban" /><p class="grow">${mine ? `You have blocked ${name}.` : `${name} has blocked this conversation.`}</p>
       ${mine && html`<button type="button" class="button" onClick=${() => askToBlock(talk.id, name, false)}>Unblock</button>`}</div>`;
   }
+  if (Object.keys(conversation?.deleted_members ?? {}).length) {
+    return html`<div class="composer blocked"><${Icon} name="ban" /><p class="grow">This account has been deleted.</p></div>`;
+  }
   return html`<${Pen} talk=${talk} name=${conversation ? other(conversation).name : ""} />`;
 }
 

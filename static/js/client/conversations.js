@@ -1,7 +1,7 @@
 // The conversations of the signed-in person, as the list shows them.
 
 import { computed, signal } from "@preact/signals";
-import { me, server } from "../shared/server.js";
+import { me } from "../shared/server.js";
 
 /** @typedef {import("../../client/jobsphere.js").SeenConversation} Conversation */
 /** @typedef {import("../../client/jobsphere.js").Message} Message */
@@ -16,9 +16,8 @@ export const ordered = computed(() =>
 /** @param {Conversation} conversation */
 const activeAt = (conversation) => conversation.last_message?.at ?? conversation.created_at;
 
-/** How much of a conversation the person has not read. @param {Conversation} conversation */
-export const unread = (conversation) =>
-  Math.max(0, conversation.head - (conversation.read[server.user?.id ?? ""] ?? 0));
+/** How many messages of a conversation the person has not read and can still read. @param {Conversation} conversation */
+export const unread = (conversation) => conversation.unread;
 
 /** The other member. @param {Conversation} conversation */
 export function other(conversation) {

@@ -57,7 +57,18 @@ export function receive(message) {
 export function mark({ conversation_id, user_id, seq }) {
   const conversation = conversations.peek().get(conversation_id);
   if (!conversation || (conversation.read[user_id] ?? 0) >= seq) return;
-  putConversation({ ...conversation, read: { ...conversation.read, [user_id]: seq } });
+  const all = seq >= conversation.head;
+  const own = user_id === me.peek()?.id;
+  putConversation({ ...conversation, read: { ...conversation.read, [user_id]: seq }, unread: own && all ? 0 : conversation.unread });
+  if (own && !all) server.chat.get({ conversation_id }).then((item) => putAll([item]), () => {}); // counts what is left
+}
+
+/** How many messages are unread once this one has come, new or changed. @param {Conversation} conversation @param {Message} message */
+function unreadWith({ unread, head, read }, { seq, author_id, by, revision, deleted_at }) {
+  const own = me.peek()?.id;
+  if (author_id === own || by === own || seq <= (read[own ?? ""] ?? 0)) return unread;
+  if (!revision && seq > head) return unread + 1;
+  return deleted_at ? Math.max(0, unread - 1) : unread;
 }
 
 /** @param {{conversation_id: string, user_id: string, typing: boolean}} state */
@@ -74,13 +85,18 @@ export function putPresence(presence) {
 function showLast(message) {
   const { conversation_id, seq, revision, author_id, by, created_at: at } = message;
   const conversation = conversations.peek().get(conversation_id);
-  const last = conversation?.last_message;
-  if (!conversation || (last && (seq - last.seq || revision - last.revision) < 0)) return;
+  if (!conversation) return;
+  const unread = unreadWith(conversation, message);
+  const last = conversation.last_message;
+  if (last && (seq - last.seq || revision - last.revision) < 0) {
+    if (unread !== conversation.unread) putConversation({ ...conversation, unread });
+    return;
+  }
   const read = { ...conversation.read };
   const own = me.peek()?.id;
-  if (author_id === own || (by === own && read[own] === seq - 1)) read[own] = Math.max(read[own] ?? 0, seq);
+  if (own && (author_id === own || by === own) && read[own] === seq - 1) read[own] = seq;
   const last_message = { seq, revision, author_id, text: saying(message).slice(0, 200), at };
-  putConversation({ ...conversation, read, head: Math.max(conversation.head, seq), last_message });
+  putConversation({ ...conversation, read, unread, head: Math.max(conversation.head, seq), last_message });
 }
 
 /** @param {Message} message */
@@ -104,7 +120,9 @@ function putAll(items) {
     const read = { ...item.read };
     for (const [user, seq] of Object.entries(before?.read ?? {})) read[user] = Math.max(seq, read[user] ?? 0);
     const later = before && before.head > item.head ? { head: before.head, last_message: before.last_message } : {};
-    known.set(item.id, { ...item, read, ...later });
+    const own = me.peek()?.id ?? "";
+    const ahead = before && (before.head > item.head || (before.read[own] ?? 0) > (item.read[own] ?? 0));
+    known.set(item.id, { ...item, read, unread: ahead ? before.unread : item.unread, ...later });
   }
   conversations.value = known;
   for (const item of items) talks.get(item.id)?.compare(item);
@@ -158,6 +176,7 @@ export async function markRead(id) {
 /** Stop both from writing, or end one's own block. @param {string} id @param {boolean} on */
 export async function block(id, on) {
   putAll([await write(() => server.chat.block({ conversation_id: id, on }))]);
+  if (!on) server.chat.presence({ conversation_ids: [id] }).then(({ items }) => items.forEach(putPresence), () => {});
 }
 
 live.subscribe((now) => {

@@ -1,6 +1,9 @@
 """Blocks between two users, reports to administrators, and what administrators may read."""
 
+from functools import partial
+
 from domain.accounts.user import User
+from domain.chat.conversation import open_between
 from domain.chat.reports import Report
 from domain.notifications.alerts import AlertRecord
 from domain.notifications.feed import FeedRow
@@ -22,7 +25,7 @@ async def try_to_send(talk: Talk, party: Party) -> str:
 
 
 async def test_a_block_stops_both_until_it_is_removed(market: Market) -> None:
-    """Guard: `blocked_by` in `group_commit._build_message` and `chat.messages._get_writable`."""
+    """Guard: `blocked_by` in `reach.check_writable`."""
     talk = await meet(market)
     sent = await talk.say(talk.customer, "Tuesday")
     assert (await block(talk, talk.contractor))["blocked_by"] == [talk.contractor.id]
@@ -47,7 +50,7 @@ async def test_a_block_stops_both_until_it_is_removed(market: Market) -> None:
 
 
 async def test_a_block_applies_to_all_conversations_of_the_two(market: Market) -> None:
-    """Guard: `$all` in `blocks.block`, and `blocked_by` in `open_between`."""
+    """Guard: `change_all` in `blocks.block`, and `blocked_by` in `open_between`."""
     talk, elsewhere = await meet(market), await meet(market)
     customer, contractor = talk.customer, talk.contractor
     others = []
@@ -56,11 +59,21 @@ async def test_a_block_applies_to_all_conversations_of_the_two(market: Market) -
         await market.application(contractor, job)
         others.append(job)
     second = Talk(customer, contractor, others[0], await open_chat(customer, others[0], contractor))
-    await block(talk, customer)
     third = Talk(customer, contractor, others[1], await open_chat(contractor, others[1], customer))
+    await block(talk, customer)
     assert [await try_to_send(each, contractor) for each in (talk, second, third)] == [
         "blocked"
     ] * 3
+    opened = await market.store.transact(
+        partial(
+            open_between,
+            job_id="job_1",
+            job_title="Paint the fence",
+            customer_id=customer.id,
+            contractor_id=contractor.id,
+        )
+    )
+    assert opened.blocked_by == (customer.id,)
     await block(third, customer, False)
     assert [await try_to_send(each, contractor) for each in (talk, second, third)] == ["ok"] * 3
     assert await try_to_send(elsewhere, elsewhere.contractor) == "ok"

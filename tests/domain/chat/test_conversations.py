@@ -145,23 +145,42 @@ async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> No
         assert [item for item in kept if item["name"] == "message"] == []
 
 
-async def test_unread_counts_the_messages_of_the_other_until_they_are_read(market: Market) -> None:
-    """Fails without the author's mark in _conversation_updates(), the mark in read(), or `unread`
-    in seen_by()."""
+async def unread(*parties: Party) -> list[int]:
+    return [(await listed(party))[0]["unread"] for party in parties]
+
+
+async def test_unread_counts_what_can_still_be_read(market: Market) -> None:
+    """Guard: `unread._count`, `unread_in` in `member_view.seen_by`, and the marks in
+    `group_commit._conversation_updates`: an own message is read if all before it are."""
     talk = await meet(market)
-    for text in ("One", "Two", "Three"):
-        await talk.say(talk.customer, text)
-    assert [(await listed(p))[0]["unread"] for p in (talk.customer, talk.contractor)] == [0, 3]
-    receipt = await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 2})
-    assert receipt == {"conversation_id": talk.id, "user_id": talk.contractor.id, "seq": 2}
-    assert (await listed(talk.contractor))[0]["unread"] == 1
-    assert (await open_chat(talk.contractor, talk.job, talk.customer))["unread"] == 1
-    await talk.say(talk.contractor, "Four")
-    assert [(await listed(p))[0]["unread"] for p in (talk.contractor, talk.customer)] == [0, 1]
+    customer, contractor = talk.customer, talk.contractor
+    sent = [await talk.say(customer, text) for text in ("One", "Two", "Three")]
+    assert await unread(customer, contractor) == [0, 3]
+    receipt = await contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
+    assert receipt == {"conversation_id": talk.id, "user_id": contractor.id, "seq": 1}
+    assert await unread(contractor) == [2]
+    assert (await open_chat(contractor, talk.job, customer))["unread"] == 2
+    deleted = {"conversation_id": talk.id, "message_id": sent[1]["id"]}
+    await customer.call("/chat", "delete", deleted)
+    assert await unread(contractor) == [1]
+    for text in ("Four", "Five"):  # do not read "Three"
+        await talk.say(contractor, text)
+    assert await unread(contractor, customer) == [1, 2]
+    assert (await contractor.call("/account", "home"))["unread_messages"] == 1
+    assert (await listed(customer))[0]["read"][contractor.id] == 1
+    await contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 5})
+    await talk.say(contractor, "Six")
+    assert (await listed(customer))[0]["read"] == {contractor.id: 6, customer.id: 3}
+    home = await contractor.call("/account", "home")
+    assert (home["unread_messages"], home["unread_conversations"]) == (0, 0)
+    await market.settled()
+    for party in (customer, contractor):
+        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
+        assert [item["data"]["seq"] for item in kept if item["name"] == "read"] == [1, 5]
 
 
 async def test_a_read_receipt_reaches_both_sides_and_their_feeds(market: Market) -> None:
-    """Fails without the push in read()."""
+    """Guard: `publish_receipt` in `history.read`."""
     talk = await meet(market)
     await talk.say(talk.customer, "Read me")
     receipt = await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
@@ -170,36 +189,6 @@ async def test_a_read_receipt_reaches_both_sides_and_their_feeds(market: Market)
         assert push.data == receipt
         kept = (await party.call("/account", "sync", {"since": 0}))["items"]
         assert [item["seq"] for item in kept if item["name"] == "read"] == [push.seq]
-
-
-async def test_an_own_message_publishes_a_read_receipt(market: Market) -> None:
-    """Guard: `_publish_readings` in `group_commit.finish_intents`: a message marks the conversation
-    read, and the author's other devices and the other member get the receipt."""
-    talk = await meet(market)
-    phone = await market.sign_in(talk.contractor.user)
-    for text in ("One", "Two"):
-        await talk.say(talk.customer, text)
-    answer = await talk.say(talk.contractor, "Three")
-    receipt = {"conversation_id": talk.id, "user_id": talk.contractor.id, "seq": answer["seq"]}
-    for party in (talk.customer, talk.contractor, phone):
-        push = await party.pushed("/chat", "read")
-        assert push.data == receipt
-        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
-        assert [item["seq"] for item in kept if item["name"] == "read"] == [push.seq]
-
-
-async def test_an_own_message_with_nothing_unread_publishes_no_receipt(market: Market) -> None:
-    """Guard: `message.seq - 1` in `group_commit._find_readers`: a mark that passes only own
-    messages is not pushed, which saves a second delivery for each message."""
-    talk = await meet(market)
-    for text in ("One", "Two"):
-        await talk.say(talk.customer, text)
-    await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 2})
-    await talk.say(talk.contractor, "Three")
-    await market.settled()
-    for party in (talk.customer, talk.contractor):
-        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
-        assert [item["data"]["seq"] for item in kept if item["name"] == "read"] == [2]
 
 
 async def test_the_read_mark_moves_neither_back_nor_beyond_the_head(market: Market) -> None:
@@ -402,7 +391,7 @@ async def test_the_most_recently_active_conversation_comes_first(market: Market)
 
 
 async def test_one_conversation_is_read_as_the_list_shows_it(market: Market) -> None:
-    """Guard: `history.get`, with `hide_receipts`; over HTTP `search` is no id of a conversation."""
+    """Guard: `history.get`, with `seen_by`; over HTTP `search` is no id of a conversation."""
     talk = await meet(market)
     await talk.say(talk.contractor, "Good morning")
     await talk.contractor.call("/account", "update", {"show_receipts": False})

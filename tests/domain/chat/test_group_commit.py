@@ -214,8 +214,6 @@ async def test_the_batch_of_a_dead_process_is_finished_by_another(
     assert (await listed(talk.customer))[0]["unread"] == 0
     assert len(await market.trail(operation="chat.send")) == len(texts)
     await talk.contractor.push("/chat", "message", lambda data: data["text"] == texts[-1])
-    if step != "_insert_numbered":
-        await talk.customer.push("/chat", "read", lambda data: data["seq"] == len(texts))
     await talk.say(talk.contractor, "After")
     assert len(await stored_messages(market, talk)) == len(texts) + 1
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from domain.chat import search_backfill
 from domain.chat.conversation import (
     MAX_CHANGES,
     MAX_EMOJIS,
+    MAX_TERMS,
     Conversation,
     LastMessage,
     Message,
 )
-from domain.chat.group_commit import terms_of
 from domain.chat.messages import EDITABLE
-from domain.kernel import text_search
+from domain.chat.search_terms import message_terms, query_terms
 from domain.kernel.store import UnitOfWork, new_id
 from tests.conftest import Server
 from tests.domain.chat.test_conversations import Talk, listed, meet, refused
@@ -226,13 +227,69 @@ async def test_search_covers_only_the_users_own_conversations(market: Market) ->
         "Paint it red, please"
     ]
     assert await search(talk.contractor, "paint") == ["Blue paint", "The red paint is ready"]
-    assert await search(talk.customer, "the") == []
+    assert await search(talk.customer, "the") == ["The red paint is ready"]
+    assert await search(talk.customer, "👍") == []
     first = await talk.customer.call("/chat", "search", {"q": "paint", "limit": 2})
     rest = {"q": "paint", "limit": 2, "cursor": first["next_cursor"]}
     assert await search(talk.customer, **rest) == ["The red paint is ready"]
     fields = {"q": "paint", "conversation_id": talk.id}
     assert await refused(other.contractor, "search", fields) == "not_found"
     assert await search(await market.contractor(), "paint") == []
+
+
+# A sentence, words that find it, and words that do not.
+SENTENCES = [
+    ("Who is it? I am who I am.", "WHO it", "his"),
+    ("明天可以修理厨房的水管吗", "水管 修理", "管水"),
+    ("犬", "犬", "木"),
+    ("ガラス窓を拭いてください", "窓 ガラス", "カラス"),
+    ("사과를 샀어요", "사과", "배"),
+    ("ฉันต้องการช่างประปา", "ช่าง", "ไฟ"),
+    ("मुझे हिन्दी में लिखो", "हिन्दी", "हद"),
+    ("كَتَبَ مُحَمَّد رسالة", "محمد", "أحمد"),
+    ("שָׁלוֹם לכולם", "שלום", "של"),
+    ("Завтра в девять часов", "девять в", "десять"),
+    ("Ποιος θα έρθει;", "ερθει", "ερω"),
+    ("Łódź liegt nicht in Österreich, naïve!", "lodz osterreich NAIVE", "ostern"),
+    ("iPhone15を買う", "iphone15 買う", "phone"),
+    (" ".join(f"word{number}" for number in range(500)), "word499 word61", "word500"),
+]
+
+
+async def test_every_word_of_a_message_is_found(market: Market) -> None:
+    """Guard: `search_terms.message_terms` and `query_terms`: frequent words, the last of many, and
+    words of scripts without spaces."""
+    talk = await meet(market)
+    for text, _, _ in SENTENCES:
+        await talk.say(talk.customer, text)
+    for text, query, missing in SENTENCES:
+        assert await search(talk.contractor, query) == [text], query
+        assert await search(talk.contractor, missing, conversation_id=talk.id) == [], missing
+    longest = "".join(map(chr, range(0x4E00, 0x4E00 + 4000)))
+    assert len(message_terms(longest)) == 7999 <= MAX_TERMS
+    shortest = " ".join(map(chr, range(0x4E00, 0x4E00 + 2000)))
+    assert len(message_terms(shortest)) == 2000
+
+
+async def test_messages_of_earlier_versions_get_all_their_terms(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `search_backfill.fill_message_terms`, which goes on where it has stopped."""
+    for name, value in (("BATCH", 2), ("BATCHES", 1), ("VERSION", 99)):
+        monkeypatch.setattr(search_backfill, name, value)
+    talk = await meet(market)
+    sent = [await talk.say(talk.customer, f"The {number}") for number in ("one", "two", "three")]
+    await market.settled()
+    uow = market.store.single()
+    for message in sent:
+        old = server.ports.store.codec.seal(Message, message["id"], {"terms": []})
+        await uow.set_stored(Message, [({"_id": message["id"]}, old)])
+    for found in (["The two", "The one"], ["The three", "The two", "The one"]):
+        assert await search(talk.customer, "the") != found
+        await search_backfill.fill_message_terms(server.ports)
+        assert await search(talk.customer, "the") == found
+    assert await search_backfill.fill_message_terms(server.ports) == 0
+    assert [each.version for each in await market.rows(Message)] == [1, 1, 1]
 
 
 async def test_an_edited_message_is_found_by_its_new_text(market: Market) -> None:
@@ -261,13 +318,13 @@ async def test_a_search_examines_only_matching_messages(server: Server) -> None:
                 conversation_id=f"cnv_{n % 40}",
                 seq=n,
                 text="",
-                terms=terms_of(" ".join(chosen)),
+                terms=message_terms(" ".join(chosen)),
             )
             for n in range(800)
             if (chosen := random_source.choices(words, k=8))
         ]
     )
-    (word,) = text_search.query_terms("word42")
+    ((word, *_),) = query_terms("word42")
     twenty = [f"cnv_{n}" for n in range(20)]
     for conversations, hint in (("cnv_0", {}), ({"$in": twenty}, {"hint": INDEX})):
         where = {"conversation_id": conversations, "terms": word}

@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
 from domain.accounts.user import User
+from domain.chat import typing_indicator
 from domain.chat.conversation import Conversation
-from domain.kernel.rooms import job_room, user_room
+from domain.chat.typing_indicator import TypingState, TypingTimers
+from domain.kernel.rooms import job_room, presence_room, user_room
+from domain.ports.messaging import ReachChange
 from domain.presence.presence import LastSeen
 from server.adapters import redis_presence
 from server.adapters.redis_presence import Presence
@@ -130,7 +134,7 @@ async def test_a_user_who_hides_presence_sees_none(market: Market) -> None:
 async def test_typing_reaches_the_other_member_with_one_query(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `ConversationMembers._members`, and `typing` pushes only to the other member's
+    """Guard: `ConversationMembers._known`, and `typing` pushes only to the other member's
     room."""
     customer, contractor = await market.customer(), await market.contractor()
     stranger = await market.contractor("Otto")
@@ -151,6 +155,82 @@ async def test_typing_reaches_the_other_member_with_one_query(
     assert len(contractor.received("/chat", "typing")) == 1
 
 
+async def test_blocks_that_other_processes_announce_end_subscriptions(
+    market: Market, server: Server
+) -> None:
+    """Guard: `Broadcasts._reach_change`, `PresenceRooms.end`, and `PresenceRooms.recheck` for
+    announcements that were missed."""
+    customer, contractor = await market.customer(), await market.contractor()
+    id = await talk(market, customer, contractor)
+    rooms = presence_room(customer.id), presence_room(contractor.id)
+    uow = market.store.single()
+
+    async def subscribed() -> list[bool]:
+        return [bool(server.web.realtime.rooms.members(room)) for room in rooms]
+
+    async def ended() -> bool:
+        return await subscribed() == [False, False] and not server.web.members._known
+
+    async def block(*by: str) -> bytes:
+        """As another process does; returns its announcement."""
+        await uow.change(Conversation, id, blocked_by=by)
+        return msgspec.json.encode(ReachChange((customer.id, contractor.id), (id,), not by))
+
+    for announced in (True, False):
+        for party in (customer, contractor):
+            assert len(await seen_by(party, id)) == 1
+        assert await subscribed() == [True, True]
+        announcement = await block(customer.id)
+        if announced:
+            server.web.fanout.on_broadcast[announcement[:1]](announcement)
+        else:
+            server.web.fanout.on_missed(None)
+        await until(ended)
+        assert await seen_by(contractor, id) == []
+        announcement = await block()
+        server.web.fanout.on_broadcast[announcement[:1]](announcement)
+
+
+@both_paths
+async def test_typing_ends_by_itself(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `TypingTimers._look`: the writer's connection is lost, and a word is repeated."""
+    monkeypatch.setattr(typing_indicator, "TYPING_SECONDS", 0.2)
+    customer, contractor = await market.customer(), await market.contractor()
+    id = await talk(market, customer, contractor)
+    for ends in (False, True):
+        await customer.call("/chat", "typing", {"conversation_id": id, "typing": True})
+        if ends:
+            await customer.call("/chat", "typing", {"conversation_id": id, "typing": False})
+        else:
+            await customer.disconnect()
+        stopped = await contractor.push("/chat", "typing", lambda pushed: not pushed["typing"])
+        assert stopped == {"conversation_id": id, "user_id": customer.id, "typing": False}
+        await until(lambda: asyncio.sleep(0, not server.web.typing._others))
+        said = [push.data["typing"] for push in contractor.received("/chat", "typing")]
+        assert said == [True, False]
+        contractor.clear_pushes()
+        await customer.connect()
+
+    pushed: list[bool] = []
+
+    class Live:
+        def push(self, event: Any, data: Any, *, room: str) -> None:
+            pushed.append(data.typing)
+
+        def announce_reach(self, change: Any) -> None: ...
+
+    timers = TypingTimers(Live())
+    for seconds in (0.0, 60.0):  # said again before the first one ends
+        monkeypatch.setattr(typing_indicator, "TYPING_SECONDS", seconds)
+        timers.push(TypingState(id, customer.id, typing=True), (contractor.id,))
+    await asyncio.sleep(0.01)
+    assert pushed == [True, True]
+    timers.end_all()
+    assert pushed == [True, True, False]
+
+
 async def test_the_cache_of_conversation_members_is_bounded(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,13 +240,14 @@ async def test_the_cache_of_conversation_members_is_bounded(
     ids = [await talk(market, customer, await market.contractor()) for _ in range(3)]
     for id in ids:
         await customer.call("/chat", "typing", {"conversation_id": id, "typing": True})
-    assert list(server.ports.members._members) == ids[1:]
+    assert list(server.ports.members._known) == ids[1:]
     assert len(await seen_by(customer, *ids)) == 3
     assert await market.store.single().count(Conversation, {"members": customer.id}) == 3
 
 
 async def test_read_receipts_are_hidden_in_both_directions(market: Market) -> None:
-    """Guard: `publish_receipts` in `history.read`; `hide_receipts` in `chat.list` and `open`."""
+    """Guard: `read_receipts.sharing_receipts`, of which `history.read` and `member_view.seen_by`
+    make use."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     for text in ("One", "Two", "Three"):
@@ -191,27 +272,6 @@ async def test_read_receipts_are_hidden_in_both_directions(market: Market) -> No
         await hides.call("/account", "update", {"show_receipts": True})
     assert [push.data["seq"] for push in customer.received("/chat", "read")] == [1]
     assert await marks() == [3, 3]
-
-
-async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
-    """Guard: `shared` in `publish_receipts`, for a read mark that the user's own message moves."""
-    customer, contractor = await market.customer(), await market.contractor()
-    id = await talk(market, customer, contractor)
-    other_device = await market.sign_in(contractor.user)
-
-    async def exchange(seq: int) -> None:
-        """The contractor answers number `seq` without having read it."""
-        for who in (customer, contractor):
-            await who.call("/chat", "send", {"conversation_id": id, "text": "Hello"})
-        await market.settled()
-        await other_device.push("/chat", "read", lambda pushed: pushed["seq"] == seq + 1)
-
-    for hides, seq in ((contractor, 1), (customer, 3)):
-        await hides.call("/account", "update", {"show_receipts": False})
-        await exchange(seq)
-        await hides.call("/account", "update", {"show_receipts": True})
-        hidden = [push.data for push in customer.received("/chat", "read")]
-        assert [data for data in hidden if data["user_id"] == contractor.id] == []
 
 
 # -- several processes -----------------------------------------------------------------------

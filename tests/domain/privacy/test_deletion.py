@@ -110,10 +110,20 @@ async def test_deletion_requires_the_password(market):
 # -- completed -----------------------------------------------------------------------------------
 
 
+async def assert_unreachable(party, chat):
+    """Nothing can be sent to the other member of the conversation any more."""
+    seen = await party.call("/chat", "get", {"conversation_id": chat["id"]})
+    assert [*seen["deleted_members"]] == [user for user in seen["members"] if user != party.id]
+    for command, fields in (("send", {"text": "Hello?"}), ("typing", {"typing": True})):
+        answer = await party.ack("/chat", command, {"conversation_id": chat["id"], **fields})
+        assert answer["error"]["message"] == "The other account has been deleted."
+        assert answer["error"]["code"] == "not_found"
+
+
 @needs("freed keys")
 async def test_deletion_removes_all_personal_data(market, server):
-    """Guard: the fields in `anonymize` and the copies in `EraseCopies`; the journal is not
-    changed."""
+    """Guard: the fields in `anonymize`, the copies in `EraseCopies` and `deleted_members`, of which
+    `check_reach` makes use; the journal is not changed."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chat = await work.customer.call(
@@ -128,7 +138,9 @@ async def test_deletion_removes_all_personal_data(market, server):
     for party in (work.customer, work.contractor):
         assert await delete(party) == (200, {"id": party.id})
         await party.wait_until_disconnected()
-    await market.settled()
+        await market.settled()
+        if party is work.customer:
+            await assert_unreachable(work.contractor, chat)
     for party in (work.customer, work.contractor):
         [user] = await market.rows(User, _id=party.id)
         assert (user.name, user.email) == (

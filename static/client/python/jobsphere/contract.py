@@ -3830,7 +3830,7 @@ class Posting(TypedDict):
 class PresenceList(TypedDict):
     """The presence of several users."""
 
-    # One for each other member of the conversations.
+    # One for each other member of the conversations who may be reached.
     items: list[UserPresence]
 
 
@@ -4519,6 +4519,8 @@ class SeenConversation(TypedDict):
     revision: int
     # The ids of the members who block the other.
     blocked_by: list[str]
+    # When members deleted their accounts, by user id; nothing can be sent then.
+    deleted_members: dict[str, str]
     # Identifies it; the letters before the underscore say what it is.
     id: str
     # Counts its changes. Of two copies the one with the higher version is newer.
@@ -4527,7 +4529,7 @@ class SeenConversation(TypedDict):
     created_at: str
     # When it was last changed.
     updated_at: str
-    # How many messages the caller has not read.
+    # How many messages of others the caller has not read and can still read, of the newest 200.
     unread: int
 
 
@@ -6444,7 +6446,7 @@ class JobRequestCommands(Namespace):
     async def apply(
         self, *, request_id: str | None = None, **fields: Unpack[JobRequestApplyFields]
     ) -> Application:
-        """Apply for an open job
+        """Apply for an open job; again twice at most, after a withdrawal or a rejection
 
         For contractor. Refusals: already_applied, email_unverified, job_not_open, not_found.
         """
@@ -6562,7 +6564,8 @@ class ChatCommands(Namespace):
     async def send(
         self, *, request_id: str | None = None, **fields: Unpack[ChatSendFields]
     ) -> Message:
-        """Send a message to the other member. It marks the conversation read up to it.
+        """Send a message to the other member. It is read by its author if all messages before it
+        are.
 
         For contractor, customer. Refusals: blocked, not_found.
         """
@@ -6640,7 +6643,8 @@ class ChatCommands(Namespace):
         return answer
 
     async def search(self, **fields: Unpack[ChatSearchFields]) -> MessagePage:
-        """Messages with all the words, newest first, in one or all of one's own conversations
+        """Messages with all the words, newest first, in one or all of one's own conversations, of
+        which the 200 that were active last are searched
 
         For contractor, customer. Refusals: not_found.
         """
@@ -6660,9 +6664,11 @@ class ChatCommands(Namespace):
     async def block(
         self, *, request_id: str | None = None, **fields: Unpack[ChatBlockFields]
     ) -> SeenConversation:
-        """Stop both members from writing to each other, in all their conversations.
+        """Stop both members from reaching each other, in all their conversations.
 
-        Only the member who blocked can end it.
+        Neither can write, react, apply or make an offer to the other, nor see them type, read or be
+        online. Applications of the one to the other's open jobs are withdrawn. What both have
+        agreed on goes on. Only the member who blocked can end it.
 
         For contractor, customer. Refusals: not_found.
         """
@@ -6684,7 +6690,8 @@ class ChatCommands(Namespace):
         return answer
 
     async def typing(self, **fields: Unpack[ChatTypingFields]) -> ChatTypingAnswer:
-        """Push the typing state to the other member's connections
+        """Push the typing state to the other member's connections, and its end after 6 seconds
+        without a repeat
 
         For contractor, customer. Refusals: not_found.
         """
@@ -6694,7 +6701,8 @@ class ChatCommands(Namespace):
     async def presence(self, **fields: Unpack[ChatPresenceFields]) -> PresenceList:
         """The presence of the other members; subscribes this connection to their `presence`.
 
-        A caller who hides presence gets an empty list and no pushes.
+        Members who block the caller, or are blocked, are left out; a block ends the subscription. A
+        caller who hides presence gets an empty list and no pushes.
 
         For contractor, customer. Refusals: not_found, too_many.
         """
