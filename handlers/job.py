@@ -1,7 +1,16 @@
 """/job: post, search, watch and do jobs."""
 
 from domain.fulfillment import work
-from domain.jobs import access, facets, posting, public, saved_searches, search, watch
+from domain.jobs import (
+    access,
+    facets,
+    posting,
+    public,
+    saved_searches,
+    search,
+    suggestions,
+    watch,
+)
 from domain.jobs import job as jobs
 from domain.presence import presence
 from handlers.expose import Namespace
@@ -15,6 +24,7 @@ job.expose(posting.create, http="POST /api/job")
 job.expose(search.list_, http="GET /api/job")
 job.expose(search.mine, http="GET /api/job/mine")
 job.expose(facets.facets, http="GET /api/job/facets")
+job.expose(suggestions.suggest, http="GET /api/job/suggestions")
 job.expose(public.public, http="GET /api/job/public", socket=False, kept_seconds=PUBLIC_SECONDS)
 job.expose(
     public.public_one,

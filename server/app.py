@@ -36,6 +36,7 @@ from handlers.expose import Answer, answer, refusal
 from handlers.meta import meta, operations
 from handlers.statements import DOWNLOADS
 from server.adapters.dev_mailbox import DevMailbox
+from server.adapters.job_index.index import TantivyJobIndex
 from server.admission import Admission, Capacity, follow_requests
 from server.authentication import ENDED, Authenticator
 from server.config import Settings
@@ -151,6 +152,7 @@ class Web(Container):
                 "database": self._check_database,
                 "redis": self._check_redis,
                 "disk": self._check_disk,
+                "search": self._check_search,
             }
         )
 
@@ -159,6 +161,18 @@ class Web(Container):
         return PresenceRooms(
             realtime.rooms, lambda: realtime.eio.connections, realtime.leave, self.store
         )
+
+    def _job_index(self) -> TantivyJobIndex:
+        self.job_index = TantivyJobIndex(
+            self.store, self.settings.data_dir / "job_index" / self.store.name
+        )
+        self.job_changes.on_changed = partial(self.job_index.changed, here=False)
+        self.job_changes.on_missed = self.job_index.note_gap
+        return self.job_index
+
+    def _on_changed_jobs(self, ids: Sequence[str]) -> None:
+        self.job_index.changed(ids, here=True)
+        super()._on_changed_jobs(ids)
 
     def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:
         """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit, or their
@@ -280,6 +294,7 @@ class Web(Container):
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
         self.realtime.start()
         await self.start(listening=True)
+        await self.job_index.start()
         self.presence.start()
         self._loops = [
             asyncio.create_task(self._push_heads()),
@@ -293,6 +308,7 @@ class Web(Container):
         await self.realtime.stop()
         await self.presence.stop()
         await self.limits.stop()
+        await self.job_index.stop()
         await self.stop()
 
     def _on_session_event(self, event: SessionEvent) -> None:
@@ -397,6 +413,11 @@ class Web(Container):
         if await self.fanout.misses_own_messages(REDIS_SECONDS):
             return Trouble("does not deliver the messages of this process")
         return None
+
+    async def _check_search(self) -> Trouble | None:
+        if self.job_index.ready:
+            return None
+        return Trouble(f"the job index is being built, {self.job_index.jobs_read} jobs by now")
 
     async def _check_disk(self) -> Trouble | None:
         if self.disk is None or not await asyncio.to_thread(lambda: self.disk and self.disk.low):

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from domain.kernel.money import CURRENCIES
-from domain.payouts.countries import PLATFORM_COUNTRIES
-from domain.ports.method_types import DEFAULT_METHODS, METHOD_TYPES, methods_for
+from domain.ports.method_types import DEFAULT_METHODS, methods_for
+from server.money_settings import country, currencies, exchange_rates, items, payment_methods
 from server.redaction import secrets_of_url
 
 T = TypeVar("T")
@@ -82,6 +82,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     currencies: tuple[str, ...]  # the first is the default
+    # The value of one unit of a currency in the default one, for comparing budgets.
+    exchange_rates: tuple[tuple[str, float], ...]
     # Currencies of these whose special payout rules are accepted.
     special_currencies: tuple[str, ...]
     payment_methods: tuple[str, ...]  # types of payment methods that customers may pay with
@@ -164,7 +166,7 @@ def load(env: Mapping[str, str]) -> Settings:
         stripe_webhook_secrets=read("STRIPE_WEBHOOK_SECRETS", None, _webhook_secrets, ()),
         stripe_api_base=read("STRIPE_API_BASE", "", _optional(_api_base, None), None),
         stripe_accounts=read("STRIPE_ACCOUNTS", "v2", _one_of("v2", "v1"), "v2"),
-        platform_country=read("PLATFORM_COUNTRY", "US", _country, "US"),
+        platform_country=read("PLATFORM_COUNTRY", "US", country, "US"),
         cross_border_payouts=read("CROSS_BORDER_PAYOUTS", "off", _switch, False),
         jwt_keys=read("JWT_KEYS", None, _keys, ()),
         audit_keys=read("AUDIT_KEY", None, _keys, ()),
@@ -176,9 +178,10 @@ def load(env: Mapping[str, str]) -> Settings:
         ),
         cors_origins=read("CORS_ORIGINS", public_url, _each(_origin), ()),
         trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
-        currencies=read("CURRENCY", "USD", _currencies, ()),
+        currencies=read("CURRENCY", "USD", currencies, ()),
+        exchange_rates=read("EXCHANGE_RATES", "", exchange_rates, ()),
         special_currencies=read("SPECIAL_CURRENCIES", "", _each(str), ()),
-        payment_methods=read("PAYMENT_METHODS", ",".join(DEFAULT_METHODS), _methods, ()),
+        payment_methods=read("PAYMENT_METHODS", ",".join(DEFAULT_METHODS), payment_methods, ()),
         platform_fee_bps=read("PLATFORM_FEE_BPS", "1000", _integer(0, BASIS_POINTS), 0),
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
@@ -274,11 +277,7 @@ def _optional(parse: Callable[[str], str], absent: T) -> Callable[[str], str | T
 
 
 def _each(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    return lambda text: tuple(parse(item) for item in _items(text))
-
-
-def _items(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
+    return lambda text: tuple(parse(item) for item in items(text))
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -411,14 +410,14 @@ def _key(*kinds: str) -> Callable[[str], str]:
 
 
 def _webhook_secrets(text: str) -> tuple[str, ...]:
-    secrets = tuple(_items(text))
+    secrets = tuple(items(text))
     if not secrets or not all(re.fullmatch(r"whsec_\S+", secret) for secret in secrets):
         raise ValueError("must be signing secrets that start with whsec_, separated by commas")
     return secrets
 
 
 def _keys(text: str) -> tuple[SecretKey, ...]:
-    keys = tuple(_secret_key(item) for item in _items(text))
+    keys = tuple(_secret_key(item) for item in items(text))
     if not keys:
         raise ValueError("needs at least one key, written kid:base64")
     if len({key.kid for key in keys}) < len(keys):
@@ -459,30 +458,6 @@ def _network(text: str) -> Network:
         raise ValueError(
             "must be IP networks such as 10.0.0.0/8 (with no host bits set), separated by commas"
         ) from None
-
-
-def _country(text: str) -> str:
-    if text.upper() not in PLATFORM_COUNTRIES:
-        raise ValueError("must be the code of a country where Stripe serves businesses, such as US")
-    return text.upper()
-
-
-def _currencies(text: str) -> tuple[str, ...]:
-    currencies = tuple(_items(text.upper()))
-    if not currencies or not all(re.fullmatch(r"[A-Z]{3}", code) for code in currencies):
-        raise ValueError("must be ISO 4217 codes such as USD,EUR, separated by commas")
-    if len(set(currencies)) < len(currencies):
-        raise ValueError("names a currency twice: remove one")
-    return currencies
-
-
-def _methods(text: str) -> tuple[str, ...]:
-    methods = tuple(dict.fromkeys(_items(text)))
-    if not methods or not all(name in METHOD_TYPES for name in methods):
-        raise ValueError(
-            f"must be types of payment methods, separated by commas: {', '.join(METHOD_TYPES)}"
-        )
-    return methods
 
 
 def _log_level(text: str) -> str:

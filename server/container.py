@@ -16,15 +16,17 @@ from domain.admin.activity import ACTIVITY, Activity
 from domain.bidding import system_messages
 from domain.chat.members import ConversationMembers
 from domain.chat.typing_indicator import TypingTimers
+from domain.jobs.job import Job as JobRecord
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.process_figures import ProcessFigures
-from domain.kernel.record import wire
+from domain.kernel.record import Change, wire
 from domain.kernel.rooms import LIVE_MONITOR, gets_copies, user_room
 from domain.kernel.settings import Clock, Demands, Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
 from domain.operations.own_deeds import queue_own_deeds
+from domain.ports.job_index import JobIndex
 from domain.ports.messaging import ReachChange
 from domain.ports.ports import Ports, Seal
 from domain.presence import presence
@@ -35,6 +37,7 @@ from server.adapters.blob_storage import blobs
 from server.adapters.field_cipher import field_codec
 from server.adapters.file_inspector import FileInspector
 from server.adapters.hmac_seal import HmacSeal
+from server.adapters.job_index.absent import NoJobIndex
 from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.mailed_secrets import HmacMailedSecrets
 from server.adapters.redis_presence import Presence
@@ -49,6 +52,7 @@ from server.config import Settings
 from server.demo_accounts import DEMO_EMAILS
 from server.pubsub.broadcasts import Broadcasts
 from server.pubsub.fanout import Fanout
+from server.pubsub.job_changes import JobChanges
 from server.pubsub.redis_connections import redis_pool
 from server.realtime.packets import envelope, event
 from server.runtime.figures import Figures
@@ -91,6 +95,8 @@ class Container:
         self.redis = _redis(settings.redis_url)
         self.fanout = Fanout(settings.redis_urls, self.store.name)
         self.broadcasts = Broadcasts(self.fanout)
+        self.job_changes = JobChanges(self.fanout)
+        self.store.changed = self._on_changes
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.sessions = RedisSessions(
             self.redis,
@@ -129,6 +135,7 @@ class Container:
             members=self.members,
             typing=self.typing,
             messages=self.message_writer,
+            job_index=self._job_index(),
             seal=seal,
             mail=mailer(settings, clock),
             mailed_secrets=HmacMailedSecrets(settings.jwt_keys),
@@ -144,6 +151,18 @@ class Container:
             public_url=settings.public_url,
         )
         self.scheduler = Scheduler(self.ports, jobs)
+
+    def _job_index(self) -> JobIndex:
+        """Web processes have one."""
+        return NoJobIndex()
+
+    def _on_changes(self, changes: Sequence[Change]) -> None:
+        ids = dict.fromkeys(str(each.after["_id"]) for each in changes if each.kind is JobRecord)
+        if ids:
+            self._on_changed_jobs(tuple(ids))
+
+    def _on_changed_jobs(self, ids: Sequence[str]) -> None:
+        self.job_changes.announce(ids)
 
     def _stripe_gateway(self) -> StripeGateway:
         return StripeGateway(
@@ -273,6 +292,7 @@ def _rates(settings: Settings) -> Rates:
         caused_refunds=settings.caused_refunds,
         minimum_withdrawal=settings.minimum_withdrawal,
         cross_border=settings.cross_border_payouts,
+        exchange=dict(settings.exchange_rates),
     )
 
 

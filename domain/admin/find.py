@@ -13,16 +13,17 @@ from domain.deals.chargeback import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.dispute import Dispute
-from domain.jobs.job import Job, JobStatus
+from domain.jobs.job import Job
+from domain.jobs.job_words import words_of_query
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.fields import about
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
-from domain.kernel.text_search import query_terms
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, Id, Style
 from domain.operations.operation import operation
 from domain.payouts.transfer import Transfer
+from domain.ports.job_index import JobIndex, JobQuery, Order
 from domain.stripe_events.inbox import WebhookEvent
 from domain.wallet.withdrawals import Withdrawal
 
@@ -88,8 +89,8 @@ async def names(cmd: Names, actor: Actor, uow: UnitOfWork) -> Lines:
     return Lines(await _named(uow, cmd.ids))
 
 
-@operation("admin.find", roles=ADMINS, style=Style.READ)
-async def find(cmd: Find, actor: Actor, uow: UnitOfWork) -> Lines:
+@operation("admin.find", roles=ADMINS, style=Style.READ, searches=True)
+async def find(cmd: Find, actor: Actor, uow: UnitOfWork, index: JobIndex) -> Lines:
     """Find a record by its id, or users and jobs by words, the newest first, up to eight of each
     kind."""
     query = cmd.q.strip()
@@ -103,9 +104,10 @@ async def find(cmd: Find, actor: Actor, uow: UnitOfWork) -> Lines:
     found: list[Any] = []
     if (where := await users_found_by(uow, query)) is not None:
         found += await uow.all(User, where, NEWEST, SHOWN)
-    if words := query_terms(query):
-        jobs = {"terms": {"$all": list(words)}, "status": tuple(JobStatus)}
-        found += await uow.all(Job, jobs, NEWEST, SHOWN)
+    if words := words_of_query(query):
+        hits, _ = await index.find(JobQuery(words=words), Order.NEWEST, None, SHOWN)
+        if hits:
+            found += await uow.all(Job, {"_id": tuple(hit.id for hit in hits)}, NEWEST, SHOWN)
     return Lines(await _lines(uow, found))
 
 

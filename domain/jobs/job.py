@@ -20,7 +20,6 @@ from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps
-from domain.kernel.text_search import MAX_TERMS
 from domain.operations.command import not_blank
 
 Title = Annotated[str, not_blank(120)]
@@ -67,17 +66,12 @@ class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return round(self.lon, PUBLIC_DECIMALS), round(self.lat, PUBLIC_DECIMALS)
 
 
-# Last in the indexes of lists: filters on these fields are checked in the index, and only
-# documents that match are fetched.
-_DETAILS = (("currency", 1), ("budget_max_amount", 1), ("budget_min_amount", 1))
-
-
 class Job(Record, frozen=True):
     """What a customer wants to be done. It is public while it is open.
 
     `accepting_offer_id` is set while the payment of an accepted offer is being captured.
-    `category_key` and `skill_keys` are folded for comparison, `terms` are the searchable words,
-    `point` is the rounded location as GeoJSON, so that searching does not reveal the exact one.
+    `category_key` and `skill_keys` are folded for comparison, `point` is the rounded location as
+    GeoJSON, so that searching does not reveal the exact one.
     `search_revision` counts the changes of what is searched.
     """
 
@@ -85,20 +79,15 @@ class Job(Record, frozen=True):
     PREFIX = "job"
     DEED = "status"
     INDEXES = (
-        Index((("status", 1), ("_id", -1), *_DETAILS)),
-        Index((("status", 1), ("category_key", 1), ("_id", -1), *_DETAILS)),
-        Index((("status", 1), ("skill_keys", 1), ("_id", -1), ("category_key", 1), *_DETAILS)),
-        Index((("terms", 1), ("status", 1), ("_id", -1), ("category_key", 1), *_DETAILS)),
-        Index((("point", "2dsphere"), ("status", 1))),
-        Index((("status", 1), ("currency", 1), ("budget_max_amount", -1), ("_id", -1))),
-        Index((("status", 1), ("budget_max_amount", -1), ("_id", -1))),
+        Index((("status", 1), ("_id", -1))),
+        Index((("updated_at", 1), ("_id", 1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("customer_id", 1), ("status", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("status", 1), ("_id", -1))),
     )
     PRIVATE = frozenset(
-        {"accepting_offer_id", "category_key", "skill_keys", "terms", "point", "search_revision"}
+        {"accepting_offer_id", "category_key", "skill_keys", "point", "search_revision"}
     )
     PERSONAL = frozenset({"customer_name", "location", "point"})
     ENCRYPTED = frozenset({"location"})
@@ -164,7 +153,6 @@ class Job(Record, frozen=True):
     accepting_offer_id: str | None = None
     category_key: str = ""
     skill_keys: Annotated[tuple[str, ...], Bounded(20)] = ()
-    terms: Annotated[tuple[str, ...], Bounded(MAX_TERMS)] = ()
     point: Annotated[dict[str, Any], Bounded(2)] | None = None
     search_revision: int = 0
 

@@ -164,6 +164,5 @@ def _check_and_derive(job: Job) -> dict[str, Any]:
     return {
         "category_key": text_search.fold(job.category),
         "skill_keys": tuple(dict.fromkeys(text_search.fold(skill) for skill in job.skills)),
-        "terms": text_search.terms((job.title, job.category, *job.skills, job.description)),
         "point": {"type": "Point", "coordinates": list(place.rounded)} if place else None,
     }

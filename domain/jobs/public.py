@@ -8,7 +8,7 @@ from msgspec import Meta as Limits
 
 from domain.jobs.access import ReadJob
 from domain.jobs.job import Category, Job, JobStatus, Location
-from domain.jobs.search import SearchCriteria, SearchFilters
+from domain.jobs.search import JobSort, SearchCriteria, SearchFilters, found_jobs
 from domain.jobs.views import public_part
 from domain.kernel.actor import ANYONE, Actor
 from domain.kernel.errors import NotFound
@@ -18,6 +18,7 @@ from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Style
 from domain.operations.limits import Limit, Per
 from domain.operations.operation import operation
+from domain.ports.job_index import JobIndex
 
 READS = Limit(120, 60, Per.ADDRESS, "public_jobs")
 
@@ -61,12 +62,14 @@ class ListPublic(Command, frozen=True):
     limit: Annotated[int, Limits(ge=1, le=20), about("At most so many items.")] = 10
 
 
-@operation("job.public", roles=ANYONE, style=Style.READ, limits=(READS,))
-async def public(cmd: ListPublic, actor: Actor | None, uow: UnitOfWork) -> Page[PublicJob]:
+@operation("job.public", roles=ANYONE, style=Style.READ, limits=(READS,), searches=True)
+async def public(
+    cmd: ListPublic, actor: Actor | None, uow: UnitOfWork, index: JobIndex
+) -> Page[PublicJob]:
     """List open jobs for people without an account, newest first; up to 30 s old."""
-    wanted = SearchCriteria.of(SearchFilters(q=cmd.q, category=cmd.category)).query()
-    where = {"status": JobStatus.OPEN} | wanted
-    page = await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit)
+    wanted = SearchCriteria.of(SearchFilters(q=cmd.q, category=cmd.category), uow.rates)
+    guard = {"status": JobStatus.OPEN}
+    page = await found_jobs(uow, index, wanted, guard, JobSort.NEWEST, cmd.cursor, cmd.limit)
     return Page([PublicJob.of(job) for job in page.items], page.next_cursor)
 
 

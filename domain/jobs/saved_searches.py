@@ -1,11 +1,11 @@
 """Saved searches, matched by percolation: a new job looks up the searches that it may fit.
 
 Decision: saved searches do not run periodically. Each search is indexed by the most selective of
-its conditions, its `anchor`: the word, skills, place, category or currency that the fewest open
-jobs have. A job that matches a search also has its anchor, so one query with all anchors of the
-job finds every candidate, and `SearchCriteria.fits` checks the other conditions. A search without
-selective conditions, such as a budget alone, has the anchor `*`; one without any condition is not
-saved.
+its conditions, its `anchor`: the word in all its forms, the skills, place, category or currency
+that the fewest open jobs have. A job that matches a search also has its anchor, so one query with
+all anchors of the job finds every candidate, and `SearchCriteria.fits` checks the other conditions.
+A search without selective conditions, such as a budget alone, has the anchor `*`; one without any
+condition is not saved.
 
 A task reads a limited number of searches and continues by a task of its own, so that a job with
 many matches delays neither other jobs nor other work. A user gets one push for each job, however
@@ -22,6 +22,7 @@ import msgspec
 from domain.chat.reach import blocked_with
 from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
+from domain.jobs.job_words import MAX_QUERY_WORDS, job_words
 from domain.jobs.search import SearchCriteria, SearchFilters
 from domain.jobs.views import public_part
 from domain.kernel.actor import EVERYONE, Actor
@@ -31,11 +32,14 @@ from domain.kernel.errors import Conflict, Invalid, NotFound, Rule, TooMany
 from domain.kernel.fields import about
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record, wire
+from domain.kernel.settings import Rates
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_analysis import ANALYSIS
 from domain.operations.command import Command, Id, NoFields, Style, not_blank
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
+from domain.ports.job_index import Amounts, JobIndex, JobQuery
 from domain.ports.ports import Ports
 
 MAX_SEARCHES = 20  # for each user
@@ -46,12 +50,16 @@ CHUNK = 50  # users to whom one task pushes a job
 MAX_PUSHED_BYTES = 16 * 2**20  # of one revision of a job to all users; their feeds store each push
 HITS_KEPT = timedelta(days=90)
 ANYTHING = "*"
+MAX_ANCHORS = 40  # of one search
+RENEWED = 100  # searches
 
 
 class SavedSearch(Record, frozen=True):
     """A search whose new jobs are pushed to its user.
 
-    `slot` is from 0 to MAX_SEARCHES - 1. A unique index on it limits a user's searches.
+    `slot` is from 0 to MAX_SEARCHES - 1. A unique index on it limits a user's searches. `unknown`
+    are the words that no job had when the search was saved: of these one letter may differ, as in
+    the list that the user saw. `analysis` is the version of the text analysis of the anchors.
     """
 
     COLLECTION = "searches"
@@ -59,15 +67,18 @@ class SavedSearch(Record, frozen=True):
     INDEXES = (
         Index((("user_id", 1), ("slot", 1)), unique=True, where={"slot": {"$gte": 0}}),
         Index((("anchors", 1), ("_id", 1))),
+        Index((("analysis", 1), ("_id", 1)), where={"slot": {"$gte": 0}}),
     )
-    PRIVATE = frozenset({"slot", "anchors"})
+    PRIVATE = frozenset({"slot", "anchors", "unknown", "analysis"})
     PERSONAL = frozenset({"name"})
 
     user_id: Annotated[str, about("The id of the user who saved it.")]
     name: Annotated[str, about("What they call it.")]
     filters: Annotated[SearchFilters, about("What it looks for.")]
     slot: int
-    anchors: Annotated[tuple[str, ...], Bounded(20)]
+    anchors: Annotated[tuple[str, ...], Bounded(MAX_ANCHORS)]
+    unknown: Annotated[tuple[str, ...], Bounded(MAX_QUERY_WORDS)] = ()
+    analysis: int = 0
     seen_at: Annotated[
         datetime | None, about("When the user last looked at its jobs; null if never.")
     ] = None
@@ -146,18 +157,20 @@ class UnsavedSearch(msgspec.Struct, frozen=True):
     id: Annotated[str, about("The id of the deleted search.")]
 
 
-@operation("job.search_save", roles=EVERYONE, limits=(Limit(30, 60),), errors=(TooMany,))
-async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
+@operation(
+    "job.search_save", roles=EVERYONE, limits=(Limit(30, 60),), errors=(TooMany,), searches=True
+)
+async def save(cmd: Save, actor: Actor, uow: UnitOfWork, index: JobIndex) -> SavedSearch:
     """Save a search: new jobs that `job.list` would find with the same fields are pushed.
 
     A search with the conditions of an earlier one is that one, with the new name. Raises Invalid
-    without conditions, TooMany.
+    without conditions or for a `q` without a word, TooMany.
     """
     filters = _filters_of(cmd)
-    criteria = _checked_criteria(filters)
+    criteria = _checked_criteria(filters, uow.rates)
     existing = await _searches(uow, actor)
     for saved in existing:
-        if SearchCriteria.of(saved.filters).identity == criteria.identity:
+        if SearchCriteria.of(saved.filters, uow.rates).identity == criteria.identity:
             return await _renamed(uow, saved, cmd.name)
     taken = {search.slot for search in existing}
     free = next((slot for slot in range(MAX_SEARCHES) if slot not in taken), None)
@@ -169,29 +182,37 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
         name=cmd.name,
         filters=filters,
         slot=free,
-        anchors=await _choose_anchors(uow, filters),
+        **await _derived(criteria, index),
     )
     await uow.add(saved)
     return saved
 
 
-@operation("job.search_update", roles=EVERYONE, limits=(Limit(30, 60),), errors=(NotFound,))
-async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> SavedSearch:
+@operation(
+    "job.search_update",
+    roles=EVERYONE,
+    limits=(Limit(30, 60),),
+    errors=(NotFound,),
+    searches=True,
+)
+async def update(cmd: Update, actor: Actor, uow: UnitOfWork, index: JobIndex) -> SavedSearch:
     """Change the name or the conditions of a saved search.
 
-    Raises NotFound, Conflict if another search of the user has these conditions.
+    Raises NotFound, Conflict if another search of the user has these conditions, Invalid for a `q`
+    without a word.
     """
     saved = await uow.get(SavedSearch, cmd.search_id, user_id=actor.id)
     fields: dict[str, Any] = given(name=cmd.name)
     filters = _filters_of(cmd)
     filters.check()
-    wanted = SearchCriteria.of(filters)
+    wanted = SearchCriteria.of(filters, uow.rates)
     if not wanted.is_empty:
+        _require_words(wanted)
         for other in await _searches(uow, actor):
-            same = SearchCriteria.of(other.filters).identity == wanted.identity
+            same = SearchCriteria.of(other.filters, uow.rates).identity == wanted.identity
             if same and other.id != saved.id:
                 raise Conflict("Another saved search has these conditions.")
-        fields |= {"filters": filters, "anchors": await _choose_anchors(uow, filters)}
+        fields |= {"filters": filters, **await _derived(wanted, index)}
     if not fields:
         return saved
     changed = await uow.change(SavedSearch, saved.id, **fields)
@@ -213,15 +234,22 @@ def _filters_of(cmd: SearchFilters) -> SearchFilters:
     return SearchFilters(**{name: getattr(cmd, name) for name in SearchFilters.__struct_fields__})
 
 
-def _checked_criteria(filters: SearchFilters) -> SearchCriteria:
+def _checked_criteria(filters: SearchFilters, rates: Rates) -> SearchCriteria:
     """Raises Invalid."""
     filters.check()
-    criteria = SearchCriteria.of(filters)
+    criteria = SearchCriteria.of(filters, rates)
+    _require_words(criteria)
     if criteria.is_empty:
         raise Invalid(
             "give words, a category, skills, a place or a budget.", field="q", rule=Rule.REQUIRED
         )
     return criteria
+
+
+def _require_words(criteria: SearchCriteria) -> None:
+    """Raises Invalid."""
+    if criteria.nothing:
+        raise Invalid("this needs a word: signs alone find nothing.", field="q", rule=Rule.VALUE)
 
 
 async def _renamed(uow: UnitOfWork, saved: SavedSearch, name: str) -> SavedSearch:
@@ -279,50 +307,80 @@ async def _searches(uow: UnitOfWork, actor: Actor) -> list[SavedSearch]:
 # -- anchors ---------------------------------------------------------------------------------
 
 
-async def _choose_anchors(uow: UnitOfWork, filters: SearchFilters) -> tuple[str, ...]:
+async def _derived(criteria: SearchCriteria, index: JobIndex) -> dict[str, Any]:
+    """The private fields that follow from the conditions."""
+    unknown = await index.unknown(criteria.words)
+    anchors = await _choose_anchors(criteria, unknown, index)
+    return {"anchors": anchors, "unknown": unknown, "analysis": ANALYSIS}
+
+
+async def _choose_anchors(
+    criteria: SearchCriteria, unknown: Sequence[str], index: JobIndex
+) -> tuple[str, ...]:
     """The anchors of the most selective condition: the one that the fewest open jobs have."""
     best: tuple[str, ...] = (ANYTHING,)
     least = COUNT_LIMIT + 1
-    for anchors, where in _anchor_candidates(SearchCriteria.of(filters)):
-        count = await uow.count(Job, {**where, "status": JobStatus.OPEN}, limit=COUNT_LIMIT)
+    for anchors, query in _anchor_candidates(criteria, unknown):
+        count = await index.count(query)
         if count < least:
             best, least = anchors, count
     return best
 
 
 def _anchor_candidates(
-    criteria: SearchCriteria,
-) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
+    criteria: SearchCriteria, unknown: Sequence[str]
+) -> Iterable[tuple[tuple[str, ...], JobQuery]]:
     """The anchors of each condition, with the query that counts its jobs.
 
-    Conditions that tend to be selective come first: they win a tie.
+    Conditions that tend to be selective come first: they win a tie. A word that may have a wrong
+    letter has no anchor.
     """
     query = criteria.query()
-    for word in criteria.words:
-        yield (f"word:{word}",), {"terms": word}
+    alone = JobQuery(status=query.status)
+    for word in sorted(criteria.words, key=lambda word: -len(word.text)):
+        if not word.frequent and word.text not in unknown:
+            anchors = tuple(f"word:{token}" for token in sorted(word.tokens))
+            yield anchors, msgspec.structs.replace(alone, words=(word,))
     if criteria.skills:
         anchors = tuple(f"skill:{skill}" for skill in criteria.skills)
-        yield anchors, {"skill_keys": query["skill_keys"]}
+        yield anchors, msgspec.structs.replace(alone, skills=query.skills)
     if criteria.near:
         cells = cells_of_circle((criteria.near.lon, criteria.near.lat), criteria.radius_km)
-        yield tuple(f"cell:{cell}" for cell in cells), {"point": query["point"]}
+        anchors = tuple(f"cell:{cell}" for cell in cells)
+        yield anchors, msgspec.structs.replace(alone, near=query.near)
     if criteria.category:
-        yield (f"category:{criteria.category}",), {"category_key": criteria.category}
-    if criteria.budget.currency:
-        yield (f"currency:{criteria.budget.currency}",), {"currency": criteria.budget.currency}
+        anchors = (f"category:{criteria.category}",)
+        yield anchors, msgspec.structs.replace(alone, category=query.category)
+    if code := criteria.budget.currency:
+        yield (f"currency:{code}",), msgspec.structs.replace(alone, budgets=(Amounts(code),))
 
 
 def anchors_of(job: Job) -> tuple[str, ...]:
     """Every anchor that a search matching this job may have."""
     cells = cells_of_point(job.point["coordinates"]) if job.point else ()
     return (
-        *(f"word:{term}" for term in job.terms),
+        *(f"word:{token}" for token in sorted(job_words(job).all)),
         *(f"skill:{skill}" for skill in job.skill_keys),
         *(f"cell:{cell}" for cell in cells),
         f"category:{job.category_key}",
         f"currency:{job.currency}",
         ANYTHING,
     )
+
+
+async def renew_anchors(ports: Ports) -> int:
+    """Choose the anchors again of searches that an older text analysis chose. Returns how many."""
+    uow, total = ports.store.single(), 0
+    old = {"analysis": (None, *range(ANALYSIS)), "slot": {"$gte": 0}}
+    while True:
+        found = await uow.all(SavedSearch, old, (("_id", 1),), RENEWED)
+        for saved in found:
+            criteria = SearchCriteria.of(saved.filters, uow.rates)
+            same = {"_id": saved.id, "version": saved.version}
+            await uow.set_private(SavedSearch, same, **await _derived(criteria, ports.job_index))
+        total += len(found)
+        if len(found) < RENEWED:
+            return total
 
 
 # -- matching --------------------------------------------------------------------------------
@@ -374,7 +432,7 @@ async def _next_matches(uow: UnitOfWork, job: Job, after: str) -> tuple[list[Sav
     for saved in found:
         if saved.user_id == job.customer_id or saved.user_id in matching:
             continue
-        if SearchCriteria.of(saved.filters).fits(job):
+        if SearchCriteria.of(saved.filters, uow.rates).fits(job, saved.unknown):
             matching[saved.user_id] = saved
         if len(matching) == CHUNK:
             return list(matching.values()), saved.id

@@ -7,7 +7,7 @@ in PUBLIC have their default value there, so that a new field is hidden until it
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from domain.kernel.rooms import (
 )
 from domain.kernel.store import UnitOfWork
 from domain.operations.limits import Limit, Usage, cost_of_push
+
+J = TypeVar("J", bound=Job)
 
 PUBLIC = frozenset(
     {
@@ -59,18 +61,18 @@ def view_for(actor: Actor, customer_id: str, contractor_id: str | None) -> JobVi
     return JobView.PARTY if actor.id in (customer_id, contractor_id) else JobView.PUBLIC
 
 
-def seen_by(actor: Actor, job: Job) -> Job:
+def seen_by(actor: Actor, job: J) -> J:
     """The job as this reader sees it."""
     if view_for(actor, job.customer_id, job.contractor_id) is JobView.PUBLIC:
         return public_part(job)
     return job
 
 
-def page_seen_by(actor: Actor, page: Page[Job]) -> Page[Job]:
+def page_seen_by(actor: Actor, page: Page[J]) -> Page[J]:
     return Page([seen_by(actor, job) for job in page.items], page.next_cursor)
 
 
-def public_part(job: Job) -> Job:
+def public_part(job: J) -> J:
     place = job.location
     rounded = Location(*place.rounded) if place else None
     files = job.files if job.status is JobStatus.OPEN else ()

@@ -18,9 +18,9 @@ class Currency(msgspec.Struct, frozen=True):
     """`exponent` is the number of decimals. Amounts are multiples of `step` from `minimum` up, in
     minor units.
 
-    `half_dollar` is about half a US dollar, for the least withdrawal alone: no money is converted
-    by it. It is `minimum`, because Stripe's least charge in a currency is about 0.50 USD, except
-    where Stripe takes much less.
+    `half_dollar` is about half a US dollar, for the least withdrawal and for the bands in which a
+    search counts budgets: no money is converted by it. It is `minimum`, because Stripe's least
+    charge in a currency is about 0.50 USD, except where Stripe takes much less.
 
     Stripe counts `special` currencies in minor units but pays them out in whole units only. A
     deployment must accept them explicitly.

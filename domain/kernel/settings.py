@@ -1,5 +1,6 @@
 """The clock, and the settings of a deployment for its business and its security."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -22,7 +23,8 @@ class Rates(msgspec.Struct, frozen=True):
     (0: never), the country of the platform's account at Stripe, whether Stripe lets the platform
     pay out to accounts under the recipient agreement, the types of payment methods that
     customers may pay with, the refunds before any work that a customer may cause in a day (0: any
-    number), and the least withdrawal in US cents or their equivalent (0: any)."""
+    number), the least withdrawal in US cents or their equivalent (0: any), and the rates by which
+    searches compare budgets: the value of one unit of a currency in the main one, the first."""
 
     schedule: Schedule
     currencies: tuple[str, ...]
@@ -35,6 +37,7 @@ class Rates(msgspec.Struct, frozen=True):
     caused_refunds: int = 0
     minimum_withdrawal: int = 0
     cross_border: bool = False
+    exchange: Mapping[str, float] = {}
 
 
 class Demands(msgspec.Struct, frozen=True):

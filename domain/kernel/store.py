@@ -85,7 +85,8 @@ def new_id(prefix: str) -> str:
 
 class Store:
     """A connection pool to one database. `worker` owns the outbox rows that it writes, unless the
-    process does not deliver any (`delivers`), such as a command that ends at once."""
+    process does not deliver any (`delivers`). `committed` and `changed` get the outbox rows and the
+    changed records of each transaction."""
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Store:
         self.sessions: dict[bytes, None] = {}  # used for transactions, the last one at the end
         self.abandoned: deque[bytes] = deque(maxlen=MAX_ABANDONED)  # sessions, see `lost_answer`
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
+        self.changed: Callable[[list[Change]], None] = lambda changes: None
         self.on_damaged: Callable[[str, Sequence[str]], None] = lambda collection, ids: None
         self.before_commit: Callable[[UnitOfWork], Awaitable[None]] | None = None
 
@@ -139,8 +141,8 @@ class Store:
         return UnitOfWork(self, None)
 
     async def transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
-        """Run `work` in one transaction. Raises what it raises, or Unavailable after 15 seconds, or
-        when the time of its command is over.
+        """Run `work` in one transaction. Raises what it raises, or Unavailable after 15 seconds or
+        the time of its command.
 
         A row that another transaction inserts between a read and an insert is a write conflict, not
         a Duplicate: the rerun reads it. A cancelled caller gets its CancelledError after the end of
@@ -168,8 +170,6 @@ class Store:
 
     async def _transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
         deadline = time.monotonic() + min(TRANSACTION_SECONDS, seconds_left())
-        # Both ends of a session are local, so they need no thread: it begins without a statement,
-        # and its transaction is over when it ends.
         session = AsyncIOMotorClientSession(self.client.delegate.start_session(), self.client)
         try:
             used = bytes(session.session_id["id"])  # type: ignore[index]  # its stub is wrong
@@ -202,6 +202,7 @@ class Store:
             if lost_answer(session):
                 self.abandoned.append(used)
             session.delegate.end_session()
+        self.changed(uow.changes)
         if uow.rows:
             self.committed(uow.rows)
         return result

@@ -77,6 +77,7 @@ class Operation(msgspec.Struct, frozen=True, dict=True):
     limits: tuple[Limit, ...] = ()
     step_up: StepUpFor | None = None
     during_setup: bool = False
+    searches: bool = False
     errors: Errors = ()
     normalized: tuple[NormalizedField, ...] = ()
 
@@ -147,6 +148,7 @@ def operation(
     limits: tuple[Limit, ...] = (),
     step_up: StepUpFor | None = None,
     during_setup: bool = False,
+    searches: bool = False,
     errors: Errors = (),
 ) -> Callable[[F], F]:
     """Declare a function as an operation. An explicit list in handlers/ registers it.
@@ -169,11 +171,9 @@ def operation(
     not use `asyncio.timeout` and the like before their first suspension.
 
     `limits` are its own rate limits, besides the one on all commands of a user. `errors` are those
-    that its own code raises; see `Operation.codes`.
-
-    `step_up` asks for a recent confirmation of the caller's identity, for this reason; it is on
-    all operations of administrators that move money. With `during_setup` the operation is allowed
-    in a limited session, which has still to set up a second factor.
+    that its own code raises; see `Operation.codes`. `step_up` asks for a recent confirmation of the
+    caller's identity, for this reason; operations of administrators that move money have it. With
+    `during_setup` it is allowed in a limited session. One that `searches` gets the job index, too.
     """
 
     def tag(function: F) -> F:
@@ -195,6 +195,7 @@ def operation(
             limits,
             step_up,
             during_setup,
+            searches,
             errors,
             normalized_fields(command),
         )
@@ -233,7 +234,7 @@ async def _run(
             with nullcontext() if op.instant else caused_by(operation=op.name):
                 answer = wire(await op.run(command, actor, ports, meta))
         else:
-            answer = wire(await op.run(command, actor, ports.store.single()))
+            answer = wire(await _call(op, command, actor, ports.store.single(), ports))
         if audits_reads(op, actor):
             subjects = op.subjects(answer) if op.subjects else ()
             await record_read(op, fields, actor, meta, ports, subjects)
@@ -244,6 +245,14 @@ async def _run(
     if op.reply is None:
         return answer
     return wire(await op.reply(answer["id"], actor, ports))
+
+
+def _call(
+    op: Operation, command: Command, actor: Actor | None, uow: UnitOfWork, ports: Ports
+) -> Awaitable[Any]:
+    if op.searches:
+        return op.run(command, actor, uow, ports.job_index)
+    return op.run(command, actor, uow)
 
 
 def audits_reads(op: Operation, actor: Actor | None) -> bool:
@@ -281,7 +290,7 @@ async def _write(
 
     async def work(uow: UnitOfWork) -> Any:
         uow.by, uow.network = actor.id, network
-        value = wire(await op.run(command, actor, uow))
+        value = wire(await _call(op, command, actor, uow, ports))
         if uow.changes or uow.rows or actor.role is Role.ADMIN:
             await audit_log.record(uow, ports.seal, _audit_entry(op, fields, actor, meta))
         if claim:

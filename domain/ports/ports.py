@@ -8,6 +8,7 @@ from domain.kernel.outbox import Event
 from domain.kernel.settings import Clock, Demands
 from domain.kernel.store import Store
 from domain.ports.blob_storage import BlobStorage, FileInspector
+from domain.ports.job_index import JobIndex
 from domain.ports.mail import Mailer
 from domain.ports.mailed_secrets import MailedSecrets
 from domain.ports.messaging import Members, MessageQueue, ReachChange, Typing
@@ -67,6 +68,7 @@ class Ports(msgspec.Struct, frozen=True):
     members: Members
     typing: Typing
     messages: MessageQueue
+    job_index: JobIndex
     seal: Seal
     mail: Mailer
     mailed_secrets: MailedSecrets

@@ -27,8 +27,8 @@ log = structlog.get_logger()
 
 
 class Fanout:
-    """Rooms over all Redis servers. The user sets `deliver`, `on_missed`, and `on_broadcast` by the
-    first byte of a message."""
+    """Rooms over all Redis servers. The user sets `deliver`, and adds to `on_broadcast` a function
+    for each kind of broadcast, by its first byte, and to `on_missed` what follows a loss."""
 
     def __init__(self, urls: Sequence[str], prefix: str) -> None:
         self._sender = secrets.token_bytes(SENDER_BYTES)
@@ -40,7 +40,7 @@ class Fanout:
         self.received = 0  # messages from other processes
         self.deliver: Callable[[str, bytes], None] = lambda room, packet: None
         self.on_broadcast: dict[bytes, Callable[[bytes], None]] = {}
-        self.on_missed: OnMissed = lambda room: None
+        self.on_missed: list[OnMissed] = []
 
     async def start(self, *, listening: bool) -> None:
         for server in self._servers:
@@ -116,7 +116,7 @@ class Fanout:
             elif sender == self._sender:
                 return
             elif content == MISSED:
-                self.on_missed(None)
+                self._tell_missed(None)
             elif channel == ALL_PROCESSES:
                 self.on_broadcast[content[:1]](content)
             else:
@@ -128,4 +128,8 @@ class Fanout:
     def _on_missed(self, channel: str | None) -> None:
         if channel is None:
             log.warning("subscriptions are restored")
-        self.on_missed(channel and channel.removeprefix("room:"))
+        self._tell_missed(channel and channel.removeprefix("room:"))
+
+    def _tell_missed(self, room: str | None) -> None:
+        for handler in self.on_missed:
+            handler(room)

@@ -121,7 +121,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._sessions = SessionRegistry(authenticator, self._disconnect, self.eio.spawn)
         self.rooms.on_occupied, self.rooms.on_emptied = fanout.subscribe, fanout.unsubscribe
         fanout.deliver = self.rooms.deliver
-        fanout.on_missed = self._on_missed
+        fanout.on_missed.append(self._on_missed)
 
     def _engineio_server_class(self) -> Callable[..., Engine]:
         def engine(**options: Any) -> Engine:

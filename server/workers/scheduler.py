@@ -27,6 +27,7 @@ from domain.disputes import operations as disputes
 from domain.disputes import reminders as dispute_reminders
 from domain.files import file
 from domain.fulfillment import auto_completion
+from domain.jobs import saved_searches
 from domain.kernel import leases, process_registry
 from domain.kernel.store import UnitOfWork
 from domain.monitor import writer
@@ -101,6 +102,7 @@ JOBS = (
     Job("save_feed_heads", 3600, keep_heads),
     Job("fill_search_keys", 86_400, search_backfill.fill_search_keys),
     Job("fill_message_terms", 60, message_terms.fill_message_terms),
+    Job("renew_anchors", 86_400, saved_searches.renew_anchors),
 )
 
 

@@ -1503,7 +1503,11 @@ export interface BookDifferencePage {
 /** The length of a period, in UTC. */
 export type Bucket = "day" | "month";
 
-/** Matches jobs whose budget overlaps this range. */
+/**
+ * Matches jobs whose budget overlaps this range. Without `currency` the amounts are in the
+ * platform's main currency, and budgets in others are compared by its exchange rates; without rates
+ * they do not match.
+ */
 export interface Budget {
   /** The budget reaches at least this, in minor units. */
   min_amount: number | null;
@@ -1511,6 +1515,18 @@ export interface Budget {
   max_amount: number | null;
   /** A code of three letters, such as USD. */
   currency: string | null;
+}
+
+/** The jobs whose highest budget is within a band. */
+export interface BudgetBand {
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Where the band begins, in minor units. */
+  min_amount: number;
+  /** Where it ends, in minor units; null for the highest band. */
+  below_amount: number | null;
+  /** How many of the counted jobs are in it. */
+  count: number;
 }
 
 /** The budgets of the jobs in one currency. */
@@ -1525,7 +1541,11 @@ export interface BudgetFacet {
   count: number;
 }
 
-/** Matches jobs whose budget overlaps this range. */
+/**
+ * Matches jobs whose budget overlaps this range. Without `currency` the amounts are in the
+ * platform's main currency, and budgets in others are compared by its exchange rates; without rates
+ * they do not match.
+ */
 export interface BudgetInput {
   /** The budget reaches at least this, in minor units. */
   min_amount?: number | null;
@@ -2248,6 +2268,71 @@ export interface ForeignLinePage {
   next_cursor: string | null;
 }
 
+/** A job that a search found. */
+export interface FoundJob {
+  /** The id of the customer. */
+  customer_id: string;
+  /** The customer's name. */
+  customer_name: string;
+  /** What is to be done, in one line. */
+  title: string;
+  /** What is to be done. */
+  description: string;
+  /** The kind of work, free text. */
+  category: string;
+  /** What the contractor should be good at. */
+  skills: string[];
+  /** The least that the customer will pay, in minor units. */
+  budget_min_amount: number;
+  /** The most that the customer will pay, in minor units. */
+  budget_max_amount: number;
+  /** The currency, ISO 4217 in upper case, such as USD. */
+  currency: string;
+  /** Where; rounded to about 1 km for others than the two sides. Null if it is anywhere. */
+  location: Location | null;
+  /** Its state. */
+  status: JobStatus;
+  /**
+   * What the customer added to it. Contractors can read them while it is open, then only the two
+   * sides; to others they are none.
+   */
+  files: Attachment[];
+  /** The id of the assigned contractor; null before, and for others than the sides. */
+  contractor_id: string | null;
+  /** The id of the accepted offer; null before, and for others than the sides. */
+  offer_id: string | null;
+  /** When the contractor last delivered; null if never, and for others than the sides. */
+  delivered_at: string | null;
+  /** What the contractor wrote with the delivery; empty for others than the sides. */
+  delivery_note: string;
+  /** The files of the delivery; none for others than the sides. */
+  delivery_files: Attachment[];
+  /** When it was completed; null if it is not, and for others than the sides. */
+  completed_at: string | null;
+  /** When it was cancelled; null if it is not, and for others than the sides. */
+  cancelled_at: string | null;
+  /** The id of the open dispute; null if there is none, and for others than the sides. */
+  dispute_id: string | null;
+  /** Identifies it; the letters before the underscore say what it is. */
+  id: string;
+  /** Counts its changes. Of two copies the one with the higher version is newer. */
+  version: number;
+  /** When it was created. */
+  created_at: string;
+  /** When it was last changed. */
+  updated_at: string;
+  /** How far it is from `near`, in km, to about 1 km; null without that. */
+  distance_km: number | null;
+}
+
+/** A part of a list; `next_cursor` is null at the end. */
+export interface FoundJobPage {
+  /** This part of the list. */
+  items: FoundJob[];
+  /** Give it as `cursor` to get the next page; null at the end. */
+  next_cursor: string | null;
+}
+
 /** `warning`: a card network expects a chargeback. `review`: Stripe asks people to look. */
 export type FraudKind = "review" | "warning";
 
@@ -2455,15 +2540,20 @@ export interface JobFacets {
   skills: FacetValue[];
   /** Budgets, by currency. */
   budgets: BudgetFacet[];
-  /** How many jobs were counted, up to 2,000. */
+  /** How many jobs were counted: all that the search finds. */
   counted: number;
   /** Whether these are all jobs that the search finds. */
   complete: boolean;
+  /** Bands of budgets that have jobs, ascending, of the three most frequent currencies. */
+  bands: BudgetBand[];
 }
 
 /** The filters of `job.list`, for open jobs. */
 export interface JobFacetsFields {
-  /** Words that all must occur. */
+  /**
+   * Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+   * ones such as `the` count only without others; signs alone find nothing.
+   */
   q?: string | null;
   /** The kind of work, compared without case. */
   category?: string | null;
@@ -2483,11 +2573,14 @@ export interface JobGetFields {
 }
 
 /**
- * The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists 200;
- * it needs `near`.
+ * The sort `relevance` puts the best matches first, `budget` the highest budget, `distance` the
+ * nearest; that one needs `near`.
  */
 export interface JobListFields {
-  /** Words that all must occur. */
+  /**
+   * Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+   * ones such as `the` count only without others; signs alone find nothing.
+   */
   q?: string | null;
   /** The kind of work, compared without case. */
   category?: string | null;
@@ -2501,7 +2594,10 @@ export interface JobListFields {
   budget?: BudgetInput | null;
   /** Others than `open` only of one's own jobs. */
   status?: JobStatus;
-  /** `budget` puts the highest budget first, `distance` the 200 nearest to `near`. */
+  /**
+   * `relevance` puts the best matches first, `budget` the highest budget, `distance` the nearest to
+   * `near`.
+   */
   sort?: JobSort;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
@@ -2587,7 +2683,10 @@ export interface JobRequestWithdrawFields {
 }
 
 export interface JobSearchSaveFields {
-  /** Words that all must occur. */
+  /**
+   * Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+   * ones such as `the` count only without others; signs alone find nothing.
+   */
   q?: string | null;
   /** The kind of work, compared without case. */
   category?: string | null;
@@ -2615,7 +2714,10 @@ export interface JobSearchUnsaveFields {
 
 /** Conditions replace all of the earlier ones; without any, those stay. */
 export interface JobSearchUpdateFields {
-  /** Words that all must occur. */
+  /**
+   * Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+   * ones such as `the` count only without others; signs alone find nothing.
+   */
   q?: string | null;
   /** The kind of work, compared without case. */
   category?: string | null;
@@ -2636,8 +2738,12 @@ export interface JobSearchUpdateFields {
 /** An operation without fields. */
 export type JobSearchesFields = Record<string, never>;
 
-/** `budget`: the highest budget first. `distance`: the nearest to `near` first. */
-export type JobSort = "budget" | "distance" | "newest";
+/**
+ * `relevance`: jobs with the words in their title first, then in their skills, then in their text,
+ * and newer ones before older ones. `budget`: the highest budget first. `distance`: the nearest to
+ * `near` first.
+ */
+export type JobSort = "budget" | "distance" | "newest" | "relevance";
 
 /** The division of the completed `amount`, in minor units. */
 export interface JobSplit {
@@ -2658,6 +2764,11 @@ export interface JobStartFields {
 
 /** `open`: contractors may apply. `assigned`: an offer is accepted, work has not begun. */
 export type JobStatus = "assigned" | "cancelled" | "completed" | "in_progress" | "open";
+
+export interface JobSuggestFields {
+  /** What is typed by now; its last word may be unfinished. */
+  q: string;
+}
 
 /** What one job moved in and out of the caller's money. */
 export interface JobTotals {
@@ -4009,7 +4120,10 @@ export interface Schedule {
 
 /** A job matches if it has all words of `q`, any of the `skills`, and every other value. */
 export interface SearchFilters {
-  /** Words that all must occur. */
+  /**
+   * Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+   * ones such as `the` count only without others; signs alone find nothing.
+   */
   q: string | null;
   /** The kind of work, compared without case. */
   category: string | null;
@@ -4655,6 +4769,25 @@ export interface Subject {
   amount: number | null;
   /** The currency of `amount`, ISO 4217. */
   currency: string | null;
+}
+
+/** What a completion is taken from. */
+export type Suggested = "category" | "skill" | "title";
+
+/** A text to search for. */
+export interface Suggestion {
+  /** The title, or the name of the skill or category. */
+  text: string;
+  /** What it is. */
+  kind: Suggested;
+  /** How many open jobs have it; of titles at most 40 are counted. */
+  count: number;
+}
+
+/** What a search may be about. */
+export interface Suggestions {
+  /** Up to 10: categories and skills, the most frequent first, then newer titles. */
+  items: Suggestion[];
 }
 
 /** `changes` of the conversations whose revisions were given. */
@@ -5542,13 +5675,11 @@ export interface JobCommands {
   /**
    * Search open jobs, or the actor's own jobs in another state. Places are rounded to about 1 km.
    *
-   * Cost: a single filter (a word, a category, skills, a place, a budget) is answered from its
-   * index, and category, currency and budget may be added to any of them at no cost. Several words,
-   * or words together with skills or a place, read every job that matches the rarer one of them.
+   * A new or changed job is found within a second.
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
-  list(fields?: JobListFields, options?: CallOptions): Promise<JobPage>;
+  list(fields?: JobListFields, options?: CallOptions): Promise<FoundJobPage>;
   /**
    * List a customer's own jobs, or the jobs assigned to a contractor; newest first
    *
@@ -5561,6 +5692,12 @@ export interface JobCommands {
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   facets(fields?: JobFacetsFields, options?: CallOptions): Promise<JobFacets>;
+  /**
+   * Complete a search as it is typed, from the open jobs
+   *
+   * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
+   */
+  suggest(fields: JobSuggestFields, options?: CallOptions): Promise<Suggestions>;
   /**
    * List open jobs for people without an account, newest first; up to 30 s old
    *

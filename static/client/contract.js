@@ -51,6 +51,7 @@ export const NAMESPACES = {
       list: { event: "list", http: "GET /api/job", repeat: "safe", signedIn: true },
       mine: { event: "mine", http: "GET /api/job/mine", repeat: "safe", signedIn: true },
       facets: { event: "facets", http: "GET /api/job/facets", repeat: "safe", signedIn: true },
+      suggest: { event: "suggest", http: "GET /api/job/suggestions", repeat: "safe", signedIn: true },
       public: { http: "GET /api/job/public", repeat: "safe" },
       public_one: { http: "GET /api/job/public/{job_id}", repeat: "safe" },
       search_save: { event: "search_save", http: "POST /api/job/searches", repeat: "request_id", signedIn: true },

@@ -70,6 +70,14 @@ def test_lists_keep_their_order_because_the_first_entry_leads() -> None:
     assert settings.currencies == ("USD", "EUR")
 
 
+def test_exchange_rates_are_parsed_and_checked() -> None:
+    """Guard: `money_settings.exchange_rates`."""
+    settings = load(GOOD | {"EXCHANGE_RATES": "eur=1.08, JPY=0.0067"})
+    assert settings.exchange_rates == (("EUR", 1.08), ("JPY", 0.0067))
+    for wrong in ("EUR", "EUR=1,EUR=2", "XXX=1", "EUR=-1", "EUR=1e400", "EUR=0"):
+        assert len(problems(EXCHANGE_RATES=wrong)) == 1, wrong
+
+
 def test_origins_and_networks_are_parsed() -> None:
     """Fails without _each(_origin) and _each(_network) in load()."""
     settings = load(
@@ -108,6 +116,7 @@ def test_each_bad_value_is_named_in_its_own_line() -> None:
         "PLATFORM_COUNTRY": "ZZ",
         "TRUSTED_PROXIES": "10.0.0.1/8",
         "CURRENCY": "US",
+        "EXCHANGE_RATES": "EUR=0",
         "PLATFORM_FEE_BPS": "-1",
         "DRAIN_SECONDS": "soon",
         "LOG_LEVEL": "LOUD",

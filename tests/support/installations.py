@@ -4,6 +4,8 @@ import asyncio
 import base64
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,7 +118,9 @@ async def new_installation(
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
     await sandbox.register()
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
+    data = tempfile.mkdtemp(prefix="jobsphere-test-")
     env = {
+        "DATA_DIR": data,
         "PORT": str(port),
         "MONGO_URL": stores.database(database.name),
         "REDIS_URL": stores.redis_url,
@@ -155,6 +159,7 @@ async def new_installation(
             stripe_oracle.check_event(delivery["body"])
     finally:
         await sandbox.close()
+        shutil.rmtree(data, ignore_errors=True)
         database.unlock()
 
 

@@ -64,6 +64,7 @@ CASES = {
     "job.list": Case("q category skills near radius_km budget status sort cursor limit", NOTHING),
     "job.mine": Case("status cursor limit", NOTHING),
     "job.facets": Case("q category skills near radius_km budget", ALL),
+    "job.suggest": Case("q", ALL),
     "job.public": Case("q category cursor limit", ALL),
     "job.public_one": Case("job_id", ALL),
     "job.get": Case("job_id", NOT_FOUND),

@@ -47,6 +47,7 @@ CONTRACT = {
         ("list", "GET /api/job", USER),
         ("mine", "GET /api/job/mine", USER),
         ("facets", "GET /api/job/facets", USER),
+        ("suggest", "GET /api/job/suggestions", USER),
         (None, "GET /api/job/public", ""),
         (None, "GET /api/job/public/{job_id}", ""),
         ("get", "GET /api/job/{job_id}", USER),

@@ -16,6 +16,9 @@ const COMMON = new Set(("a about all also am an and any are as at be been but by
   + "own re s she should so some such t than that the their them then there these they this those through to too "
   + "under until up ve very was we were what when where which while who whom why will with would you your").split(" "));
 
+// Scripts that write words without spaces, and Korean, whose particles are written with the word.
+const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
+
 /** "painting, drywall" as names. @param {string | null} text */
 export const splitSkills = (text) =>
   (text ?? "").split(",").map((each) => each.trim()).filter(Boolean).slice(0, MAX_SKILLS);
@@ -154,7 +157,10 @@ export function fits({ q, category, skills, near, radius_km, budget }, job, list
 /** @param {string} q @param {Job} job */
 function hasWords(q, { title, category, skills, description }) {
   const words = wordsOf([title, category, ...skills, description].join(" "));
-  return wordsOf(q).filter((word) => !COMMON.has(word)).every((word) => {
+  const asked = wordsOf(q);
+  const telling = asked.filter((word) => !COMMON.has(word));
+  return asked.length > 0 && (telling.length ? telling : asked).every((word) => {
+    if (UNSPACED.test(word)) return words.some((each) => each.includes(word));
     const stem = word.replace(/(?:ing|ers?|ed|e?s|ly)$/, "");
     const beginning = stem.length < 3 ? word : stem;
     return words.some((each) => each.startsWith(beginning));

@@ -23,10 +23,13 @@ import { jobs, mainCurrency } from "./world.js";
 const PAGE = 20;
 const TYPING_MS = 250;
 const SUGGESTED = 8;
+const BANDS = 6;
 /** @type {[import("../../client/jobsphere.js").JobSort, string][]} */
 const ORDERS = [["newest", "Newest first"], ["budget", "Highest budget first"]];
 /** @type {typeof ORDERS[number]} */
 const NEAREST = ["distance", "Nearest first"];
+/** @type {typeof ORDERS[number]} */
+const RELEVANT = ["relevance", "Best match first"];
 
 /** A value once it has not changed for a moment. @template T @param {string} key @param {T} value @returns {T} */
 function useSettled(key, value) {
@@ -51,12 +54,14 @@ function useFresh() {
 export function FindWork() {
   const { query } = place.value;
   const { fields: given, problems } = fieldsOfQuery(query, mainCurrency.value);
-  const orders = given.near ? [...ORDERS, NEAREST] : ORDERS;
-  const sort = orders.find(([name]) => name === query.get("sort"))?.[0] ?? "newest";
+  const orders = [...(given.q ? [RELEVANT] : []), ...ORDERS, ...(given.near ? [NEAREST] : [])];
+  const [usual] = orders[0];
+  const sort = orders.find(([name]) => name === query.get("sort"))?.[0] ?? usual;
   const typed = { ...given, sort };
   const fields = useSettled(JSON.stringify(typed), typed);
   const fresh = useFresh();
   const facets = useFacets(fields);
+  const completions = useCompletions(query.get("q") ?? "");
   const [open, setOpen] = useState(false);
   const panel = useId();
   useEffect(() => {
@@ -78,12 +83,13 @@ export function FindWork() {
         <div class="job-words"><${Icon} name="search" />
           <label class="visually-hidden" for=${`${panel}-q`}>Search jobs</label>
           <input class="input" id=${`${panel}-q`} type="search" maxlength="200" placeholder="Search by words, such as garden fence"
-            value=${query.get("q") ?? ""} onInput=${(/** @type {any} */ { target }) => setQuery({ q: target.value })} /></div>
+            list=${`${panel}-texts`} value=${query.get("q") ?? ""} onInput=${(/** @type {any} */ { target }) => setQuery({ q: target.value })} />
+          <datalist id=${`${panel}-texts`}>${completions.map((text) => html`<option value=${text} key=${text} />`)}</datalist></div>
         <button type="button" class="button job-toggle" aria-expanded=${String(open)} aria-controls=${panel} onClick=${() => setOpen(!open)}>
           <${Icon} name="sliders-horizontal" />Filters${chosen.length > 0 && html`<span class="count">${chosen.length}</span>`}</button>
         <label class="visually-hidden" for=${`${panel}-sort`}>Order</label>
         <select class="input job-sort" id=${`${panel}-sort`} value=${sort}
-          onChange=${(/** @type {any} */ { target }) => setQuery({ sort: target.value === "newest" ? null : target.value })}>
+          onChange=${(/** @type {any} */ { target }) => setQuery({ sort: target.value === usual ? null : target.value })}>
           ${orders.map(([name, label]) => html`<option value=${name} key=${name}>${label}</option>`)}</select>
       </div>
       <div class="job-columns">
@@ -117,6 +123,7 @@ function searchOptions(fields) {
     const away = (/** @type {any} */ { location }) => (location ? distanceKm(near, location) : Infinity);
     options.order = (one, other) => away(one) - away(other) || (one.id < other.id ? -1 : 1);
   }
+  if (fields.sort === "relevance") options.order = () => -1; // only the server can tell; what is new is shown first
   if (fields.sort === "budget") {
     options.order = (one, other) => other.budget_max_amount - one.budget_max_amount
       || (one.created_at < other.created_at ? 1 : -1);
@@ -172,6 +179,26 @@ function useFacets(fields) {
   return facets.value;
 }
 
+/** What may be meant, as it is typed. @param {string} typed @returns {string[]} */
+function useCompletions(typed) {
+  const settled = useSettled(typed, typed.trim());
+  const texts = useSignal(/** @type {string[]} */ ([]));
+  useEffect(() => {
+    if (!settled) {
+      texts.value = [];
+      return undefined;
+    }
+    let here = true;
+    server.job.suggest({ q: settled.slice(0, 100) }).then(({ items }) => {
+      if (here) texts.value = [...new Set(items.map(({ text }) => text))];
+    }, () => {}); // the search goes on without
+    return () => {
+      here = false;
+    };
+  }, [settled]);
+  return texts.value;
+}
+
 /**
  * Values that the jobs have, with their numbers, to choose from.
  *
@@ -198,6 +225,11 @@ function Filters({ query, problems, facets }) {
   const skills = splitSkills(value("skills"));
   const more = (facets?.skills ?? []).filter((each) => !skills.some((skill) => fold(skill) === fold(each.value)));
   const budget = facets?.budgets.find(({ currency }) => currency === (value("currency") || mainCurrency.value));
+  const bands = value("min") || value("max") ? []
+    : (facets?.bands ?? []).filter(({ currency }) => currency === (value("currency") || mainCurrency.value)).slice(0, BANDS);
+  const pickBand = (/** @type {typeof bands[number]} */ { min_amount, below_amount, currency }) => setQuery({
+    currency, min: min_amount ? major(min_amount, currency) : null, max: below_amount ? major(below_amount, currency) : null,
+  });
   const pickPlace = (/** @type {any} */ picked) => setQuery(picked
     ? { near: displayPoint(picked.point).replace(" ", ""), place: picked.text, radius: value("radius") || RADIUS }
     : { near: null, place: null, radius: null });
@@ -212,6 +244,9 @@ function Filters({ query, problems, facets }) {
       <${Suggestions} label="Skills that these jobs ask for" values=${more} pick=${(/** @type {string} */ skill) => setQuery({ skills: [...skills, skill].join(", ") })} /></div>
     <fieldset class="stack job-budget"><legend>Budget</legend>
       <div class="fields">${amount("min", "At least")}${amount("max", "At most")}</div>
+      ${bands.length > 0 && html`<ul class="row tight suggested" aria-label="Budgets of these jobs">${bands.map((band) => html`<li key=${band.min_amount}>
+        <button type="button" class="chip" onClick=${() => pickBand(band)}><span>${bandText(band)}</span>
+          <span class="soft number">${band.count}</span></button></li>`)}</ul>`}
       ${budget && html`<p class="soft small">These jobs: ${major(budget.min_amount, budget.currency)} to ${display(budget.max_amount, budget.currency)}.</p>`}
       <div class="field"><label for=${`${id}-currency`}>Currency</label>
         <select class="input" id=${`${id}-currency`} value=${value("currency")} onChange=${(/** @type {any} */ { target }) =>
@@ -222,6 +257,12 @@ function Filters({ query, problems, facets }) {
     ${near && html`<div class="field"><label for=${`${id}-radius`}>Distance</label>
       <select class="input" id=${`${id}-radius`} value=${value("radius") || String(RADIUS)} onChange=${changed("radius")}>
         ${radii(value("radius")).map((km) => html`<option value=${String(km)} key=${km}>Within ${km} km</option>`)}</select></div>`}`;
+}
+
+/** @param {JobFacets["bands"][number]} band */
+function bandText({ min_amount, below_amount, currency }) {
+  if (!below_amount) return `${display(min_amount, currency)} and more`;
+  return min_amount ? `${major(min_amount, currency)} to ${display(below_amount, currency)}` : `below ${display(below_amount, currency)}`;
 }
 
 /** The usual distances, and the one of the address. @param {string} given */

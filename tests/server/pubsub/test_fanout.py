@@ -22,7 +22,7 @@ class Process:
         self.received: list[tuple[str, bytes]] = []
         self.misses: list[str | None] = []
         self.fanout.deliver = lambda room, packet: self.received.append((room, packet))
-        self.fanout.on_missed = self.misses.append
+        self.fanout.on_missed.append(self.misses.append)
 
     async def receives(self, room: str, packet: bytes) -> None:
         async with asyncio.timeout(WAIT_SECONDS):

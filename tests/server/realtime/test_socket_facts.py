@@ -199,13 +199,13 @@ async def test_clients_sync_once_after_losses_of_several_processes(
     client would sync once for each process."""
     await party.connect()
     for _ in range(5):
-        server.web.fanout.on_missed(None)
+        server.web.fanout._tell_missed(None)
     await wait_until(lambda: not server.web.realtime._resyncing)
     await party.push("/account", "resync")
-    server.web.fanout.on_missed(user_room(party.id))  # sent at once, so after the others
+    server.web.fanout._tell_missed(user_room(party.id))  # sent at once, so after the others
     await wait_until(lambda: len(party.received("/account", "resync")) > 1)
     assert len(party.received("/account", "resync")) == 2
-    server.web.fanout.on_missed(None)
+    server.web.fanout._tell_missed(None)
     await wait_until(lambda: len(party.received("/account", "resync")) == 3)
 
 

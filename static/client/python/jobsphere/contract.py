@@ -1534,7 +1534,10 @@ Bucket: TypeAlias = Literal[
 
 
 class Budget(TypedDict):
-    """Matches jobs whose budget overlaps this range."""
+    """Matches jobs whose budget overlaps this range. Without `currency` the amounts are in the
+    platform's main currency, and budgets in others are compared by its exchange rates; without
+    rates they do not match.
+    """
 
     # The budget reaches at least this, in minor units.
     min_amount: int | None
@@ -1542,6 +1545,19 @@ class Budget(TypedDict):
     max_amount: int | None
     # A code of three letters, such as USD.
     currency: str | None
+
+
+class BudgetBand(TypedDict):
+    """The jobs whose highest budget is within a band."""
+
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Where the band begins, in minor units.
+    min_amount: int
+    # Where it ends, in minor units; null for the highest band.
+    below_amount: int | None
+    # How many of the counted jobs are in it.
+    count: int
 
 
 class BudgetFacet(TypedDict):
@@ -1558,7 +1574,10 @@ class BudgetFacet(TypedDict):
 
 
 class BudgetInput(TypedDict):
-    """Matches jobs whose budget overlaps this range."""
+    """Matches jobs whose budget overlaps this range. Without `currency` the amounts are in the
+    platform's main currency, and budgets in others are compared by its exchange rates; without
+    rates they do not match.
+    """
 
     # The budget reaches at least this, in minor units.
     min_amount: NotRequired[int | None]
@@ -2412,6 +2431,71 @@ class ForeignLinePage(TypedDict):
     next_cursor: str | None
 
 
+class FoundJob(TypedDict):
+    """A job that a search found."""
+
+    # The id of the customer.
+    customer_id: str
+    # The customer's name.
+    customer_name: str
+    # What is to be done, in one line.
+    title: str
+    # What is to be done.
+    description: str
+    # The kind of work, free text.
+    category: str
+    # What the contractor should be good at.
+    skills: list[str]
+    # The least that the customer will pay, in minor units.
+    budget_min_amount: int
+    # The most that the customer will pay, in minor units.
+    budget_max_amount: int
+    # The currency, ISO 4217 in upper case, such as USD.
+    currency: str
+    # Where; rounded to about 1 km for others than the two sides. Null if it is anywhere.
+    location: Location | None
+    # Its state.
+    status: JobStatus
+    # What the customer added to it. Contractors can read them while it is open, then only the two
+    # sides; to others they are none.
+    files: list[Attachment]
+    # The id of the assigned contractor; null before, and for others than the sides.
+    contractor_id: str | None
+    # The id of the accepted offer; null before, and for others than the sides.
+    offer_id: str | None
+    # When the contractor last delivered; null if never, and for others than the sides.
+    delivered_at: str | None
+    # What the contractor wrote with the delivery; empty for others than the sides.
+    delivery_note: str
+    # The files of the delivery; none for others than the sides.
+    delivery_files: list[Attachment]
+    # When it was completed; null if it is not, and for others than the sides.
+    completed_at: str | None
+    # When it was cancelled; null if it is not, and for others than the sides.
+    cancelled_at: str | None
+    # The id of the open dispute; null if there is none, and for others than the sides.
+    dispute_id: str | None
+    # Identifies it; the letters before the underscore say what it is.
+    id: str
+    # Counts its changes. Of two copies the one with the higher version is newer.
+    version: int
+    # When it was created.
+    created_at: str
+    # When it was last changed.
+    updated_at: str
+    # How far it is from `near`, in km, to about 1 km; null without that.
+    distance_km: float | None
+
+
+class FoundJobPage(TypedDict):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    # This part of the list.
+    items: list[FoundJob]
+    # Give it as `cursor` to get the next page; null at the end.
+    next_cursor: str | None
+
+
 # `warning`: a card network expects a chargeback. `review`: Stripe asks people to look.
 FraudKind: TypeAlias = Literal[
     "review",
@@ -2627,16 +2711,19 @@ class JobFacets(TypedDict):
     skills: list[FacetValue]
     # Budgets, by currency.
     budgets: list[BudgetFacet]
-    # How many jobs were counted, up to 2,000.
+    # How many jobs were counted: all that the search finds.
     counted: int
     # Whether these are all jobs that the search finds.
     complete: bool
+    # Bands of budgets that have jobs, ascending, of the three most frequent currencies.
+    bands: list[BudgetBand]
 
 
 class JobFacetsFields(TypedDict):
     """The filters of `job.list`, for open jobs."""
 
-    # Words that all must occur.
+    # Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+    # ones such as `the` count only without others; signs alone find nothing.
     q: NotRequired[str | None]
     # The kind of work, compared without case.
     category: NotRequired[str | None]
@@ -2656,11 +2743,12 @@ class JobGetFields(TypedDict):
 
 
 class JobListFields(TypedDict):
-    """The sort `budget` puts the highest budget first, `distance` the nearest, of which it lists
-    200; it needs `near`.
+    """The sort `relevance` puts the best matches first, `budget` the highest budget, `distance` the
+    nearest; that one needs `near`.
     """
 
-    # Words that all must occur.
+    # Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+    # ones such as `the` count only without others; signs alone find nothing.
     q: NotRequired[str | None]
     # The kind of work, compared without case.
     category: NotRequired[str | None]
@@ -2674,7 +2762,8 @@ class JobListFields(TypedDict):
     budget: NotRequired[BudgetInput | None]
     # Others than `open` only of one's own jobs.
     status: NotRequired[JobStatus]
-    # `budget` puts the highest budget first, `distance` the 200 nearest to `near`.
+    # `relevance` puts the best matches first, `budget` the highest budget, `distance` the nearest
+    # to `near`.
     sort: NotRequired[JobSort]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
@@ -2761,7 +2850,8 @@ class JobRequestWithdrawFields(TypedDict):
 
 
 class JobSearchSaveFields(TypedDict):
-    # Words that all must occur.
+    # Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+    # ones such as `the` count only without others; signs alone find nothing.
     q: NotRequired[str | None]
     # The kind of work, compared without case.
     category: NotRequired[str | None]
@@ -2790,7 +2880,8 @@ class JobSearchUnsaveFields(TypedDict):
 class JobSearchUpdateFields(TypedDict):
     """Conditions replace all of the earlier ones; without any, those stay."""
 
-    # Words that all must occur.
+    # Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+    # ones such as `the` count only without others; signs alone find nothing.
     q: NotRequired[str | None]
     # The kind of work, compared without case.
     category: NotRequired[str | None]
@@ -2808,11 +2899,14 @@ class JobSearchUpdateFields(TypedDict):
     name: NotRequired[str | None]
 
 
-# `budget`: the highest budget first. `distance`: the nearest to `near` first.
+# `relevance`: jobs with the words in their title first, then in their skills, then in their text,
+# and newer ones before older ones. `budget`: the highest budget first. `distance`: the nearest to
+# `near` first.
 JobSort: TypeAlias = Literal[
     "budget",
     "distance",
     "newest",
+    "relevance",
 ]
 
 
@@ -2842,6 +2936,11 @@ JobStatus: TypeAlias = Literal[
     "in_progress",
     "open",
 ]
+
+
+class JobSuggestFields(TypedDict):
+    # What is typed by now; its last word may be unfinished.
+    q: str
 
 
 class JobTotals(TypedDict):
@@ -4361,7 +4460,8 @@ class Schedule(TypedDict):
 class SearchFilters(TypedDict):
     """A job matches if it has all words of `q`, any of the `skills`, and every other value."""
 
-    # Words that all must occur.
+    # Words that all must occur, in any form, or with one wrong letter if no job has them. Frequent
+    # ones such as `the` count only without others; signs alone find nothing.
     q: str | None
     # The kind of work, compared without case.
     category: str | None
@@ -5092,6 +5192,32 @@ class Subject(TypedDict):
     amount: int | None
     # The currency of `amount`, ISO 4217.
     currency: str | None
+
+
+# What a completion is taken from.
+Suggested: TypeAlias = Literal[
+    "category",
+    "skill",
+    "title",
+]
+
+
+class Suggestion(TypedDict):
+    """A text to search for."""
+
+    # The title, or the name of the skill or category.
+    text: str
+    # What it is.
+    kind: Suggested
+    # How many open jobs have it; of titles at most 40 are counted.
+    count: int
+
+
+class Suggestions(TypedDict):
+    """What a search may be about."""
+
+    # Up to 10: categories and skills, the most frequent first, then newer titles.
+    items: list[Suggestion]
 
 
 class SyncedMessages(TypedDict):
@@ -6211,18 +6337,15 @@ class JobCommands(Namespace):
         )
         return answer
 
-    async def list(self, **fields: Unpack[JobListFields]) -> JobPage:
+    async def list(self, **fields: Unpack[JobListFields]) -> FoundJobPage:
         """Search open jobs, or the actor's own jobs in another state. Places are rounded to about 1
         km.
 
-        Cost: a single filter (a word, a category, skills, a place, a budget) is answered from its
-        index, and category, currency and budget may be added to any of them at no cost. Several
-        words, or words together with skills or a place, read every job that matches the rarer one
-        of them.
+        A new or changed job is found within a second.
 
         For admin, contractor, customer.
         """
-        answer: JobPage = await self._command("list", "GET /api/job", fields, "safe")
+        answer: FoundJobPage = await self._command("list", "GET /api/job", fields, "safe")
         return answer
 
     async def mine(self, **fields: Unpack[JobMineFields]) -> JobPage:
@@ -6239,6 +6362,16 @@ class JobCommands(Namespace):
         For admin, contractor, customer.
         """
         answer: JobFacets = await self._command("facets", "GET /api/job/facets", fields, "safe")
+        return answer
+
+    async def suggest(self, **fields: Unpack[JobSuggestFields]) -> Suggestions:
+        """Complete a search as it is typed, from the open jobs
+
+        For admin, contractor, customer.
+        """
+        answer: Suggestions = await self._command(
+            "suggest", "GET /api/job/suggestions", fields, "safe"
+        )
         return answer
 
     async def public(self, **fields: Unpack[JobPublicFields]) -> PublicJobPage:

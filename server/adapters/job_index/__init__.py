@@ -1,0 +1,1 @@
+"""The job index on tantivy: files of this process, fed from MongoDB."""

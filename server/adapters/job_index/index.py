@@ -1,0 +1,316 @@
+"""The job index of a web process: its port, and how it follows the jobs in MongoDB.
+
+MongoDB is the truth, and the index holds nothing that cannot be read there again. Three ways lead
+into it, and all of them end in reading jobs by id:
+
+- What this process commits. A search waits until it is in, so callers find what they wrote.
+- What other processes commit, which they announce to all by the ids.
+- `catch_up`: everything changed since a mark, in the order of `(updated_at, id)`. It runs at the
+  start, after a gap in the announcements, and every CATCH_UP_SECONDS for what was announced by
+  no process, such as a change outside of a transaction. A transaction that commits late has an
+  earlier time than its commit, so each run begins OVERLAP before the mark.
+
+Reading and writing the files happens in threads, one for all writes.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from domain.jobs.job import Job
+from domain.kernel.errors import Unavailable
+from domain.kernel.store import UNREACHABLE, Store
+from domain.kernel.text_analysis import QueryWord
+from domain.ports.job_index import Completion, FoundFacets, Hit, JobQuery, Order, Position
+from server.adapters.job_index.files import Files
+from server.adapters.job_index.reading import Reading, complete, unknown_words
+from server.adapters.job_index.schema import document
+from server.runtime.background_tasks import end
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+START_SECONDS = 10.0  # that a start waits for the index; after that the process is not ready
+GATHER_SECONDS = 0.15  # during which announced changes share a commit
+RETRY_SECONDS = 2.0
+CATCH_UP_SECONDS = 60.0
+OVERLAP = timedelta(seconds=60)
+BATCH = 500  # jobs
+COMMITTED_JOBS = 50_000  # of a long catch-up, which continues from there after a crash
+MOST_WAITING = 20_000  # announced ids; with more the changes are read from the mark on
+MOST_RECENT = 20_000  # versions of jobs that a catch-up skips
+READERS = 2  # threads
+BY_CHANGE = (("updated_at", 1), ("_id", 1))
+BY_ID = (("_id", 1),)
+
+
+class EngineFailed(Exception):
+    """The engine stopped at something that it cannot read."""
+
+
+def _guarded(work: Callable[..., T], *arguments: Any) -> T:
+    """Turn a panic of the engine, which is no Exception, into one. Raises EngineFailed."""
+    try:
+        return work(*arguments)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as panic:
+        raise EngineFailed(str(panic)) from panic
+
+
+class TantivyJobIndex:
+    """See `JobIndex`. `start` builds or completes it, `changed` feeds it."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._files = Files(folder)
+        self._writing = ThreadPoolExecutor(1, "job-index-writer")
+        self._reading = ThreadPoolExecutor(READERS, "job-index-reader")
+        self._turn = asyncio.Lock()
+        self._waiting: dict[str, None] = {}  # ids of changed jobs
+        self._own: dict[str, None] = {}  # those among them that this process changed
+        self._announced, self._applied = 0, 0  # changes of this process
+        self._recent: OrderedDict[str, datetime] = OrderedDict()
+        self._gap = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self.jobs_read = 0  # by the running catch-up
+
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set()
+
+    async def start(self) -> None:
+        await self._in_writer(self._files.open)
+        self._loops = [
+            asyncio.create_task(self._catch_up_loop()),
+            asyncio.create_task(self._apply_loop()),
+        ]
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready.wait()
+        except TimeoutError:
+            log.warning("the job index is being built", jobs=self.jobs_read)
+
+    async def stop(self) -> None:
+        await end(self._loops)
+        self._loops = []
+        self._ready.clear()
+        await self._in_writer(self._files.close)
+        self._writing.shutdown(wait=False)
+        self._reading.shutdown(wait=False)
+
+    # -- following the jobs ------------------------------------------------------------------
+
+    def changed(self, ids: Iterable[str], *, here: bool) -> None:
+        """These jobs were changed, by a commit of this process (`here`) or of another."""
+        changed = dict.fromkeys(ids)
+        self._waiting.update(changed)
+        if here:
+            self._own.update(changed)
+            self._announced += 1
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting = dict(self._own)
+            self._gap.set()
+        self._arrived.set()
+
+    def note_gap(self) -> None:
+        """Announcements of other processes may have been lost."""
+        self._gap.set()
+
+    async def _apply_loop(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._arrived.clear()
+            try:
+                while self._waiting:
+                    await self._apply()
+            except UNREACHABLE as away:
+                log.warning("job index not written", reason=str(away))
+                self._arrived.set()
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:
+                log.exception("job index not written")
+                self._arrived.set()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _apply(self) -> None:
+        """Bring jobs that were announced to their present state."""
+        async with self._turn:
+            announced = self._announced
+            ids = list(itertools.islice(self._own | self._waiting, BATCH))
+            own = [id for id in ids if id in self._own]
+            all_own = len(own) == len(self._own)
+            for id in ids:
+                self._own.pop(id, None)
+                self._waiting.pop(id, None)
+            try:
+                if ids:
+                    found = self._store.single().documents(Job, {"_id": tuple(ids)}, BY_ID)
+                    await self._write([each async for each in found], gone=ids)
+            except BaseException:
+                self._own |= dict.fromkeys(own)
+                self._waiting |= dict.fromkeys(ids)
+                raise
+            if all_own:
+                self._applied = announced
+
+    async def _catch_up_loop(self) -> None:
+        while True:
+            try:
+                self._gap.clear()
+                await self.catch_up()
+                self._ready.set()
+            except UNREACHABLE as away:
+                log.warning("job index not caught up", reason=str(away))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            except Exception:
+                log.exception("job index not caught up")
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            try:
+                async with asyncio.timeout(CATCH_UP_SECONDS):
+                    await self._gap.wait()
+            except TimeoutError:
+                pass
+
+    async def catch_up(self) -> int:
+        """Read all jobs that changed since the mark. Returns how many were written."""
+        began, written, unsaved = time.monotonic(), 0, 0
+        self.jobs_read = 0
+        mark = self._files.mark
+        where = {"updated_at": {"$gte": mark - OVERLAP}} if mark else {}
+        batch: list[dict[str, Any]] = []
+        async for each in self._store.single().documents(Job, where, BY_CHANGE):
+            self.jobs_read += 1
+            mark = each["updated_at"]
+            if self._recent.get(each["_id"]) == mark:
+                continue
+            batch.append(each)
+            if len(batch) == BATCH:
+                written += len(batch)
+                unsaved += len(batch)
+                await self._write_in_turn(batch, commit=unsaved >= COMMITTED_JOBS)
+                if unsaved >= COMMITTED_JOBS:
+                    unsaved = 0
+                    await self._in_writer(self._files.save, mark)
+                batch = []
+        written += len(batch)
+        if written:
+            await self._write_in_turn(batch, commit=True)
+        if (mark is not None and mark != self._files.mark) or written:
+            await self._in_writer(self._files.save, mark)
+        if written > BATCH:
+            seconds = round(time.monotonic() - began, 1)
+            log.info("job index caught up", jobs=written, seconds=seconds)
+        return written
+
+    async def _write_in_turn(self, found: list[dict[str, Any]], *, commit: bool) -> None:
+        async with self._turn:
+            await self._write(found, gone=[each["_id"] for each in found], commit=commit)
+
+    async def _write(
+        self, found: Sequence[dict[str, Any]], gone: Sequence[str], *, commit: bool = True
+    ) -> None:
+        """Replace the documents `gone` by those that were found."""
+
+        def write() -> None:
+            writer = self._files.writer
+            for id in gone:
+                writer.delete_documents_by_term("id", id)
+            for each in found:
+                try:
+                    writer.add_document(document(each))
+                except (KeyError, TypeError, AttributeError) as damaged:
+                    log.error("damaged job not indexed", job=each["_id"], reason=repr(damaged))
+            if commit:
+                self._files.commit()
+
+        try:
+            await self._in_writer(write)
+        except Exception:
+            await self._in_writer(self._reopen)
+            raise
+        for each in found:
+            self._recent[each["_id"]] = each["updated_at"]
+            self._recent.move_to_end(each["_id"])
+        while len(self._recent) > MOST_RECENT:
+            self._recent.popitem(last=False)
+
+    def _reopen(self) -> None:
+        """After a failed write, which ends a writer: the last commit stays."""
+        self._files.close_engine()
+        self._files.open()
+        self._continue()
+
+    def _rebuild(self) -> None:
+        self._files.rebuild()
+        self._continue()
+
+    def _continue(self) -> None:
+        """Read what is missing, from the mark on; an index without one is not ready."""
+        self._recent.clear()
+        if self._files.mark is None:
+            self._ready.clear()
+        self._gap.set()
+
+    async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writing, partial(_guarded, work, *arguments))
+
+    # -- the port ----------------------------------------------------------------------------
+
+    async def _read(self, work: Callable[[Any], T]) -> T:
+        """Run `work` with a snapshot that has all that this process committed before."""
+        if not self._ready.is_set():
+            raise Unavailable
+        wanted = self._announced
+        while self._applied < wanted:
+            await self._apply()
+        searcher = self._files.searcher
+        if searcher is None:
+            raise Unavailable
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reading, partial(_guarded, work, searcher))
+        except EngineFailed as failed:
+            log.exception("the job index cannot be read and is built again")
+            await self._in_writer(self._rebuild)
+            raise Unavailable from failed
+
+    async def find(
+        self, query: JobQuery, order: Order, after: Position | None, limit: int
+    ) -> tuple[Sequence[Hit], bool]:
+        unknown = None if after is None else after.unknown
+        return await self._read(lambda at: Reading(at, query, unknown).find(order, after, limit))
+
+    async def count(self, query: JobQuery) -> int:
+        return await self._read(lambda at: Reading(at, query).count())
+
+    async def facets(self, query: JobQuery, values: int) -> FoundFacets:
+        return await self._read(lambda at: Reading(at, query).facets(values))
+
+    async def budget_bands(
+        self, query: JobQuery, currency: str, edges: Sequence[int]
+    ) -> Sequence[int]:
+        return await self._read(lambda at: Reading(at, query).bands(currency, edges))
+
+    async def unknown(self, words: Sequence[QueryWord]) -> tuple[str, ...]:
+        return await self._read(lambda at: tuple(unknown_words(at, words)))
+
+    async def complete(
+        self, words: Sequence[QueryWord], beginning: str, whole: str, limit: int
+    ) -> Sequence[Completion]:
+        return await self._read(lambda at: complete(at, words, beginning, whole, limit))

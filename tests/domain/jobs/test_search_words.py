@@ -1,0 +1,130 @@
+"""What words find: forms, wrong letters, frequent words, signs, synonyms; and completions."""
+
+import pytest
+
+from domain.jobs.saved_searches import SavedSearch, renew_anchors
+from tests.conftest import Server
+from tests.support.market import Market
+from tests.support.parties import Party, Refused
+
+
+async def titles(party: Party, q: str, sort: str = "relevance") -> list[str]:
+    page = await party.call("/job", "list", {"q": q, "sort": sort})
+    return [job["title"] for job in page["items"]]
+
+
+async def test_words_find_by_meaning_and_signs_find_nothing(market: Market) -> None:
+    """Guard: `queries.word_query`, `reading.unknown_words`, and `nothing` in `found_jobs`."""
+    customer = await market.customer()
+    plain = {"description": "x", "category": "Other", "skills": []}
+    long = " ".join(f"word{number}" for number in range(400))
+    for title in (
+        "Plumber for a leaking tap",
+        "IT support for the office",
+        "Painting of the fence",
+        "修理厨房漏水的水管",
+        "Backend in Node.js",
+    ):
+        await market.job(customer, **plain | {"title": title})
+    await market.job(customer, **plain | {"title": "Long", "description": long})
+    for q, expected in {
+        "plumbing": ["Plumber for a leaking tap"],
+        "leak TAPS": ["Plumber for a leaking tap"],
+        "plumbr leeking": ["Plumber for a leaking tap"],
+        "plmber": ["Plumber for a leaking tap"],
+        "a plumber": ["Plumber for a leaking tap"],
+        "nodejs": ["Backend in Node.js"],
+        "水管": ["修理厨房漏水的水管"],
+        "IT": ["IT support for the office"],
+        "who": [],
+        "the": ["Painting of the fence", "IT support for the office"],
+        "word399 word121": ["Long"],
+        "fance": ["Painting of the fence"],
+        "fnc": [],
+        "€": [],
+        "👍": [],
+        "plumber office": [],
+    }.items():
+        assert await titles(customer, q) == expected, q
+        assert (await customer.call("/job", "facets", {"q": q}))["counted"] == len(expected), q
+    assert len(await titles(customer, "  ")) == 6
+    public = await customer.http("GET", "/api/job/public?q=%F0%9F%91%8D")
+    assert public == (200, {"items": [], "next_cursor": None})
+
+
+async def test_the_title_counts_more_than_skills_and_these_more_than_the_text(
+    market: Market,
+) -> None:
+    """Guard: FIELDS, EXACT and STEM in `queries`."""
+    customer = await market.customer()
+    plain = {"description": "x", "category": "Other", "skills": []}
+    await market.job(customer, **plain | {"title": "A roof"})
+    await market.job(customer, **plain | {"title": "B", "skills": ["roof"]})
+    await market.job(customer, **plain | {"title": "C", "description": "On the roof"})
+    await market.job(customer, **plain | {"title": "D", "description": "Of roofs"})
+    await market.job(customer, **plain | {"title": "The roof of the garden house"})
+    assert await titles(customer, "roof") == [
+        "The roof of the garden house",
+        "A roof",
+        "B",
+        "C",
+        "D",
+    ]
+    assert (await titles(customer, "roof", "newest"))[1] == "D"
+
+
+async def test_saved_searches_mean_what_the_list_means(market: Market, server: Server) -> None:
+    """Guard: `_require_words`, `SavedSearch.unknown` in `fits`, `renew_anchors`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    for q in ("€", "👍"):
+        with pytest.raises(Refused, match="needs a word"):
+            await contractor.call("/job", "search_save", {"name": "x", "q": q})
+    for q in ("the", "wardrobbe", "nodejs", "IT"):
+        saved = await contractor.call("/job", "search_save", {"name": q, "q": q})
+    with pytest.raises(Refused, match="needs a word"):
+        await contractor.call("/job", "search_update", {"search_id": saved["id"], "q": "€"})
+    uow = server.store.single()
+    old = {"anchors": ("word:nodejs",), "analysis": 0}
+    await uow.set_private(SavedSearch, {"name": "nodejs"}, **old)
+    assert await renew_anchors(server.ports) == 1
+    assert await renew_anchors(server.ports) == 0
+    plain = {"description": "x", "category": "Other", "skills": []}
+    for title in ("Oak wardrobe", "Node.js backend", "Mend the door", "IT", "Unlike any"):
+        await market.job(customer, **plain | {"title": title})
+    await market.settled()
+    pushed = contractor.received("/job", "job.matched")
+    assert {(push.data["name"], push.data["job"]["title"]) for push in pushed} == {
+        ("wardrobbe", "Oak wardrobe"),
+        ("nodejs", "Node.js backend"),
+        ("the", "Mend the door"),
+        ("IT", "IT"),
+    }
+
+
+async def test_what_is_typed_is_completed(market: Market) -> None:
+    """Guard: `reading.complete` and `suggestions.suggest`: open jobs only, and each name once."""
+    customer = await market.customer()
+    for title, skills in (
+        ("Paint the hall", ["Interior painting", "Plastering"]),
+        ("Painters for a fence", ["interior Painting"]),
+        ("Pave the yard", ["Paving"]),
+    ):
+        await market.job(customer, title=title, skills=skills, category="Café décor")
+    gone = await market.job(customer, title="Paint a boat", skills=["Paintwork"])
+    await customer.call("/job", "cancel", {"job_id": gone["id"]})
+
+    async def completed(q: str) -> list[tuple[str, str, int]]:
+        items = (await customer.call("/job", "suggest", {"q": q}))["items"]
+        return [(each["kind"], each["text"], each["count"]) for each in items]
+
+    assert await completed("pai") == [
+        ("skill", "Interior painting", 2),
+        ("title", "Painters for a fence", 1),
+        ("title", "Paint the hall", 1),
+    ]
+    assert await completed("interior pa") == [("skill", "Interior painting", 2)]
+    assert await completed("the hal") == [("title", "Paint the hall", 1)]
+    assert await completed("cafe") == [("category", "Café décor", 3)]
+    assert await completed("DECO") == [("category", "Café décor", 3)]
+    assert [kind for kind, _, _ in await completed("pa")] == ["skill", "skill"] + ["title"] * 3
+    assert await completed("€") == await completed("zzz") == []
