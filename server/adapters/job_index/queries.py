@@ -17,7 +17,7 @@ from domain.kernel.text_analysis import QueryWord
 from domain.ports.job_index import Amounts, Circle, JobQuery
 from server.adapters.job_index.schema import SCHEMA
 
-FIELDS = {"title": 4.0, "asked": 2.0, "text": 1.0}
+FIELDS = {"title": 4.0, "skill_words": 2.0, "text": 1.0}
 EXACT, STEM, SYNONYM, TOLERANT, FREQUENT = 8.0, 7.0, 6.0, 4.0, 0.5
 # Bonus for a job within this part of the circle's radius: less than for a word in a title.
 NEARER: Mapping[float, float] = {0.125: 4.0, 0.25: 4.0, 0.5: 4.0}

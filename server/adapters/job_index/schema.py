@@ -49,7 +49,7 @@ def _schema() -> tantivy.Schema:
         )
 
     key("id", stored=True)
-    for words in ("title", "asked", "text"):
+    for words in ("title", "skill_words", "text"):
         builder.add_text_field(words, tokenizer_name="whitespace", index_option="basic")
     for name in ("status", "customer", "contractor", "name"):
         key(name)
@@ -74,7 +74,7 @@ def document(stored: Mapping[str, Any]) -> tantivy.Document:
     fields: dict[str, Any] = {
         "id": stored["_id"],
         "title": " ".join(words.title),
-        "asked": " ".join(words.skills),
+        "skill_words": " ".join(words.skills),
         "text": " ".join(words.text),
         "status": stored["status"],
         "customer": stored["customer_id"],
