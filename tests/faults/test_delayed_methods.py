@@ -71,10 +71,12 @@ async def test_a_bank_that_refuses_ends_the_offer(negotiation):
     browser confirmed: the customer has left the page after days."""
     answer = await negotiation.create_offer(None)
     offer, secret = answer["offer"], answer["payment"]["client_secret"]
+    await negotiation.market.settled(TIMEOUT)
     await negotiation.sandbox.confirm(secret, REFUSES)
     await negotiation.customer.push(
         "/bidding", "offer.updated", lambda o: bool(o["processing_since"]), TIMEOUT
     )
+    await negotiation.market.settled(TIMEOUT)
     await negotiation.sandbox.advance(DAYS)
     await negotiation.wait_for_push(negotiation.customer, "offer.failed", offer)
     payment = await negotiation.assert_ended_unbooked(offer, "failed", "failed")

@@ -144,6 +144,7 @@ async def test_a_withdrawal_whose_answer_was_lost_is_not_stranded(completed_work
     payouts = {"path": "/v1/payouts", "method": "POST"}
     await work.sandbox.fault(**payouts, drop=True, when="after")
     await work.sandbox.fault(**payouts, status=500, times=50)
+    await work.sandbox.fault(path="/v1/payouts", method="GET", status=500, times=50)
     await work.market.withdraw(work.contractor, SHARE)
     async with asyncio.timeout(TIMEOUT):
         while (await work.sandbox.money_of(account)).get("USD"):  # noqa: ASYNC110

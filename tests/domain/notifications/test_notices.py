@@ -222,8 +222,10 @@ async def test_automatic_completion_sends_its_own_notice_only(work, smtp):
     """Guard: `_direct_mark` in `Notify._marks`: a direct notice replaces the template's notice."""
     await work.deliver()
     for days in (6, 1):
+        await work.market.settled()
         await work.pass_time(timedelta(days=days))
         await auto_completion.announce_due(work.server.ports)
+    await work.market.settled()
     await auto_completion.complete_due(work.server.ports)
     kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
     assert kinds[-3:] == ["delivered", "completes_soon", "completed_by_itself"]

@@ -125,8 +125,8 @@ async def test_money_waits_for_the_next_account_when_one_is_closed(work):
     """Guard: `account_invalid` in the gateway's `account` and `_unlink_closed_account`; without
     them the transfer is tried on the closed account forever."""
     user = await work.server.store.single().get(User, work.contractor.id)
-    await work.sandbox.api("DELETE", f"accounts/{user.connect_id}")
     admin = await work.market.admin()
+    await work.sandbox.api("DELETE", f"accounts/{user.connect_id}")
     await work.complete()
     await admin.push("/admin", "alert", lambda a: a["kind"] == "account_closed", TIMEOUT)
     await work.market.settled(TIMEOUT)
