@@ -5,13 +5,10 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from domain.stripe_events.inbox import REDUNDANT_TYPES
 from server.adapters.webhook_events import CONNECTED_EVENTS, PLATFORM_EVENTS, THIN_EVENTS
 
 Json = dict[str, Any]
 
-# What is processed, and what is only stored: some deployments subscribe to both.
-OF_THE_PLATFORM = (*PLATFORM_EVENTS, *sorted(REDUNDANT_TYPES))
 BANK_ACCOUNT = "000123456789"
 
 
@@ -70,7 +67,7 @@ class Sandbox:
         made = [
             await self.api("POST", "webhook_endpoints", url=url, connect=connect, **events)
             for connect, events in (
-                ("false", {f"enabled_events[{n}]": e for n, e in enumerate(OF_THE_PLATFORM)}),
+                ("false", {f"enabled_events[{n}]": e for n, e in enumerate(PLATFORM_EVENTS)}),
                 ("true", {f"enabled_events[{n}]": e for n, e in enumerate(CONNECTED_EVENTS)}),
             )
         ]

@@ -13,7 +13,7 @@ async def test_records_of_all_kinds_are_found_and_named(completed_work: JobInPro
     await market.settled()
     payment, uow = await work.stored_payment(), market.store.single()
     [transfer] = await uow.all(Transfer, {"user_id": work.contractor.id})
-    event = await uow.find(WebhookEvent, {"object_id": payment.charge_id})
+    event = await uow.find(WebhookEvent, {"intent_id": payment.intent_id})
     assert event and transfer.stripe_id
 
     async def found(q: str) -> list[tuple[str, str]]:
