@@ -1,22 +1,19 @@
 """Operations that address a person ask `domain/chat/reach.py` whether they may.
 
 An operation addresses a person if its command names a person, or a record that another person
-shares, and it does more than read. It asks the rule if its code can raise Unreachable, which only
-that file raises; `test_errors.py` follows the calls. The others are listed with the reason why they
-need not ask.
+shares, and it does more than read. It asks if it reaches one of the functions that raise what the
+rule forbids. The others are listed with the reason why they need not ask.
 """
 
-import ast
+import re
 
-import pytest
-
+from domain.chat.reach import check_reach, check_writable, require_reach
 from domain.kernel.actor import PARTIES
 from domain.kernel.errors import Blocked, Unreachable
 from domain.operations.command import Style
 from domain.operations.operation import Operation
-from tests.architecture.source_tree import production, trees
-from tests.architecture.test_errors import raised_by_operations
-from tests.architecture.test_limits import OPERATIONS
+from tests.architecture.source_tree import ROOT
+from tests.architecture.test_limits import OPERATIONS, reaches
 
 # Fields of commands that name a person, or what others than the caller have a part in.
 PEOPLE = {
@@ -55,6 +52,7 @@ UNASKED = {
     "chat.report": "it reaches administrators",
     "chat.delete": ENDS,
     "chat.read": "the mark is the caller's own; `publish_receipt` asks whether to push it",
+    "chat.typing": "`ConversationMembers.others` asks",
     "chat.presence": "`ConversationMembers.reachable` leaves out whom the rule forbids",
     "job.update": OWN_JOB,
     "job.watch": "it reads; viewers are a number",
@@ -90,11 +88,14 @@ def names_a_person(op: Operation) -> bool:
     return not PEOPLE.isdisjoint(op.command.__struct_fields__)
 
 
+def asks(op: Operation) -> bool:
+    return any(reaches(op, each.__name__) for each in (check_reach, check_writable, require_reach))
+
+
 def test_operations_that_address_a_person_ask_whether_they_may() -> None:
     """Fails for a new operation that names another person and does not ask, and for a reason that
     is not needed any more."""
-    found = raised_by_operations()
-    asking = {name for name, op in of_parties().items() if Unreachable in found[name]}
+    asking = {name for name, op in of_parties().items() if asks(op)}
     unasked = {name for name, op in of_parties().items() if names_a_person(op)} - asking
     assert unasked == UNASKED.keys()
     assert {"chat.send", "job-request.apply", "bidding.create"} <= asking
@@ -111,14 +112,8 @@ def test_every_name_in_a_command_is_known() -> None:
     assert named <= PEOPLE | OWN
 
 
-@pytest.mark.parametrize("error", [Blocked, Unreachable])
-def test_the_rule_is_in_one_place(error: type) -> None:
+def test_the_rule_is_in_one_place() -> None:
     """Fails when another file decides that somebody may not be reached."""
-    raising = {
-        path
-        for path in production()
-        for node in ast.walk(trees()[path])
-        if isinstance(node, ast.Raise)
-        and any(getattr(each, "id", None) == error.__name__ for each in ast.walk(node))
-    }
-    assert raising == {"domain/chat/reach.py"}
+    made = re.compile(rf"raise ({Blocked.__name__}|{Unreachable.__name__})\b")
+    raising = [path for path in ROOT.glob("domain/**/*.py") if made.search(path.read_text())]
+    assert [str(path.relative_to(ROOT)) for path in raising] == ["domain/chat/reach.py"]
