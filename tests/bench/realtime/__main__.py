@@ -22,7 +22,7 @@ from tests.bench.realtime.echo import ceiling
 from tests.bench.realtime.generator import Refused
 from tests.bench.realtime.rows import ROWS, Load
 from tests.bench.realtime.seeding import World, seed
-from tests.bench.realtime.targets import OTHER_CORES, CannotStart, Target, echo, ours, peer
+from tests.bench.realtime.targets import OTHER_CORES, CannotStart, Target, bun, echo, ours, peer
 
 IDLE = (1000, 3000, 10_000)
 SPARE_FILES = 500
@@ -95,10 +95,11 @@ async def bench(stores: Addresses, folder: Path, options: argparse.Namespace) ->
         f"a delivery; {speed['acks']:,.0f} acks/s from an echo on one core."
     )
     run = Run(world, options)
-    await run.go([peer(env, folder), ours(env, folder)], options.rounds)
+    await run.go([peer(env, folder), bun(env, folder), ours(env, folder)], options.rounds)
     rate = f"p50 and p99: from due to delivered, at {run.rate:.0f} messages a second."
     notes = [note, rate, *table.growth(run.figures, "ours"), *run.notes]
-    table.show("Our server and the peer", run.figures, "ours", "peer", notes)
+    table.show("Our server and the peer on Node", run.figures, "ours", "peer", notes)
+    table.show("Our server and the peer on Bun", run.figures, "ours", "bun", ())
     if options.stock:
         run = Run(world, options)
         fast, stock = ours(env, folder, "fast"), ours(env, folder, "stock", REALTIME="stock")

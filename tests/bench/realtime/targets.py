@@ -15,6 +15,7 @@ from server.dev.stores import ROOT, WATCHDOG
 from tests.support.processes import free_port
 
 PEER = Path(__file__).parents[1] / "peer"
+BUN = PEER / "node_modules/bun/bin/bun.exe"  # called so on every system
 START_SECONDS = 40.0
 STOP_SECONDS = 10.0
 CORES = sorted(os.sched_getaffinity(0))
@@ -146,6 +147,13 @@ def peer(env: Mapping[str, str], folder: Path) -> Target:
     command = ["node", "--expose-gc", str(PEER / "peer.mjs")]
     env = {**env, "NODE_ENV": "production"}
     return Target("peer", command, env, folder, tidy_up=signal.SIGUSR2)
+
+
+def bun(env: Mapping[str, str], folder: Path) -> Target:
+    """The same peer on Bun, whose websockets are written in C++."""
+    command = [str(BUN), str(PEER / "bun.mjs")]
+    env = {**env, "NODE_ENV": "production"}
+    return Target("bun", command, env, folder, tidy_up=signal.SIGUSR2)
 
 
 def echo(folder: Path) -> Target:
