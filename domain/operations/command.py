@@ -10,7 +10,7 @@ from msgspec import Meta as Limits
 
 from domain.kernel.email_address import MAX_EMAIL, normalized_email
 from domain.kernel.fields import about, expected
-from domain.kernel.moments import DATE_AND_TIME, in_utc
+from domain.kernel.moments import DATE_AND_TIME, completed, in_utc
 from domain.operations.normalization import Normalized
 
 
@@ -60,6 +60,8 @@ def _email(value: Any) -> Any:
 
 def _moment(value: Any) -> Any:
     """Raises ValueError for other text, also for a number, which msgspec takes in a query."""
+    if isinstance(value, str):
+        value = completed(value)
     try:
         moment = msgspec.convert(value, datetime)
     except msgspec.ValidationError as refused:
@@ -97,7 +99,12 @@ Email = Annotated[
     ),
     Normalized(_email),
 ]
-Moment = Annotated[datetime, Limits(tz=True), about("A time with its zone."), Normalized(_moment)]
+Moment = Annotated[
+    datetime,
+    Limits(tz=True),
+    about("A time with its zone, or a date: when it begins in UTC."),
+    Normalized(_moment),
+]
 Cursor = Annotated[str, Limits(max_length=500), about("The `next_cursor` of the page before.")]
 Reason = Annotated[str, not_blank(1000, least=3), about("Why, for the audit trail.")]
 OptionalReason = Annotated[

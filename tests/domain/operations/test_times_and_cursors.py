@@ -21,12 +21,19 @@ NO_TIMES = (
     "0000-01-01T00:00:00Z",
     "10000-01-01T00:00:00Z",
     "2026-01-01T00:00:00",
+    "2026-02-30",
+    "2026-01-31 01:30",
     "NaN",
     "",
     "1e400",
 )
 NUMBERS = ("253402300800", "-62135596801", "1e400", "inf", "-inf", "nan")  # in a query string
 EXTREMES = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00-23:59")
+SPELLINGS = {
+    "2026-01-31": "2026-01-31T00:00:00+00:00",
+    "2026-01-31T01:30:00 01:30": "2026-01-31T00:00:00+00:00",
+    "2026-01-31 01:30:00.5 01:30": "2026-01-31T00:00:00.500000+00:00",
+}
 PERIOD = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
 
 
@@ -78,6 +85,15 @@ def test_a_time_beyond_the_calendar_is_invalid(op, name):
         fields, command = op.parse(valid(op) | {name: "2026-01-01T01:30:00+01:30"}, text=text)
         assert getattr(command, name) == datetime(2026, 1, 1, tzinfo=UTC)
         assert fields[name] == "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(("op", "name"), TIMES, ids=[f"{op.name}-{name}" for op, name in TIMES])
+def test_a_date_and_a_plus_that_became_a_space(op, name):
+    """Guard: `moments.completed`, in every field of the type `Moment`."""
+    for value, wanted in SPELLINGS.items():
+        for text in (False, True):
+            fields, command = op.parse(valid(op) | {name: value}, text=text)
+            assert (getattr(command, name).isoformat(), fields[name]) == (wanted, wanted)
 
 
 def packed(*values: Any) -> str:
