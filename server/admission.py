@@ -23,6 +23,7 @@ from server.config import Network
 from server.cross_origin import CrossOrigin
 from server.problems import PROBLEM, problem
 from server.runtime.background_tasks import end
+from server.runtime.unsent_bytes import unsent_bytes
 from server.token_buckets import Buckets, Rate
 
 log = structlog.get_logger()
@@ -315,6 +316,8 @@ class Accepted(asyncio.Protocol):
     def stalls(self, now: float) -> bool:
         """Whether its client reads nothing, or sends the body of a request too slowly."""
         unsent, (before, since) = self.unsent, self._progress
+        if unsent:
+            unsent = unsent_bytes(self._transport)
         if not unsent or unsent != before:
             self._progress = unsent, now
         elif now - since > STALLED_SECONDS:

@@ -54,7 +54,7 @@ from server.pubsub.broadcasts import Broadcasts
 from server.pubsub.fanout import Fanout
 from server.pubsub.job_changes import JobChanges
 from server.pubsub.redis_connections import redis_pool
-from server.realtime.packets import envelope, event
+from server.realtime.packets import Routing, envelope, event, routed
 from server.runtime.figures import Figures
 from server.workers.access_alerts import AccessAlerts
 from server.workers.activity_writer import ActivityWriter
@@ -246,7 +246,10 @@ class Container:
             message = envelope(seqs.get(user, delivery.seq), at, data)
             self._send(user_room(user), space, name, message)
         if delivery.room:
-            self._send(delivery.room, space, name, envelope(None, at, data))
+            packet = event(space, name, envelope(None, at, data))
+            if delivery.without or delivery.ends:
+                packet = routed(packet, Routing(delivery.without, delivery.ends))
+            self.fanout.send(delivery.room, packet)
         # Chat stays private, and an event is shown once.
         if delivery.seq is None and not gets_copies(delivery.room or ""):
             self.activity_writer.add(row_id, at, delivery)

@@ -17,7 +17,7 @@ from domain.operations.operation import Operation
 from domain.ports.sessions import Devices
 from server.caller import CALLER, Caller
 from server.password_attempts import AccountOf, Attempt, PasswordAttempts
-from server.token_buckets import Rate, SharedBuckets, rounded
+from server.token_buckets import HOLD_SECONDS, Rate, SharedBuckets, Turns, rounded
 
 # Limits per user are declared for this many commands a second, limits per address for this many
 # sign-ins a minute; they scale with the configured numbers.
@@ -94,6 +94,7 @@ class RateLimits:
         self._user = table.of_user
         self._rate = table.of
         self._buckets = SharedBuckets(redis, prefix)
+        self._turns = Turns()
         self._seal = seal
         self._attempts = PasswordAttempts(
             redis, prefix, self._buckets, self._sealed, account_of, devices
@@ -116,7 +117,8 @@ class RateLimits:
         for limit in op.limits:
             personal = personal or limit.per is not Per.USER
             if limit.per is not Per.ACCOUNT and (key := self._key(limit, op, actor, meta)):
-                await self._take(key, self._rate(limit), self._cost(limit, op, fields, meta))
+                tokens = self._cost(limit, op, fields, meta)
+                await self._take(key, self._rate(limit), tokens, in_order=op.pipelined)
         return await self._begin_attempts(op, fields, actor, meta) if personal else ()
 
     def admit_at_once(self, op: Operation, actor: Actor | None, meta: Meta) -> bool:
@@ -125,9 +127,14 @@ class RateLimits:
             return False
         return self._buckets.take_at_once(actor.id, self._user, 1 + meta.size // BYTES) == 0
 
-    async def _take(self, key: str, rate: Rate, cost: float) -> None:
-        """Raises RateLimited."""
+    async def _take(self, key: str, rate: Rate, cost: float, *, in_order: bool = False) -> None:
+        """Raises RateLimited. Requests `in_order` that were sent together are all refused from the
+        first refusal on, not each second one as tokens come back."""
         if wait := await self._buckets.take(key, rate, cost):
+            if in_order and not self._turns.outstanding(key):
+                self._buckets.charge(key, rate, HOLD_SECONDS * rate.per_second)
+                wait += HOLD_SECONDS
+            wait = self._turns.give(key, wait, min(cost, rate.burst) * rate.interval)
             raise RateLimited(retry_after=rounded(wait))
 
     async def _begin_attempts(

@@ -30,6 +30,10 @@ from redis.exceptions import RedisError
 log = structlog.get_logger()
 
 MAX_KEYS = 50_000  # then buckets that are full again are removed
+LONGEST_TURN = 60.0  # seconds that the turns of others may add to a wait
+HOLD_SECONDS = (
+    1.0  # in which nothing passes after a refusal: what was sent together keeps its order
+)
 SMALL = 50
 ALLOWANCE_SECONDS = 1.0
 REPORT_SECONDS = 0.25
@@ -107,6 +111,35 @@ class Buckets:
     def give_back(self, key: str, rate: Rate, cost: float) -> None:
         if key in self._due:
             self._due[key] -= cost * rate.interval
+
+
+def next_turn(last: float, earliest: float, interval: float) -> float:
+    """When a refused request may come again: at the earliest `interval` after the `last` that was
+    refused. Requests that are refused together then come back one by one, in their order, instead
+    of all together to be refused again."""
+    return max(earliest, min(last + interval, earliest + LONGEST_TURN))
+
+
+class Turns:
+    """The last turn that a refused request was given, by key of its bucket, in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._sweep_at = MAX_KEYS
+
+    def outstanding(self, key: str) -> bool:
+        """Whether a request has been given a turn that is still to come."""
+        return self._last.get(key, 0.0) > self._clock()
+
+    def give(self, key: str, wait: float, interval: float) -> float:
+        """The seconds until the turn of a request whose bucket has its tokens in `wait` seconds."""
+        now = self._clock()
+        turn = self._last[key] = next_turn(self._last.get(key, 0.0), now + wait, interval)
+        if len(self._last) > self._sweep_at:
+            self._last = {key: last for key, last in self._last.items() if last > now}
+            self._sweep_at = max(MAX_KEYS, 2 * len(self._last))
+        return turn - now
 
 
 class Allowance:

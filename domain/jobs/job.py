@@ -169,16 +169,15 @@ UPDATED = Event(
     Job,
     Numbering.PARTIES,
     about="When a job is posted or changed: numbered to its customer and its chosen contractor; "
-    "not numbered to everybody who watches it, and to all contractors while it is open and "
-    "when that ends. So the chosen contractor may get it twice, once numbered and once not: "
-    "keep the highest `version`, and the numbered one of two that are equal.",
+    "not numbered to all others who watch it, and to all contractors while it is open and "
+    "when that ends. Each connection gets a change once; keep the highest `version`.",
 )
 CLOSED = Event(
     "/job",
     "job.closed",
     ClosedJob,
     Numbering.NEVER,
-    about="When a job is no longer open, to everybody who watches it, who may get nothing more "
-    "about it. Drop it, or ask `job.watch` again: it answers those who may still read the "
-    "job.",
+    about="When a job is no longer open, to everybody who watches it. Its sides and administrators "
+    "get its later changes; all others get nothing more about it, so drop it, or ask "
+    "`job.watch` again: it answers those who may still read the job.",
 )

@@ -20,6 +20,7 @@ from domain.kernel.rooms import (
     party_job_room,
     private_job_room,
     role_room,
+    user_room,
 )
 from domain.kernel.store import UnitOfWork
 from domain.operations.limits import Limit, Usage, cost_of_push
@@ -107,18 +108,21 @@ def publish_job(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
     """Push a job to its two sides and its viewers, each in their view.
 
     With `market` every contractor receives its public part: the job is open, or was until this
-    change. Viewers of a job that is no longer open receive `job.closed`, unless they may still read
-    it. The parties come first: clients keep the first of two objects with the same version.
+    change. Viewers of a job that is no longer open receive `job.closed` and nothing after it,
+    unless they may still read it. Each connection receives a change once.
     """
-    public = public_part(job)
+    public, contractors = public_part(job), role_room(Role.CONTRACTOR)
     parties = [job.customer_id, *([job.contractor_id] if job.contractor_id else [])]
     uow.publish(UPDATED, job, to=parties)
-    uow.publish(UPDATED, job, room=party_job_room(job.id))
+    told = [user_room(party) for party in parties]
+    uow.publish(UPDATED, job, room=party_job_room(job.id), without=told)
     if market:
-        uow.publish(UPDATED, public, room=role_room(Role.CONTRACTOR))
+        uow.publish(UPDATED, public, room=contractors, without=told[1:])
+        told.append(contractors)
     if job.status is JobStatus.OPEN:
-        uow.publish(UPDATED, public, room=open_job_room(job.id))
+        uow.publish(UPDATED, public, room=open_job_room(job.id), without=told)
     elif market:
-        uow.publish(CLOSED, ClosedJob(job.id), room=job_room(job.id))
+        strangers = open_job_room(job.id), job_room(job.id)
+        uow.publish(CLOSED, ClosedJob(job.id), room=job_room(job.id), ends=strangers)
     else:
-        uow.publish(UPDATED, public, room=private_job_room(job.id))
+        uow.publish(UPDATED, public, room=private_job_room(job.id), without=told)

@@ -2,9 +2,9 @@
 
 The room `job:{id}` holds all subscribers; it receives `job.closed` and the number of viewers. The
 job itself goes to another room, by the subscriber's view of it: parties and administrators get the
-whole job, others its public part. They get it while the job is open. Those who may still read it
-afterwards subscribe again, and join the room for later changes. So a former viewer learns nothing
-about a job that was assigned to another contractor.
+whole job, others its public part. They get it while the job is open, and leave both rooms with
+`job.closed`. Those who may still read it afterwards subscribe again, and join the room for later
+changes. So a former viewer learns nothing about a job that was assigned to another contractor.
 """
 
 from typing import Annotated, Any

@@ -78,7 +78,9 @@ class Delivery(msgspec.Struct, frozen=True, tag="push"):
     """An event to push: to the feeds of users, or to the connections in a room.
 
     With `seq` (chat messages) it carries the number of its conversation and gets no feed row. `by`
-    is the user whose command it follows from, if it is one's.
+    is the user whose command it follows from, if it is one's. Connections that are in one of the
+    rooms `without` too do not get it. After it, those in the first of the rooms `ends` leave all of
+    these rooms.
     """
 
     namespace: str
@@ -88,6 +90,8 @@ class Delivery(msgspec.Struct, frozen=True, tag="push"):
     room: str | None = None
     seq: int | None = None
     by: str | None = None
+    without: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
 
 
 class OutboxRow(Record, frozen=True):
@@ -140,12 +144,27 @@ class Outgoing:
         to: Iterable[str] = (),
         room: str | None = None,
         seq: int | None = None,
+        without: Iterable[str] = (),
+        ends: Iterable[str] = (),
     ) -> None:
-        """Push `data` after the commit, to users (through their feeds) or to a room."""
+        """Push `data` after the commit, to users (through their feeds) or to a room; see
+        `Delivery`."""
         users = tuple(dict.fromkeys(to))
         if users or room:
             namespace, name = event.namespace, event.name
-            self._append(Delivery(namespace, name, wire(data), users, room, seq, self.by))
+            self._append(
+                Delivery(
+                    namespace,
+                    name,
+                    wire(data),
+                    users,
+                    room,
+                    seq,
+                    self.by,
+                    tuple(without),
+                    tuple(ends),
+                )
+            )
 
     def later(self, task: Work, at: datetime | None = None) -> str:
         """Run `task` after the commit, or at a given time. Returns the id of its row."""

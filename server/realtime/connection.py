@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 from engineio import packet as engine_packet
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, SocketIsClosedError
@@ -20,10 +20,11 @@ from server.realtime.fast_transport import (
     FastTransport,
     Payer,
     Takeover,
-    policy_violation,
+    close_frame,
 )
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.packets import MESSAGE, frame
+from server.runtime.unsent_bytes import unsent_bytes
 
 PROBE = "2probe"  # the first frame of a websocket that replaces polling
 UPGRADE_SECONDS = 10.0  # until a websocket that has not replaced polling is closed
@@ -53,6 +54,10 @@ class Owner(Protocol):
     unsent: int
     receive_packet: Callable[["Connection", str, int], None]
 
+    def follow_congested(self, connection: "Connection") -> None: ...
+
+    on_drained: Callable[["Connection"], None]
+
     def discard(self, connection: "Connection") -> None: ...
 
     def spawn(self, work: Any) -> Any: ...
@@ -73,15 +78,24 @@ class Client(msgspec.Struct, eq=False):
 
 
 class Connection(AsyncSocket):  # type: ignore[misc]
-    """A websocket on a fast transport, or a connection that python-engineio itself serves."""
+    """A websocket on a fast transport, or a connection that python-engineio itself serves.
+
+    It is congested from more than MAX_UNSENT_BYTES unsent bytes on until they have drained. Then
+    none of its commands are started, so that one answer at most is added, and pushes are left out.
+    """
 
     server: Owner
+    # Set on a connection only when they differ, which is rare.
+    congested = False
+    missed = False  # pushes were left out
+    refused_at = 0.0  # by rate limits, the last time
+    turn = 0.0  # when the packet that was refused last may come again
 
     def __init__(self, server: Owner, sid: str, address: str) -> None:
         super().__init__(server, sid)
         self.address = address
         self.fast_transport: FastTransport | None = None
-        self.stock_transport: Any = None  # of a websocket that aiohttp serves
+        self.stock_transport: Any = None  # of the last poll, or of a websocket that aiohttp serves
         self.probes: set[FastTransport] = set()  # websockets that are to replace polling
         self.network: str | None = None  # whose connections are counted
         self.ponged = True
@@ -119,8 +133,8 @@ class Connection(AsyncSocket):  # type: ignore[misc]
                 self.server.budget.note_cut(self.actor.id)
             self.cut(RateLimited.code)
 
-    def cut(self, reason: str) -> None:
-        """Close a connection that has violated the policy."""
+    def cut(self, reason: str, code: int = WSCloseCode.POLICY_VIOLATION) -> None:
+        """Close a connection that has violated the policy or the protocol."""
         if self.closed or self._cut:
             return
         self._cut = True
@@ -129,7 +143,7 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         if self.fast_transport:
             self.fast_transport.cut(reason)
         elif self.upgraded and self.stock_transport:
-            self.stock_transport.write(policy_violation(reason))
+            self.stock_transport.write(close_frame(code, reason))
             self.stock_transport.close()
         else:
             self.abort()
@@ -150,10 +164,9 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         elif not self.closed:
             self.unsent += len(packet)
             self.server.unsent += len(packet)
+            self.queue.put_nowait(Packet(engine_packet.MESSAGE, data=packet.decode()))
             if self.unsent > MAX_UNSENT_BYTES:
-                self.abort()
-            else:
-                self.queue.put_nowait(Packet(engine_packet.MESSAGE, data=packet.decode()))
+                self.on_congestion(True)
 
     async def send(self, pkt: Packet) -> None:
         if self.fast_transport:
@@ -162,22 +175,44 @@ class Connection(AsyncSocket):  # type: ignore[misc]
             await super().send(pkt)
 
     async def poll(self) -> list[Packet]:
-        """Raises EngineIOError, which ends the connection, while another poll is open."""
+        """Raises EngineIOError, which ends the connection, while another poll is open.
+
+        python-engineio also sends by it on a websocket, where no NOOP belongs.
+        """
         if self._polling:
             raise EngineIOError
         self._polling = True
         try:
             packets: list[Packet] = await super().poll()
+            while self.upgraded and packets and all(map(_is_noop, packets)):
+                packets = await super().poll()
         finally:
             self._polling = False
         self.forget_unsent()
-        return packets
+        self.on_congestion(False)
+        return [each for each in packets if not _is_noop(each)] if self.upgraded else packets
 
     def forget_unsent(self) -> None:
+        """What waited in the queue has left it."""
         self.server.unsent -= self.unsent
         self.unsent = 0
 
     # -- heartbeat, backpressure, closing ------------------------------------------------------
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that its client has not acknowledged, as far as they are known."""
+        fast = self.fast_transport
+        return fast.unsent if fast else self.unsent + unsent_bytes(self.stock_transport)
+
+    def on_congestion(self, begins: bool) -> None:
+        if begins and not self.congested:
+            self.congested = True
+            self.server.follow_congested(self)
+        elif self.congested and not begins:
+            self.congested = False
+            self.capacity_freed.set()
+            self.server.on_drained(self)
 
     def ping(self) -> None:
         self.ponged = False
@@ -246,6 +281,9 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         self.fast_transport = fast
         self.connected = self.upgraded = True
         self.upgrading = False
+        self.forget_unsent()
+        if not fast.congested:
+            self.on_congestion(False)
 
     def on_text(self, text: str) -> None:
         kind = text[:1]
@@ -260,6 +298,15 @@ class Connection(AsyncSocket):  # type: ignore[misc]
     def on_closed(self) -> None:
         self.closed, self.fast_transport = True, None
         self.server.discard(self)
+
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        """Raises EngineIOError, which ends the connection, when a poll was given up by its client:
+        what it was answered with is lost."""
+        transport = self.stock_transport = environ["aiohttp.request"].transport
+        found = await super().handle_get_request(environ)
+        if isinstance(found, list) and (transport is None or transport.is_closing()):
+            raise EngineIOError
+        return found
 
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
         if self.upgraded or self.upgrading:
@@ -286,7 +333,14 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         if pkt.packet_type != engine_packet.MESSAGE or pkt.binary:
             self.charge()
         if not self.closed:
+            if pkt.packet_type == engine_packet.CLOSE:
+                self.end_waiting_poll()
             await super().receive(pkt)
+
+    def end_waiting_poll(self) -> None:
+        """Source: Engine.IO protocol 4, "Upgrade" and "HTTP long-polling"."""
+        if self._polling and not self.upgraded:
+            self.queue.put_nowait(Packet(engine_packet.NOOP))
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Raises EngineIOError, which ends the connection, also for a body that is no packet.
@@ -350,13 +404,18 @@ class _Probe:
         ):
             connection.upgrading = True
             fast.write(frame(b"3probe"))
-            connection.queue.put_nowait(Packet(engine_packet.NOOP))  # ends the waiting poll
+            connection.end_waiting_poll()
         elif text == "5" and connection.upgrading and not connection.closed:
             fast.handler = connection
             connection.probes.discard(fast)
             connection.switch_to(fast)
         else:
             fast.close()
+
+    def on_congestion(self, begins: bool) -> None:
+        """Its client sends pings and reads nothing."""
+        if begins and self._fast:
+            self._fast.abort()
 
     def on_closed(self) -> None:
         self._connection.upgrading = False
@@ -376,6 +435,10 @@ def unparsed_packets(body: str) -> list[Packet]:
         else Packet(int(text[0]), data=text[1:])
         for text in texts
     ]
+
+
+def _is_noop(pkt: Packet) -> bool:
+    return bool(pkt.packet_type == engine_packet.NOOP)
 
 
 def _framed(pkt: Packet) -> bytes:

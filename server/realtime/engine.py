@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import engineio
 import structlog
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 PING_INTERVAL, PING_TIMEOUT = 25, 20  # seconds
 TICK_SECONDS = 1.0  # of the timer that pings, which counts these seconds in ticks
+STALLED_SECONDS = 10.0  # without progress of a client that is behind, which is then cut
+LEAST_PROGRESS = 4096  # bytes
+SLOW_BYTES = 64 * 1024  # unsent, behind which a ping may take longer than PING_TIMEOUT
 JOIN_SECONDS = 15.0  # for the first namespace, and after the last
 POLLERS_SHARE = 4  # the part of all connections that may poll is 1/4
 MAX_POLLED_BYTES = 128 * 1024 * 1024  # unsent bytes of all pollers
@@ -34,8 +37,16 @@ TOO_MANY = "Too many connections: try again later."
 DRAIN_SPREAD = 0.8  # the part of the draining time over which connections are closed
 
 
+class Progress(NamedTuple):
+    """The unsent bytes of a connection after its last progress and all that was added since, and
+    when that was."""
+
+    unsent: int
+    since: float
+
+
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """The owner sets `receive_packet` and `on_closed`."""
+    """The owner sets `receive_packet`, `on_congested`, `on_drained` and `on_closed`."""
 
     _async: dict[str, Any]
 
@@ -69,6 +80,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.draining = False
         self.receive_packet: Callable[[Connection, str, int], None]
         self.on_closed: Callable[[Connection], None]
+        self.on_congested: Callable[[Connection], None]
+        self.on_drained: Callable[[Connection], None]
+        self._behind: dict[Connection, Progress] = {}
         self._address = address
         self._ping_slots: list[set[Connection]] = [set() for _ in range(PING_INTERVAL)]
         self._ticks = 0
@@ -95,6 +109,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             for slot in self._ping_slots:
                 slot.discard(connection)
             connection.forget_unsent()
+            connection.congested = connection.missed = False
+            self._behind.pop(connection, None)
             for probe in list(connection.probes):
                 probe.close()
             self.joining.pop(connection, None)
@@ -131,12 +147,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Not for JSONP: it is polling for browsers without CORS, and answers with a script."""
         if "j" in request.query:
             return web.Response(status=400, text="JSONP is not served.")
+        if "transport" not in request.query:  # python-engineio would take it for polling
+            return web.Response(status=400, text="Invalid transport")
         connection = self.sockets.get(request.query.get("sid"))
         response = await super().handle_request(request)
         if connection and connection.retry_after:
             headers = {"Retry-After": str(math.ceil(connection.retry_after))}
             return web.Response(status=429, headers=headers, text="rate_limited")
         return response
+
+    def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: Any = None) -> Any:
+        """The answer to a body is `ok`, in lower case. Source: Engine.IO protocol 4."""
+        answer = super()._ok(packets, headers, jsonp_index)
+        return answer if packets is not None else {**answer, "response": b"ok"}
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
@@ -207,6 +230,35 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             if not connection.clients:
                 connection.cut("no namespace")
 
+    def follow_congested(self, connection: Connection) -> None:
+        self._follow(connection)
+        self.on_congested(connection)
+
+    def _follow(self, connection: Connection) -> None:
+        """Cut a connection when its client makes no progress in receiving for STALLED_SECONDS."""
+        now = asyncio.get_running_loop().time()
+        self._behind.setdefault(connection, Progress(connection.unsent_bytes, now))
+
+    def _end_stalled(self, now: float) -> None:
+        for connection, (before, since) in list(self._behind.items()):
+            unsent = connection.unsent_bytes
+            if connection.ponged and not connection.congested:
+                del self._behind[connection]
+            elif unsent <= before - LEAST_PROGRESS:
+                self._behind[connection] = Progress(unsent, now)
+            elif now - since > STALLED_SECONDS:
+                connection.abort()
+            elif unsent > before:
+                self._behind[connection] = Progress(unsent, since)
+
+    def _end_silent(self, connection: Connection) -> None:
+        """Abort a connection whose client has not answered its ping, unless it is still receiving
+        what was sent before."""
+        if connection.unsent_bytes > SLOW_BYTES:
+            self._follow(connection)
+        elif connection not in self._behind:
+            connection.abort()
+
     def _limit_unsent(self) -> None:
         """End the pollers with the most unsent bytes, while all together have too many."""
         while self.unsent > MAX_POLLED_BYTES:
@@ -230,13 +282,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._ticks += 1
-            self._end_late(asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._end_late(now)
+            self._end_stalled(now)
             self._limit_unsent()
             for connection in list(self._ping_slots[(self._ticks - PING_TIMEOUT) % PING_INTERVAL]):
                 if not connection.ponged:
-                    connection.abort()
+                    self._end_silent(connection)
             for connection in list(self._ping_slots[self._ticks % PING_INTERVAL]):
                 connection.ping()
+                if connection.unsent_bytes > SLOW_BYTES:
+                    self._follow(connection)
 
 
 class _StockWebSocket(WebSocket):  # type: ignore[misc]

@@ -25,6 +25,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from server.admission import accepted_of
 from server.realtime.frame_walk import FrameWalk
 from server.realtime.packets import frame
+from server.runtime.unsent_bytes import unsent_bytes
 
 try:
     from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 
 TESTED = {"aiohttp": "3.14", "python-engineio": "4.15", "python-socketio": "5.18"}
 LINGER_SECONDS = 5.0  # for sending the rest after a close
-MAX_UNSENT_BYTES = 1024 * 1024  # beyond it a client that does not read is disconnected
+MAX_UNSENT_BYTES = 1024 * 1024  # beyond it a connection is congested
 SMALL_READ = 4096  # bytes that are parsed at once: at most 680 frames
 PART_OF_FRAME = 1 / 8  # charged as frames for a read that completes none
 CUT_SECONDS = 1.0  # for the client to read why it was cut
@@ -54,10 +55,8 @@ def usable(found: Callable[[str], str] = version) -> bool:
     return not others
 
 
-def policy_violation(reason: str) -> bytes:
-    """A close frame with the code 1008."""
-    code = int(WSCloseCode.POLICY_VIOLATION).to_bytes(2)
-    return frame(code + reason.encode(), WSMsgType.CLOSE)
+def close_frame(code: int, reason: str = "") -> bytes:
+    return frame(int(code).to_bytes(2) + reason.encode(), WSMsgType.CLOSE)
 
 
 class Payer(Protocol):
@@ -73,13 +72,16 @@ class Payer(Protocol):
 class FrameHandler(Protocol):
     """Receives the text messages and the end of a connection. Its methods must not raise.
 
-    It charges a frame for each text; the transport charges all others.
+    It charges a frame for each text; the transport charges all others. `on_congestion` is called
+    when more than MAX_UNSENT_BYTES wait for the client, and when few are left of them.
     """
 
     @property
     def payer(self) -> Payer: ...
 
     def on_text(self, text: str) -> None: ...
+
+    def on_congestion(self, begins: bool) -> None: ...
 
     def on_closed(self) -> None: ...
 
@@ -238,8 +240,20 @@ class FastTransport(asyncio.Protocol):
             self._transport.write(framed)
 
     def pause_writing(self) -> None:
-        """Called by the transport: the client has left more than MAX_UNSENT_BYTES unread."""
-        self.abort()
+        """Called by the transport: more than MAX_UNSENT_BYTES wait in it."""
+        self.handler.on_congestion(True)
+
+    def resume_writing(self) -> None:
+        self.handler.on_congestion(False)
+
+    @property
+    def congested(self) -> bool:
+        return self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not acknowledged."""
+        return unsent_bytes(self._transport)
 
     def cut(self, reason: str) -> None:
         """Close a client that violates the policy. Nothing of it is read any more: a close with
@@ -248,14 +262,14 @@ class FastTransport(asyncio.Protocol):
             self._cut = self._held = True
             self._rest = b""
             self._transport.pause_reading()
-            self._transport.write(policy_violation(reason))
+            self._transport.write(close_frame(WSCloseCode.POLICY_VIOLATION, reason))
             asyncio.get_running_loop().call_later(CUT_SECONDS, self._transport.abort)
             self.handler.on_closed()
 
     def close(self, code: int = 1000) -> None:
         """Send a close frame after the data written before, then close."""
         if not self._transport.is_closing():
-            self._transport.write(frame(int(code).to_bytes(2), WSMsgType.CLOSE))
+            self._transport.write(close_frame(code))
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)

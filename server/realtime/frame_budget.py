@@ -1,8 +1,13 @@
 """What a connection may send: each frame and each byte is charged to its bucket.
 
 Decision: the bucket is one number, `due`, when it is empty again. A frame and a byte both cost
-time, so that one comparison limits both. A refused charge changes nothing, so the wait that a
+time, so that one comparison limits both. A refused charge takes nothing, so the wait that a
 client is given is long enough. Refusals are counted instead: a client that goes on is cut.
+
+A client that was offline sends its whole queue at once. Were all packets that are refused told the
+same wait, they would come back together and be refused again, in another order. So all are refused
+for HOLD_SECONDS from the first on, each is given its own turn, after that of the packet before, and
+the count of refusals decays.
 Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
 """
 
@@ -10,10 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from server.token_buckets import HOLD_SECONDS, next_turn
+
 FRAMES_PER_COMMAND = 2  # a signed-in user's commands a second allow twice as many frames
 BYTES_PER_COMMAND, BYTES_PER_SECOND = 25 * 1024, 1280 * 1024  # the larger of the two
 MAX_CUT = 10_000  # then users who may connect again are removed
 ABUSE_BYTES = 8192  # of refused data weigh as much as one refused frame
+FORGIVEN_SECONDS = 60.0  # in which as many refusals are forgiven as are allowed
 
 
 class Allowance(NamedTuple):
@@ -33,15 +41,18 @@ def signed_in(commands_per_second: int) -> Allowance:
     """The bytes are enough for a message of MAX_MESSAGE at once, which is read to be refused."""
     frame = 1 / (FRAMES_PER_COMMAND * commands_per_second)
     byte = 1 / max(BYTES_PER_SECOND, BYTES_PER_COMMAND * commands_per_second)
-    return Allowance(frame, byte, ahead=4.0, refusals=200)
+    return Allowance(frame, byte, ahead=4.0, refusals=1000)
 
 
 class Charged(Protocol):
-    """A connection: `unpaid` are the bytes that have arrived since its last charge."""
+    """A connection: `unpaid` are the bytes that have arrived since its last charge, `turn` is when
+    the packet that was refused last may come again."""
 
     due: float
     unpaid: int
     refusals: float
+    refused_at: float
+    turn: float
 
     @property
     def clients(self) -> dict[str, Any]: ...
@@ -63,12 +74,27 @@ class FrameBudget:
         allowed = self.signed_in if connection.clients else self.anonymous
         size, connection.unpaid = connection.unpaid, 0
         now, due = self._clock(), connection.due
-        due = (due if due > now else now) + frames * allowed.frame + size * allowed.byte
+        cost = frames * allowed.frame + size * allowed.byte
+        due = (due if due > now else now) + cost
         if due - now > allowed.ahead:
-            connection.refusals += max(1, frames) + size / ABUSE_BYTES
-            return due - now - allowed.ahead
+            self.note_refusal(connection, max(1, frames) + size / ABUSE_BYTES)
+            if connection.turn < now:  # the first that is refused
+                connection.due = now + HOLD_SECONDS + allowed.ahead
+                due = connection.due + cost
+            connection.turn = next_turn(connection.turn, due - allowed.ahead, cost)
+            return connection.turn - now
         connection.due = due
         return 0.0
+
+    def note_refusal(self, connection: Charged, weight: float = 1) -> None:
+        """Count a refusal, less what has been forgiven since the last one."""
+        now = self._clock()
+        forgiven = (now - connection.refused_at) / FORGIVEN_SECONDS * self._allowed(connection)
+        connection.refusals = max(0.0, connection.refusals - forgiven) + weight
+        connection.refused_at = now
+
+    def _allowed(self, connection: Charged) -> float:
+        return (self.signed_in if connection.clients else self.anonymous).refusals
 
     def note_cut(self, user_id: str) -> None:
         """A connection of this user was cut. A new one would have a full bucket."""
@@ -83,5 +109,4 @@ class FrameBudget:
 
     def exhausted(self, connection: Charged) -> bool:
         """Whether a connection has gone on after enough refusals."""
-        allowed = self.signed_in if connection.clients else self.anonymous
-        return connection.refusals > allowed.refusals
+        return connection.refusals > self._allowed(connection)

@@ -57,6 +57,26 @@ def disconnected(namespace: str) -> bytes:
     return b"1%b," % namespace.encode()
 
 
+class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a packet deviates from its room; see `Delivery`."""
+
+    without: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+
+
+ROUTED = ord("{")  # begins a packet with a routing, on its way between processes
+
+
+def routed(packet: bytes, routing: Routing) -> bytes:
+    return encode(routing) + b"\n" + packet
+
+
+def routing_of(packet: bytes) -> tuple[Routing, bytes]:
+    """The routing of a packet that begins with one, and the packet itself."""
+    head, _, rest = packet.partition(b"\n")
+    return msgspec.json.decode(head, type=Routing), rest
+
+
 def namespace_of(packet: bytes) -> str:
     return packet[1 : packet.index(b",")].decode()
 

@@ -49,6 +49,7 @@ from server.realtime.engine import Engine
 from server.realtime.fast_transport import usable
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
+from server.realtime.resync import Resync
 from server.realtime.rooms import Rooms
 from server.realtime.session_registry import SessionRegistry
 from server.token_buckets import rounded
@@ -63,7 +64,6 @@ MAX_PIPELINED = 64  # commands whose order is fixed and whose commit is under wa
 FRAMES_OF_CONNECT = 4  # charged for a namespace besides its own: a look-up and two subscriptions
 ROOMS_PER_CONNECTION, ROOMS_PER_USER = 500, 2000  # watched jobs and people, on this process
 TOO_MANY_SOCKETS = RateLimited("You have too many open connections.", retry_after=10.0)
-RESYNC_DELAY_SECONDS = 0.5  # gathers the reports of several processes into one resync
 ADMIN = "/admin"
 
 
@@ -106,28 +106,36 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         )
         self.eio.receive_packet = self.receive_packet
         self.eio.on_closed = self._on_connection_closed
+        self.eio.on_congested, self.eio.on_drained = self._on_congested, self._on_drained
         self._commands = commands
         self._run = run
         self._charge_answer = charge_answer
         self._refuse = refuse
         self._note = note
         self._authenticator = authenticator
-        self._charge, self._cooling = budget.charge, budget.cooling
+        self._budget, self._charge = budget, budget.charge
         self._sockets_per_user = sockets_per_user
         self._fanout = fanout
         self._presence = presence
-        self._resyncing = False
-        self._recheck = recheck
         self._sessions = SessionRegistry(authenticator, self._disconnect, self.eio.spawn)
+        self.rooms.remove = self.leave
         self.rooms.on_occupied, self.rooms.on_emptied = fanout.subscribe, fanout.unsubscribe
         fanout.deliver = self.rooms.deliver
-        fanout.on_missed.append(self._on_missed)
+        self._resync = Resync(self.eio, self.rooms, self._sessions, recheck)
+        fanout.on_missed.append(self._resync.on_missed)
 
     def _engineio_server_class(self) -> Callable[..., Engine]:
         def engine(**options: Any) -> Engine:
             return Engine(**self._engine, **options)
 
         return engine
+
+    def attach(self, app: Any) -> None:
+        """Serve the path of the protocol, also without the slash at its end, which some clients
+        leave out."""
+        super().attach(app)
+        for method in ("GET", "POST", "OPTIONS"):
+            app.router.add_route(method, "/socket.io", self.eio.handle_request)
 
     def start(self) -> None:
         self.eio.start()
@@ -158,6 +166,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         if connection and isinstance(data, str):
             self.receive_packet(connection, data)
             while connection.paused and not connection.closed:
+                connection.capacity_freed.clear()
                 await connection.capacity_freed.wait()
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
@@ -166,13 +175,17 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             self.eio.discard(connection)
 
     async def _handle_waiting(self, connection: Connection, rest: Awaitable[None] | None) -> None:
-        """Finish one packet, then handle the waiting ones, one after the other."""
+        """Finish one packet, then handle the waiting ones, one after the other. While the client
+        receives slowly none is handled."""
         while True:
             if rest:
                 try:
                     await rest
                 except Exception:
                     log.exception("packet not handled")
+            while connection.congested and not connection.closed:
+                connection.capacity_freed.clear()
+                await connection.capacity_freed.wait()
             if not connection.waiting_packets:
                 break
             rest = self._start_packet(connection, connection.waiting_packets.popleft(), 0)
@@ -216,6 +229,16 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             )
         if refused.code == RateLimited.code:
             connection.cut_if_exhausted()
+
+    def _on_congested(self, connection: Connection) -> None:
+        self.rooms.suspend(connection)
+        if not connection.handling:
+            connection.handling = True
+            self.eio.spawn(self._handle_waiting(connection, None))
+
+    def _on_drained(self, connection: Connection) -> None:
+        self.rooms.resume(connection)
+        self._resync.on_drained(connection)
 
     # -- connecting --------------------------------------------------------------------------
 
@@ -275,7 +298,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         except Exception as failed:
             log.exception("connection failed", namespace=namespace)
             raise InternalError from failed
-        if wait := self._cooling(actor.id):
+        if wait := self._budget.cooling(actor.id):
             raise RateLimited(retry_after=rounded(wait))
         if actor.limited:
             raise SecondFactorSetupRequired
@@ -325,6 +348,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._sessions.remove(client)
 
     def _on_connection_closed(self, connection: Connection) -> None:
+        self.rooms.resume(connection)
         connection.waiting_packets.clear()
         connection.capacity_freed.set()
         for namespace in list(connection.clients):
@@ -391,7 +415,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         finally:
             client.busy -= 1
         if answer.error and answer.error.code == RateLimited.code:
-            client.connection.refusals += 1
+            self._budget.note_refusal(client.connection)
             client.connection.cut_if_exhausted()
         if client.ending and not client.busy:
             self._disconnect(client, None)
@@ -436,28 +460,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         """Push without a number, and not stored, to the connections in `room` on this process."""
         message = envelope(None, datetime.now(UTC), data)
         self.rooms.deliver(room, packets.event(namespace, name, message))
-
-    def _on_missed(self, room: str | None) -> None:
-        """Pushes of other processes, to one room or to all, may not have arrived here."""
-        if room:
-            return self.push(room, "/account", "resync", {})
-        if not self._resyncing:
-            self._resyncing = True
-            self.eio.spawn(self._resync())
-
-    async def _resync(self) -> None:
-        """Push `resync` to all clients, 100 every 0.1 s; once when several processes return
-        together."""
-        await asyncio.sleep(RESYNC_DELAY_SECONDS)
-        self._resyncing = False
-        await self._sessions.disconnect_ended()
-        await self._recheck()
-        packet = packets.event("/account", "resync", envelope(None, datetime.now(UTC), {}))
-        for number, connection in enumerate(self.eio.connections, 1):
-            if "/account" in connection.clients:
-                connection.send_packet(packet)
-            if number % 100 == 0:
-                await asyncio.sleep(0.1)
 
     def on_session_event(self, event: SessionEvent) -> None:
         """Sessions were extended or revoked, here or on another process."""

@@ -1,5 +1,7 @@
 """Charges what arrives on a websocket of the stock path, before aiohttp parses it."""
 
+from aiohttp import WSCloseCode
+
 from domain.kernel.errors import RateLimited
 from server.realtime.connection import Connection
 from server.realtime.frame_walk import FrameWalk
@@ -29,7 +31,7 @@ class StockMeter:
             else:
                 connection.cut(RateLimited.code)
         except ValueError:
-            connection.cut("not masked")
+            connection.cut("not masked", WSCloseCode.PROTOCOL_ERROR)
         if fragments or connection.unpaid > MOST_UNPAID:
             connection.charge(fragments)
         return not connection.closed and not connection.stock_transport.is_closing()

@@ -5811,15 +5811,15 @@ export interface JobCommands {
 export interface JobPushes {
   /**
    * When a job is posted or changed: numbered to its customer and its chosen contractor; not
-   * numbered to everybody who watches it, and to all contractors while it is open and when that
-   * ends. So the chosen contractor may get it twice, once numbered and once not: keep the highest
-   * `version`, and the numbered one of two that are equal. Numbered for the parties; others may
-   * miss it.
+   * numbered to all others who watch it, and to all contractors while it is open and when that
+   * ends. Each connection gets a change once; keep the highest `version`. Numbered for the parties;
+   * others may miss it.
    */
   "job.updated": Job;
   /**
-   * When a job is no longer open, to everybody who watches it, who may get nothing more about it.
-   * Drop it, or ask `job.watch` again: it answers those who may still read the job. May be missed.
+   * When a job is no longer open, to everybody who watches it. Its sides and administrators get its
+   * later changes; all others get nothing more about it, so drop it, or ask `job.watch` again: it
+   * answers those who may still read the job. May be missed.
    */
   "job.closed": ClosedJob;
   /** May be missed. */

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from domain.kernel.networks import network_of
 from server import token_buckets
-from server.token_buckets import Buckets, Rate, SharedBuckets
+from server.token_buckets import Buckets, Rate, SharedBuckets, Turns
 
 SLOW = 1e-6  # a second: nothing comes back during a test
 
@@ -207,3 +207,19 @@ async def test_what_was_used_already_is_owed(server, burst):
     for buckets in (here, there):
         wait = await buckets.take("user", rate, burst)
         assert wait * rate.per_second == pytest.approx(2 * burst + 1, rel=0.01)
+
+
+def test_refused_requests_get_turns(monkeypatch):
+    """Guard: `Turns.give`: those that are refused together come back one by one; what others were
+    told adds a bounded wait. Old turns are forgotten."""
+    monkeypatch.setattr("server.token_buckets.MAX_KEYS", 10)
+    clock = Hand()
+    turns = Turns(clock)
+    assert [turns.give("a", 0.5, 2) for _ in range(3)] == [0.5, 2.5, 4.5]
+    assert [turns.give("a", 0.5, 50) for _ in range(3)] == [54.5, 60.5, 60.5]
+    assert turns.give("b", 0.5, 2) == 0.5
+    clock.now += 100
+    assert turns.give("a", 0.5, 2) == 0.5
+    for number in range(10):
+        turns.give(str(number), 0.5, 2)
+    assert "b" not in turns._last and "9" in turns._last

@@ -7,8 +7,10 @@ from domain.kernel.store import Store
 from domain.notifications.feed import FeedRow
 
 
-async def store_events(store: Store, party: Any, count: int, size: int = 10) -> None:
-    """Give the party's feed the numbers 1 to `count`, each with `size` bytes of data."""
+async def store_events(
+    store: Store, party: Any, count: int, size: int = 10, text: str = "x"
+) -> None:
+    """Give the party's feed the numbers 1 to `count`, each with `size` times the text as data."""
     uow = store.single()
     rows = [
         uow.new(
@@ -18,7 +20,7 @@ async def store_events(store: Store, party: Any, count: int, size: int = 10) -> 
             event=f"{party.id}.{seq}",
             namespace="/job",
             name="job.updated",
-            data={"description": "x" * size},
+            data={"description": text * size},
             expires_at=uow.now + timedelta(days=1),
         )
         for seq in range(1, count + 1)

@@ -3,7 +3,8 @@
 import pytest
 
 from domain.jobs.job import Job
-from tests.conftest import both_paths
+from domain.kernel.rooms import user_room
+from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Json, Party, Refused
 
@@ -79,9 +80,13 @@ async def test_the_number_of_viewers_is_pushed_at_most_once_a_second(market: Mar
     assert {push.seq for push in pushes} == {None}
 
 
-async def test_other_users_are_only_notified_that_the_job_is_closed(market: Market) -> None:
-    """Guard: `CLOSED` instead of the job in `publish_job`, and `private_job_room` in
-    `_rooms_to_join`."""
+@pytest.mark.usefixtures("haste")
+async def test_other_users_are_only_notified_that_the_job_is_closed(
+    market: Market, server: Server
+) -> None:
+    """Guard: `CLOSED` instead of the job in `publish_job`, `private_job_room` in `_rooms_to_join`,
+    and `ends` in `Rooms._deliver_routed`: strangers get nothing more, the number of viewers
+    included."""
     owner, stranger, admin = (
         await market.customer("Olga"),
         await market.customer("Ciro"),
@@ -105,6 +110,45 @@ async def test_other_users_are_only_notified_that_the_job_is_closed(market: Mark
     await market.start(contractor, job)
     for party in (admin, applicant):
         await party.push("/job", "job.updated", lambda pushed: pushed["status"] == "in_progress")
-    seen = stranger.received("/job", "job.updated")  # at most of the time before
-    assert {pushed.data["status"] for pushed in seen} <= {"open"}
-    assert len(stranger.received("/job", "job.closed")) == 1
+    for party in (owner, contractor):
+        party.clear_pushes()
+        assert (await watch(party, job))["viewers"] >= 3
+    stranger.clear_pushes()
+    await admin.call("/job", "unwatch", {"job_id": job["id"]})
+    await viewers(owner, job, 3)
+    note = {"job_id": job["id"], "note": "Done.", "file_ids": []}
+    version = (await contractor.call("/job", "deliver", note))["version"]
+    for party in (owner, contractor, applicant):
+        await party.push("/job", "job.updated", lambda pushed: pushed["version"] == version)
+    assert (
+        stranger.received("/job", "job.updated") == stranger.received("/job", "job.viewers") == []
+    )
+    assert not any(job["id"] in room for each in rooms_of(server, stranger) for room in each)
+
+
+def rooms_of(server: Server, party: Party) -> list[set[str]]:
+    return [each.rooms for each in server.web.realtime.rooms.members(user_room(party.id))]
+
+
+@both_paths
+async def test_each_connection_gets_a_change_once(market: Market, server: Server) -> None:
+    """Guard: `without` in `publish_job` and `Rooms._deliver_routed`: for a contractor who watches,
+    for the sides who watch, and for the one who is chosen."""
+    owner, admin = await market.customer("Olga"), await market.admin()
+    contractor, other = await market.contractor(onboarded=True), await market.contractor("Abel")
+    others = [await market.customer(f"Ciro {number}") for number in range(9)]  # a cached room
+    job = await market.job(owner)
+    await market.application(contractor, job)
+    watching = (owner, admin, contractor, other, *others)
+    for party in watching:
+        await watch(party, job)
+    offer = await market.offer(owner, contractor, job)
+    changed = {"job_id": job["id"], "title": "Paint the gate"}
+    await owner.call("/job", "update", changed)
+    await market.accept(contractor, offer)
+    await market.settled()
+    for party in (owner, contractor):
+        await party.push("/job", "job.updated", lambda pushed: pushed["status"] == "assigned")
+    for party in watching:
+        versions = [push.data["version"] for push in party.received("/job", "job.updated")]
+        assert versions and len(versions) == len(set(versions)), (party.name, versions)

@@ -20,6 +20,7 @@ ANSWERS = {
     "/readyz": 200,
     "/webhooks/stripe": 405,
     "/socket.io/?EIO=4&transport=polling": 200,
+    "/socket.io?EIO=4&transport=polling": 200,
     "/socket.io/": 400,
     SECURITY_TXT: 200,
 }

@@ -146,13 +146,19 @@ async def test_too_large_a_body_is_refused(polled: PollingClient, server: Server
 
 
 async def test_unfetched_packets_of_a_poller_are_bounded(
-    polled: PollingClient, server: Server
+    polled: PollingClient, server: Server, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `self._unsent` in `Connection.send_packet`."""
-    connection = only_connection(server)
-    for _ in range(2000):
-        connection.send_packet(b'2/account,["x","%b"]' % (b"x" * 1000))
+    """Guard: `self.unsent` in `Connection.send_packet`: its client is told about the pushes that
+    were left out. And `Engine._end_stalled`: one that polls no more is cut."""
+    connection, room = only_connection(server), user_room(party.id)
+    for number in range(2000):
+        server.web.realtime.push(room, "/account", "head", {"head": number, "text": "x" * 1000})
     assert connection.queue.qsize() <= 1100
+    await polled.wait_for(lambda packet: '"resync"' in packet)
+    assert await polled.responds()
+    monkeypatch.setattr(engine, "STALLED_SECONDS", 0.1)
+    for number in range(2000):
+        server.web.realtime.push(room, "/account", "head", {"head": number, "text": "x" * 1000})
     await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
@@ -194,6 +200,18 @@ async def test_pushes_during_an_upgrade_arrive_once(
     for number in range(6):
         await raw.wait_for(lambda packet, number=number: f'"head":{number}' in packet)
     assert raw.packets == [] and polled.packets == []
+    await socket.close()
+
+
+@both_paths
+async def test_no_noop_is_sent_where_no_poll_waits(polled: PollingClient) -> None:
+    """Guard: `Connection.end_waiting_poll` and `_is_noop` in `Connection.poll`. A poll that begins
+    during the upgrade is ended at once. Source: Engine.IO protocol 4, "Upgrade"."""
+    socket = await polled.probe()
+    assert await polled.get() == (200, "6")
+    await socket.send_str("5")
+    await socket.send_str('42/account,7["me"]')
+    assert (await socket.receive_str()).startswith("43/account,7[")
     await socket.close()
 
 
@@ -284,7 +302,7 @@ async def test_a_close_packet_ends_the_connection(
     await polled.send("1")
     await wait_until(lambda: server.web.realtime.connection_count == 0)
     async with asyncio.timeout(SECONDS):
-        await waiting
+        assert await waiting == (200, "6")
 
 
 async def test_a_waiting_poll_ends_with_the_server(server: Server, polled: PollingClient) -> None:

@@ -15,7 +15,7 @@ from tests.support.market import Market
 
 
 class Reader:
-    gone = False
+    gone = congested = False
     unpaid = 0
 
     @property
@@ -28,20 +28,23 @@ class Reader:
     def on_text(self, text: str) -> None:
         raise AssertionError("nothing was said")
 
+    def on_congestion(self, begins: bool) -> None:
+        self.congested = begins
+
     def on_closed(self) -> None:
         self.gone = True
 
 
 @pytest.mark.parametrize("at_once", [1, 100, 50_000])
-def test_a_client_that_does_not_read_is_disconnected_on_uvloop(at_once: int) -> None:
-    """Guard: `pause_writing` and `set_write_buffer_limits` in `FastTransport`, also for data
-    that is written in one turn of the event loop."""
+def test_a_client_that_does_not_read_congests_its_connection_on_uvloop(at_once: int) -> None:
+    """Guard: `pause_writing`, `resume_writing` and `set_write_buffer_limits` in `FastTransport`,
+    also for data that is written in one turn of the event loop; and `unsent_bytes`."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        written = runner.run(write_until_disconnected(at_once))
+        written = runner.run(write_until_congested(at_once))
     assert MAX_UNSENT_BYTES / 1000 < written < 20 * MAX_UNSENT_BYTES / 1000 + at_once
 
 
-async def write_until_disconnected(at_once: int) -> int:
+async def write_until_congested(at_once: int) -> int:
     """Returns how many messages of 1,000 bytes were written to a client that reads none."""
     loop, reader = asyncio.get_running_loop(), Reader()
     made: asyncio.Future[asyncio.BaseTransport] = loop.create_future()
@@ -59,11 +62,15 @@ async def write_until_disconnected(at_once: int) -> int:
     fast = FastTransport(_Inbox(None, 2**16, loop=loop), transport, reader, 1000)  # type: ignore[arg-type]
     transport.set_protocol(fast)
     written = 0
-    while not reader.gone and written < 1_000_000:
+    while not reader.congested and written < 1_000_000:
         for _ in range(at_once):
             fast.write(b"x" * 1000)
             written += 1
         await asyncio.sleep(0)
+    assert fast.unsent > fast._transport.get_write_buffer_size() > MAX_UNSENT_BYTES
+    while reader.congested:
+        await loop.sock_recv(client, 2**20)
+    assert not reader.gone
     client.close()
     server.close()
     return written

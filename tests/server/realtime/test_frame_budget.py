@@ -1,6 +1,7 @@
 """Every frame and byte is charged to its connection; floods are cut and slow no other client."""
 
 import asyncio
+import functools
 import itertools
 import json
 import random
@@ -10,13 +11,23 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import aiohttp
 import pytest
 
+from domain.chat.messages import send
 from domain.kernel.actor import Role
 from domain.kernel.rooms import user_room
+from server.rate_limits import RateTable
 from server.realtime import connection, fast_transport
-from server.realtime.frame_budget import ANONYMOUS, Allowance, FrameBudget, signed_in
+from server.realtime.frame_budget import (
+    ANONYMOUS,
+    FORGIVEN_SECONDS,
+    Allowance,
+    FrameBudget,
+    signed_in,
+)
 from server.realtime.frame_walk import BYTES_AT_ONCE, FRAMES_AT_ONCE, FrameWalk
+from server.token_buckets import HOLD_SECONDS, Rate
 from tests.bench.realtime.frames import KEY, UPGRADE, masked
 from tests.conftest import Server, both_paths
+from tests.domain.chat.test_conversations import meet
 from tests.support.market import Market
 from tests.support.parties import Party, Refused
 from tests.support.polling_client import SEPARATOR, PollingClient, open_polling_client
@@ -33,7 +44,7 @@ class Hand:
     now = 100.0
     due = 0.0
     unpaid = 0
-    refusals = 0.0
+    refusals = refused_at = turn = 0.0
 
     def __init__(self, *namespaces: str) -> None:
         self.clients = dict.fromkeys(namespaces)
@@ -66,14 +77,20 @@ async def polled(market: Market, party: Party) -> PollingClient:
 
 
 def test_frames_and_bytes_share_one_bucket() -> None:
-    """Guard: `frame_budget.FrameBudget.charge`; a refused charge changes nothing."""
+    """Guard: `frame_budget.FrameBudget.charge`; a refused charge takes nothing, so each of those
+    that are refused together passes in its own turn. `note_refusal` forgives with time."""
     hand = Hand("/account")
     budget = FrameBudget(32, hand)
     assert [budget.charge(hand) for _ in range(256)] == [0] * 256
-    wait = budget.charge(hand)
-    assert wait == 1 / 64 and budget.charge(hand) == wait
-    hand.now += wait
-    assert budget.charge(hand) == 0
+    waits = [budget.charge(hand) for _ in range(100)]
+    assert waits == [HOLD_SECONDS + number / 64 for number in range(1, 101)]
+    assert hand.refusals == 100
+    for wait in waits:
+        hand.now = 100 + wait
+        assert budget.charge(hand) == 0
+    hand.now = hand.refused_at + FORGIVEN_SECONDS * 50 / budget.signed_in.refusals
+    budget.note_refusal(hand)
+    assert hand.refusals == 51
     hand.now += 4
     hand.unpaid = 4 * 1280 * 1024
     assert budget.charge(hand, 0) == 0 and hand.unpaid == 0
@@ -290,13 +307,15 @@ async def test_a_command_that_is_refused_passes_after_its_wait(
     server.web.realtime.eio.budget.signed_in = Allowance(1 / 10, 0, ahead=1.0, refusals=20)
     answers = [await raw.emit("/account", '["me"]') for _ in range(14)]
     refused = answers[-1]["error"]
-    assert refused["code"] == "rate_limited" and 0 < refused["details"]["retry_after"] < 1
+    assert refused["code"] == "rate_limited" and 0 < refused["details"]["retry_after"] < 3
     await asyncio.sleep(refused["details"]["retry_after"])
     assert await raw.responds()
 
 
+@both_paths
 async def test_a_frame_without_a_mask_ends_the_connection(raw: RawSocket) -> None:
-    """Guard: ValueError in `frame_walk.FrameWalk.follow`. Source: RFC 6455, 5.1."""
+    """Guard: ValueError in `frame_walk.FrameWalk.follow`, and PROTOCOL_ERROR in `StockMeter`.
+    Source: RFC 6455, 5.1."""
     transport = raw.socket._response.connection.transport  # type: ignore[union-attr]
     transport.write(b"\x81\x012")
     message = await raw.socket.receive()
@@ -388,3 +407,50 @@ async def test_jsonp_is_not_served(polled: PollingClient, body: str | None) -> N
         async with polled.web.get(f"{polled.url}&j=0") as response:
             assert response.status == 400
             assert "___eio" not in await response.text()
+
+
+# -- a queue of an offline client --------------------------------------------------------------
+
+QUEUE = 200
+
+
+async def test_a_queue_of_an_offline_client_arrives_in_order(
+    market: Market, server: Server
+) -> None:
+    """Guard: `token_buckets.Turns` in `RateLimits._take`, `FrameBudget.note_refusal`, and the clear
+    event in `Realtime._handle_eio_message`: a client that waits as it is told is refused each
+    message once at most, and is not cut. The same on both paths."""
+    talk, eio = await meet(market), server.web.realtime.eio
+    (limit,) = send.operation.limits  # type: ignore[attr-defined]
+    server.web.rates._rates[limit] = Rate(120, 40)
+    server.web.limits._user, eio.budget.signed_in = RateTable().of_user, signed_in(50)
+    for way, party in (("fast", talk.customer), ("stock", talk.contractor)):
+        await party.disconnect()
+        eio.use_fast_transport = way == "fast"
+        client = await open_raw_socket(market, party)
+        assert (await client.connect("/chat")).startswith("0")
+        refused = 0
+        waiting: dict[int, str] = {}
+        for id in range(1, QUEUE + 1):
+            fields = {"conversation_id": talk.id, "text": f"{way} {id:03d}"}
+            waiting[id] = f"42/chat,{id}{json.dumps(['send', fields])}"
+            await client.send(waiting[id])
+        while waiting:
+            packet = await client.wait_for(lambda packet: packet.startswith("3/chat,"))
+            id, answer = int(packet[7 : packet.index("[")]), json.loads(packet[packet.index("[") :])
+            if answer[0]["ok"]:
+                del waiting[id]
+                continue
+            assert answer[0]["error"]["code"] == "rate_limited"
+            refused += 1
+            delay = answer[0]["error"]["details"]["retry_after"]
+            later = functools.partial(asyncio.ensure_future, client.send(waiting[id]))
+            asyncio.get_running_loop().call_later(delay, later)
+        assert 0 < refused <= QUEUE - 120, refused
+        await client.socket.close()
+    await talk.customer.connect()
+    texts, seq = [], 0
+    while seq < 2 * QUEUE:
+        page = (await talk.history(talk.customer, after_seq=seq, limit=100))["items"]
+        texts, seq = texts + [message["text"] for message in page], page[-1]["seq"]
+    assert texts == sorted(texts) and len(texts) == 2 * QUEUE

@@ -16,7 +16,7 @@ from domain.kernel.actor import Role
 from domain.kernel.rooms import user_room
 from server.config import load
 from server.dev.stores import ROOT, Addresses
-from server.realtime import rooms
+from server.realtime import engine, rooms
 from server.realtime.fast_transport import MAX_UNSENT_BYTES
 from tests.conftest import Installation, Server, both_paths
 from tests.support.market import Market
@@ -139,10 +139,16 @@ async def test_a_push_is_framed_once_for_all_recipients(
 
 @both_paths
 async def test_a_client_that_stops_reading_is_disconnected_and_costs_no_memory(
-    market: Market, server: Server, party: Party, raw: RawSocket
+    market: Market,
+    server: Server,
+    party: Party,
+    raw: RawSocket,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Guard: `FastTransport.pause_writing`, and MAX_UNSENT_BYTES in `Connection.send_packet`;
-    python-engineio's queue is unbounded. Other clients still receive everything."""
+    """Guard: `FastTransport.pause_writing`, MAX_UNSENT_BYTES in `Connection.send_packet`, and
+    `Engine._end_stalled`; python-engineio's queue is unbounded. Other clients still receive
+    everything."""
+    monkeypatch.setattr(engine, "STALLED_SECONDS", 0.1)
     realtime = server.web.realtime
     stalled = StalledReader(server.url, party.token)
     await stalled.connect("/account")
@@ -174,7 +180,7 @@ async def _count(raw: RawSocket) -> int:
 async def test_after_a_redis_reconnect_clients_sync_and_no_subscription_leaks(
     market: Market, server: Server, stores: Addresses, party: Party
 ) -> None:
-    """Guard: `Realtime._on_missed`; python-socketio's manager loses messages of the break without
+    """Guard: `Resync.on_missed`; python-socketio's manager loses messages of the break without
     notice, and leaks a subscription each time."""
     await party.connect()
     fanout = server.web.fanout
@@ -200,7 +206,7 @@ async def test_clients_sync_once_after_losses_of_several_processes(
     await party.connect()
     for _ in range(5):
         server.web.fanout._tell_missed(None)
-    await wait_until(lambda: not server.web.realtime._resyncing)
+    await wait_until(lambda: not server.web.realtime._resync.pending)
     await party.push("/account", "resync")
     server.web.fanout._tell_missed(user_room(party.id))  # sent at once, so after the others
     await wait_until(lambda: len(party.received("/account", "resync")) > 1)
