@@ -41,6 +41,7 @@ class Files:
         self._parent = folder
         self._lock: IO[str] | None = None
         self._folder: Path | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.mark: datetime | None = None
         self.searcher: tantivy.Searcher | None = None  # on the last commit
 
@@ -53,7 +54,8 @@ class Files:
                 log.warning(
                     "DATA_DIR cannot be written, the job index is not kept", reason=str(refused)
                 )
-                self._folder = self._take_folder(Path(tempfile.mkdtemp(prefix="jobsphere-")))
+                self._temporary = tempfile.TemporaryDirectory(prefix="jobsphere-")
+                self._folder = self._take_folder(Path(self._temporary.name))
         state = self._read_state()
         usable = state is not None and state.fingerprint == FINGERPRINT
         try:
@@ -131,3 +133,5 @@ class Files:
         if self._lock:
             self._lock.close()
             self._lock = None
+        if self._temporary:
+            self._temporary.cleanup()

@@ -141,6 +141,9 @@ async def test_files_that_cannot_be_used_are_built_again(
     taken.write_text("")
     async with following(server, taken / "below") as index:
         assert await found(index, "wardrobe") == [job["id"]]
+        assert index._files._temporary
+        elsewhere = Path(index._files._temporary.name)
+    assert elsewhere.name not in os.listdir(elsewhere.parent)
 
 
 async def test_a_process_without_its_index_is_not_ready(
