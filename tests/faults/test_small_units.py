@@ -10,6 +10,7 @@ from server.config import load
 from tests.faults.outcome import feed_values
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import PASSWORD
+from tests.support.property_sizes import SEED
 
 STEPPED = ("KWD", "HUF", "ISK", "TWD", "UGX")
 PARTS = ("available", "pending", "held", "in_transit", "debt")
@@ -46,7 +47,7 @@ async def earned(market, server, currency, units, contractor=None):
     )
 
 
-@pytest.mark.parametrize("currency", STEPPED)
+@pytest.mark.parametrize("currency", STEPPED if SEED else STEPPED[:2])
 async def test_two_refunds_leave_nothing_and_the_account_is_closed(market, server, currency):
     """Guard: `round_up` in `reversals.take_available` and `remainder_of` in `allocation.claw_back`;
     without them 12.350 KWD refunded as 1.010 and the rest leave available 10, pending 5, debt -15.
