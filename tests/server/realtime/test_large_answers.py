@@ -70,7 +70,7 @@ async def talk(market: Market, server: Server) -> Talk:
     }
     jobs = [uow.new(Job, **details | {"description": RUSSIAN}) for _ in range(JOBS)]
     await uow.add_all(messages)
-    await uow.add_all(jobs)
+    await server.store.transact(lambda uow: uow.add_all(jobs))  # which also indexes them
     await uow.change(Conversation, talk.id, head=MESSAGES)
     await market.settled()
     await talk.contractor.disconnect()
