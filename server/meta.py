@@ -9,8 +9,9 @@ from server.http.routes import DOWNLOADS_OF_USER, MAX_BODY, MAX_PARAMETERS
 from server.http.uploads import UPLOADS_OF_USER
 from server.operation_calls import REQUEST_ID
 from server.rate_limits import RateTable
+from server.realtime.command_table import MAX_COMMAND
 from server.realtime.engine import JOIN_SECONDS, PING_INTERVAL, PING_TIMEOUT
-from server.realtime.server import MAX_COMMAND, ROOMS_PER_CONNECTION
+from server.realtime.server import ROOMS_PER_CONNECTION
 
 
 def server_meta(

@@ -5,9 +5,13 @@ user agents carry thousands of patterns, which need updates, for details that a 
 sessions does not show. What is not in the table is named by its first word.
 """
 
+import regex  # type: ignore[import-untyped]
+
+from domain.kernel.text_rules import shorten
+
 MAX_NAME = 60
 UNKNOWN = "Unknown device"
-MARKS = "-_'()"
+_NO_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}\u200c\u200d_'()-]")
 
 # In this order, because browsers name those that they are compatible with, too.
 BROWSERS = (
@@ -49,5 +53,5 @@ def _first(table: tuple[tuple[str, str], ...], agent: str) -> str:
 
 def _plain(text: str) -> str:
     """Words only: the name is mailed, and a thief of the password could put a link into it."""
-    words = "".join(char if char.isalnum() or char in MARKS else " " for char in text)
-    return " ".join(words.split())[:MAX_NAME]
+    words = _NO_WORD.sub(" ", text)
+    return shorten(" ".join(words.split()), MAX_NAME).rstrip()

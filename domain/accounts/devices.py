@@ -10,20 +10,19 @@ import contextlib
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
 
-from msgspec import Meta as Limits
-
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import User
 from domain.kernel.actor import Actor
 from domain.kernel.email_address import MAX_EMAIL, email_to_find
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.text_types import opaque
 from domain.ports.ports import Ports
 from domain.ports.second_factors import Purpose
 from domain.ports.sessions import Device
 
 OPENING = timedelta(minutes=1)  # from the opening of an account to its first sign-in
-DeviceToken = Annotated[str, Limits(max_length=1000)]
+DeviceToken = Annotated[str, opaque(1000)]
 
 
 def known_device(ports: Ports, token: str | None, user_id: str) -> Device | None:
@@ -85,6 +84,6 @@ async def account_of(ports: Ports, fields: Any, actor: Actor | None) -> Account 
             return Account(read.subject, read.generation)
     if not isinstance(text, str):
         return None
-    email = email_to_find(text[:MAX_EMAIL])
+    email = email_to_find(text)[:MAX_EMAIL]
     user = await ports.store.single().find(User, {"email": email})
     return Account(user.id, user.sessions_valid_from) if user else Account(email, 0)

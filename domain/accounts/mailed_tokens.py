@@ -16,18 +16,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta as Limits
-
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Invalid, Rule
 from domain.kernel.fields import expected
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.text_types import opaque
 from domain.operations.task import TryAgain
 from domain.ports.mail import Mail, MailUnsent
 from domain.ports.ports import Ports
 
-Token = Annotated[str, Limits(min_length=1, max_length=200)]
+Token = Annotated[str, opaque(200, least=1)]
 Code = Annotated[str, expected("A code of six digits.", pattern=r"^[0-9]{6}$", max_length=6)]
 
 DAY = timedelta(days=1)

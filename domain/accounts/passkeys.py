@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.challenges import LIFE, use_up
 from domain.accounts.passkey import Passkey
@@ -23,6 +22,7 @@ from domain.kernel.errors import Conflict, Invalid, NotFound, Rule, TooMany, Una
 from domain.kernel.fields import about
 from domain.kernel.record import Page
 from domain.kernel.store import Duplicate, UnitOfWork
+from domain.kernel.text_types import line
 from domain.operations.command import Command, Id, Meta, NoFields, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -39,9 +39,7 @@ class Add(Command, frozen=True):
     PERSONAL = frozenset({"name"})
 
     passkey: Annotated[PasskeyAnswer, about("What `navigator.credentials.create()` returned.")]
-    name: Annotated[str, Limits(min_length=1, max_length=80), about("What its user calls it.")] = (
-        "Passkey"
-    )
+    name: Annotated[str, line(80), about("What its user calls it.")] = "Passkey"
 
 
 class Remove(Command, frozen=True):

@@ -17,9 +17,11 @@ from zxcvbn_rs_py import zxcvbn
 
 from domain.kernel.errors import Invalid, Rule
 from domain.kernel.fields import expected
+from domain.kernel.text_types import LimitBroken
 from domain.operations.normalization import Normalized
 
-MIN_CHARACTERS, MAX_CHARACTERS = 12, 256
+MIN_CHARACTERS, MAX_CHARACTERS = 12, 256  # code points in form C (NIST SP 800-63B, 3.1.1.2)
+MAX_DECOMPOSED = 4 * MAX_CHARACTERS  # code points as typed
 ESTIMATED_CHARACTERS = 20
 MIN_GUESSES = 10**6  # score 2 of 4
 MIN_OTHER_CHARACTERS = 8  # beside the person's own data
@@ -27,27 +29,33 @@ MIN_PART = 3  # characters of a part of own data
 PRODUCT = "jobsphere"
 
 
-def _nfc(value: Any) -> Any:
-    """Keyboards write the same character in several ways; a password has one form."""
-    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+def _short_enough(value: Any) -> Any:
+    """A password as it was typed; only its hash is one of form C. Raises LimitBroken."""
+    if not isinstance(value, str) or len(value) <= MAX_CHARACTERS:
+        return value
+    if len(value) > MAX_DECOMPOSED or len(unicodedata.normalize("NFC", value)) > MAX_CHARACTERS:
+        raise LimitBroken(Rule.MAX_LENGTH)
+    return value
 
 
-Password = Annotated[str, Limits(max_length=MAX_CHARACTERS), Normalized(_nfc)]
+Password = Annotated[
+    str, Limits(extra_json_schema={"maxLength": MAX_CHARACTERS}), Normalized(_short_enough)
+]
 # `check_password` refuses short ones, in words for the person who has typed it.
 NewPassword = Annotated[
     str,
     expected(
         f"A password of {MIN_CHARACTERS} to {MAX_CHARACTERS} characters that is hard to guess,"
         " without your name or e-mail address.",
-        max_length=MAX_CHARACTERS,
-        extra_json_schema={"minLength": MIN_CHARACTERS},
+        extra_json_schema={"minLength": MIN_CHARACTERS, "maxLength": MAX_CHARACTERS},
     ),
-    Normalized(_nfc),
+    Normalized(_short_enough),
 ]
 
 
 def check_password(password: str, *, email: str, name: str) -> None:
     """Raises Invalid, with a message that says what to change."""
+    password = unicodedata.normalize("NFC", password)
     if len(password) < MIN_CHARACTERS:
         raise Invalid(
             f"use at least {MIN_CHARACTERS} characters.",

@@ -11,6 +11,7 @@ from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import line, prose
 from domain.operations.command import Command
 from domain.operations.operation import operation
 
@@ -24,10 +25,10 @@ class Update(Command, frozen=True):
 
     name: Annotated[Name | None, about("The name that others see.")] = None
     headline: Annotated[
-        Annotated[str, Limits(max_length=120)] | None, about("One line about the user.")
+        Annotated[str, line(120, least=0)] | None, about("One line about the user.")
     ] = None
     bio: Annotated[
-        Annotated[str, Limits(max_length=4000)] | None, about("Some sentences about the user.")
+        Annotated[str, prose(4000, least=0)] | None, about("Some sentences about the user.")
     ] = None
     skills: Annotated[
         Annotated[tuple[Skill, ...], Limits(max_length=30)] | None,

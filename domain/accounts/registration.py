@@ -39,7 +39,6 @@ from domain.accounts.mailed_tokens import (
 from domain.accounts.search_keys import search_keys
 from domain.accounts.user import User
 from domain.kernel.actor import Role
-from domain.kernel.email_address import email_to_find
 from domain.kernel.errors import EmailTaken, Invalid, RateLimited, WrongCredentials
 from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
@@ -213,10 +212,9 @@ async def complete_registration(
 async def user_with_password(
     ports: Ports, email: str, password: str, proof: str | None, address: str
 ) -> User:
-    """The user with this address and password. `proof`, a mailed code or token, confirms the
-    address; `address` is that of the client. Raises WrongCredentials, after the same time whether
-    or not the account exists."""
-    email = email_to_find(email)
+    """The user with this address, in its stored form, and this password. `proof`, a mailed code or
+    token, confirms the address; `address` is that of the client. Raises WrongCredentials, after the
+    same time whether or not the account exists."""
     user = await ports.store.single().find(User, {"email": email})
     token = await _find_proof(ports, email, proof) if proof else None
     if user is None and token:

@@ -9,8 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta as Limits
-
 from domain.accounts.passkey import Passkey
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
@@ -26,6 +24,7 @@ from domain.kernel.errors import (
 )
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import opaque
 from domain.operations import audit_log
 from domain.operations.audit_log import AuditEntry
 from domain.operations.limits import Limit, Per
@@ -35,7 +34,7 @@ RECOVERY_CODES = 10
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
 GROUPS, GROUP = 6, 4  # 118 bits, so that a digest needs no salt and no slow hash
 
-Code = Annotated[str, Limits(min_length=6, max_length=40)]  # of the app, or a recovery code
+Code = Annotated[str, opaque(40, least=6)]  # of the app, or a recovery code
 
 
 # A guess is right with a probability of 3 in a million. A person who guesses codes knows the

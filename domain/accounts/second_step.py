@@ -2,8 +2,6 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta as Limits
-
 from domain.accounts.challenges import LIFE, use_up
 from domain.accounts.devices import DeviceToken
 from domain.accounts.passkey import REFUSED, Passkey, find_signed, record_use
@@ -21,13 +19,14 @@ from domain.kernel.actor import ANYONE, Actor
 from domain.kernel.errors import Banned, Invalid, Rule, Unauthenticated, WrongCredentials
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import opaque
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.second_factors import Challenge, PasskeyAnswer, PasskeyRefused, Purpose
 
-ChallengeText = Annotated[str, Limits(min_length=1, max_length=1000)]
+ChallengeText = Annotated[str, opaque(1000, least=1)]
 
 
 class LoginCode(Command, frozen=True):

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.challenges import LIFE
 from domain.accounts.device_names import MAX_NAME, device_name
@@ -22,7 +21,6 @@ from domain.accounts.second_factor import methods_of
 from domain.accounts.sessions import end_session, is_revoked, start_valid_session
 from domain.accounts.user import Name, User, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, PartyRole, Role
-from domain.kernel.email_address import MAX_EMAIL
 from domain.kernel.errors import (
     Banned,
     EmailTaken,
@@ -34,7 +32,8 @@ from domain.kernel.errors import (
 )
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Email, Meta, NoFields, Style
+from domain.kernel.text_types import line, opaque
+from domain.operations.command import Command, Email, KnownEmail, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS, Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -46,7 +45,7 @@ SESSIONS_SHOWN = 200
 
 
 # What the user calls the device; the default is made of the `User-Agent`.
-DeviceName = Annotated[str, Limits(max_length=MAX_NAME)]
+DeviceName = Annotated[str, line(MAX_NAME, least=0)]
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -87,7 +86,7 @@ class Login(Command, frozen=True):
     UNLOGGED = frozenset({"password", "device_token", "verification"})
     PERSONAL = frozenset({"email"})
 
-    email: Annotated[str, Limits(max_length=MAX_EMAIL), about("The e-mail address.")]
+    email: Annotated[KnownEmail, about("The e-mail address.")]
     password: Annotated[Password, about("The password.")]
     device_token: Annotated[DeviceToken | None, about("Of an earlier sign-in on this device.")] = (
         None
@@ -104,9 +103,7 @@ class Login(Command, frozen=True):
 class Refresh(Command, frozen=True):
     UNLOGGED = frozenset({"refresh_token"})
 
-    refresh_token: Annotated[
-        str, Limits(max_length=200), about("The refresh token of the session.")
-    ]
+    refresh_token: Annotated[str, opaque(200), about("The refresh token of the session.")]
 
 
 class EndedSession(msgspec.Struct, frozen=True):
@@ -116,7 +113,7 @@ class EndedSession(msgspec.Struct, frozen=True):
 
 
 class Revoke(Command, frozen=True):
-    session_id: Annotated[str, Limits(max_length=64), about("The id of the session to end.")]
+    session_id: Annotated[str, opaque(64), about("The id of the session to end.")]
 
 
 def signed_in_user(answer: dict[str, Any]) -> list[str]:

@@ -4,8 +4,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta as Limits
-
 from domain.accounts.search_keys import MAX_KEYS, search_keys
 from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
@@ -15,11 +13,12 @@ from domain.kernel.fields import about
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
+from domain.kernel.text_types import line
 from domain.ports.ports import Ports
 
 NO_PASSWORD = "!"  # no password has this hash
-Name = Annotated[str, Limits(min_length=1, max_length=80)]
-Skill = Annotated[str, Limits(min_length=1, max_length=40)]
+Name = Annotated[str, line(80)]
+Skill = Annotated[str, line(40)]
 
 
 class NoticeGroup(StrEnum):

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.admin.people import names_of, titles_of
 from domain.kernel.actor import ADMINS, Actor
@@ -22,6 +21,7 @@ from domain.kernel.fields import about
 from domain.kernel.outbox import Delivery, Event, Numbering, OutboxRow
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import opaque
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 
@@ -44,7 +44,7 @@ CHAT = "/chat"  # is private
 PEOPLE = ("customer_id", "contractor_id", "user_id")
 OTHERS = ("job_id", "offer_id", "payment_id", "dispute_id", "subject")
 
-Kind = Annotated[str, Limits(min_length=1, max_length=40)]
+Kind = Annotated[str, opaque(40, least=1)]
 
 
 class ActivityRow(Record, frozen=True):

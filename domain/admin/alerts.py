@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-from msgspec import Meta as Limits
-
 from domain.admin.assignments import unassign
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import given
@@ -12,11 +10,12 @@ from domain.kernel.fields import about
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import opaque
 from domain.notifications.alerts import ALERT_UPDATED, AlertRecord
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
 from domain.operations.operation import operation
 
-Kind = Annotated[str, Limits(min_length=1, max_length=40)]
+Kind = Annotated[str, opaque(40, least=1)]
 
 
 class List(Command, frozen=True):

@@ -19,6 +19,7 @@ from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.fields import about
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
+from domain.kernel.text_types import line
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, Id, Style
 from domain.operations.operation import operation
@@ -69,7 +70,7 @@ class Find(Command, frozen=True):
 
     q: Annotated[
         str,
-        Limits(min_length=1, max_length=254),
+        line(254),
         about(
             "An id, here or at Stripe, or the first letters of words of a user's name or e-mail "
             "address, or words of a job."

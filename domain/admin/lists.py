@@ -32,6 +32,7 @@ from domain.kernel.fields import (
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.record import ANY_TIME, Page
 from domain.kernel.store import NEWEST, UnitOfWork
+from domain.kernel.text_types import line, opaque
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, Moment, PageSize, Style
@@ -46,8 +47,8 @@ HOLD_EXPIRY = (("capture_before", 1), ("_id", 1))
 USER_IDS = {User.PREFIX: "_id", "acct": "connect_id", "cus": "customer_id"}
 PAYMENT_IDS = {"pi": "intent_id", "ch": "charge_id", "py": "charge_id"}
 
-Fact = Annotated[str, Limits(min_length=1, max_length=200)]
-Kind = Annotated[str, Limits(min_length=1, max_length=40)]
+Fact = Annotated[str, opaque(200, least=1)]
+Kind = Annotated[str, opaque(40, least=1)]
 
 
 def view_of(view: type[V], record: msgspec.Struct, **renamed: Any) -> V:
@@ -106,7 +107,7 @@ class Users(Command, frozen=True):
     PERSONAL = frozenset({"q"})
 
     q: Annotated[
-        Annotated[str, Limits(min_length=1, max_length=254)] | None,
+        Annotated[str, line(254)] | None,
         about(
             "An id, also a connected account's or a customer's at Stripe; or an e-mail address; or "
             "the first letters of words of the name and the address, three or more of each word."

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.sessions import end_revoked_sessions
 from domain.admin.assignments import unassign
@@ -28,6 +27,7 @@ from domain.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Rule
 from domain.kernel.fields import ConversationId, JobId, about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import prose
 from domain.notifications.notices import notify
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
 from domain.operations.operation import operation
@@ -75,7 +75,7 @@ class Decide(Command, frozen=True):
     reason: Reason
     message: Annotated[
         str,
-        Limits(max_length=1000),
+        prose(1000, least=0),
         about("What the reported user is told with a warning or a removal."),
     ] = ""
 

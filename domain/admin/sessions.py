@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions, end_session
 from domain.accounts.sign_in import newest_sessions
@@ -11,6 +10,7 @@ from domain.accounts.user import User
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import UserId, about
+from domain.kernel.text_types import opaque
 from domain.operations.command import Command, Id, Meta, Reason, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
@@ -28,7 +28,7 @@ class End(Command, frozen=True):
     user_id: Annotated[Id, about("The id of the user.")]
     reason: Reason
     session_id: Annotated[
-        Annotated[str, Limits(max_length=64)] | None,
+        Annotated[str, opaque(64)] | None,
         about("The id of the session to end; by default all end."),
     ] = None
 

@@ -45,6 +45,7 @@ from domain.kernel.fields import about
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
+from domain.kernel.text_types import line, prose
 from domain.kernel.visibility import owned_by, visible_to
 from domain.operations.command import (
     Command,
@@ -54,7 +55,6 @@ from domain.operations.command import (
     PageSize,
     PaymentMethodId,
     Style,
-    not_blank,
 )
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
@@ -72,7 +72,7 @@ DEFAULT_EXPIRY_HOURS = 72
 class MilestoneTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One milestone; `amount` is its part of the offer's amount, in minor units."""
 
-    title: Annotated[str, not_blank(120), about("What it is.")]
+    title: Annotated[str, line(120), about("What it is.")]
     amount: Annotated[
         int, Limits(ge=1, le=MAX_AMOUNT), about("Its part of the offer, in minor units.")
     ]
@@ -90,7 +90,7 @@ class Create(Command, frozen=True):
         int, Limits(ge=1, le=MAX_AMOUNT), about("What the customer pays, in minor units.")
     ]
     currency: Annotated[CurrencyCode, about("A code of three letters, such as USD.")]
-    description: Annotated[str, Limits(min_length=1, max_length=4000), about("What is agreed.")]
+    description: Annotated[str, prose(4000), about("What is agreed.")]
     timeline_days: Annotated[int, Limits(ge=1, le=730), about("How many days the work takes.")]
     milestones: Annotated[
         tuple[MilestoneTerms, ...],
@@ -119,7 +119,7 @@ class CounterTerms(Command, frozen=True):
         Limits(ge=1, le=MAX_AMOUNT),
         about("What the contractor asks for, in minor units of the offer's currency."),
     ]
-    note: Annotated[str, Limits(max_length=2000), about("Why.")] = ""
+    note: Annotated[str, prose(2000, least=0), about("Why.")] = ""
 
 
 class List(Command, frozen=True):

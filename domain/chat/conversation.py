@@ -19,6 +19,7 @@ from domain.kernel.fields import ContractorId, ConversationId, CustomerId, JobId
 from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.store import NEWEST, UnitOfWork
+from domain.kernel.text_rules import shorten
 
 SYSTEM = "system"  # the author of the platform's messages
 PREVIEW = 200  # characters of the last message that lists show
@@ -230,7 +231,7 @@ class Message(Record, frozen=True):
             seq=self.seq,
             revision=self.revision,
             author_id=self.author_id,
-            text=text[:PREVIEW],
+            text=shorten(text, PREVIEW),
             at=self.created_at,
         )
 

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from msgspec import Meta as Limits
-
 from domain.chat.conversation import (
     MAX_CHANGED_BYTES,
     MAX_CHANGES,
@@ -20,6 +18,7 @@ from domain.chat.conversation import (
     Reaction,
     Request,
 )
+from domain.chat.emoji import MAX_LENGTH, is_emoji, one_form
 from domain.chat.reach import check_writable
 from domain.chat.search_terms import message_terms, query_terms
 from domain.files.file import Attachment, FileIds, attach
@@ -37,25 +36,25 @@ from domain.kernel.fields import about, expected
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import line, prose
 from domain.operations.command import (
-    VISIBLE,
     Command,
     Cursor,
     Id,
     Meta,
     PageSize,
     Style,
-    not_blank,
 )
 from domain.operations.idempotency import fingerprint
 from domain.operations.limits import Limit
+from domain.operations.normalization import Normalized
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
 EDITABLE = timedelta(hours=24)  # then the other member may rely on the text
 SEARCHED = 200  # conversations, the most recently active ones; MongoDB merges no more by an index
 
-Text = Annotated[str, not_blank(4000)]
+Text = Annotated[str, prose(4000)]
 
 
 class Send(Command, frozen=True):
@@ -75,13 +74,7 @@ class Send(Command, frozen=True):
 
 
 Emoji = Annotated[
-    str,
-    expected(
-        "An emoji, or a short text without spaces.",
-        min_length=1,
-        max_length=16,
-        pattern=rf"^{VISIBLE}+(?!\n)$",
-    ),
+    str, expected("One emoji.", min_length=1, max_length=MAX_LENGTH), Normalized(one_form)
 ]
 
 
@@ -108,7 +101,7 @@ class React(ById, frozen=True):
 class Search(Command, frozen=True):
     PERSONAL = frozenset({"q"})
 
-    q: Annotated[str, Limits(min_length=1, max_length=200), about("Words that all must occur.")]
+    q: Annotated[str, line(200), about("Words that all must occur.")]
     conversation_id: Annotated[Id | None, about("Only this conversation.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -221,10 +214,18 @@ async def delete_content(uow: UnitOfWork, message: Message) -> Message:
 
 @operation("chat.react", roles=PARTIES, errors=(Blocked, NotFound))
 async def react(cmd: React, actor: Actor, uow: UnitOfWork) -> Message:
-    """Add an emoji to a message, or remove it. Raises NotFound, Blocked, Conflict."""
+    """Add an emoji to a message, or remove it. Raises Invalid, NotFound, Blocked, Conflict.
+
+    What is no emoji can only be removed: older reactions may be words.
+    """
+    if cmd.on and not is_emoji(cmd.emoji):
+        raise Invalid("choose one emoji.", field="emoji", rule=Rule.VALUE)
     await _get_writable(uow, cmd.conversation_id, actor.id)
     message = await _get_undeleted(uow, cmd, {"$ne": SYSTEM})
-    people = {reaction.emoji: reaction.user_ids for reaction in message.reactions}
+    people: dict[str, tuple[str, ...]] = {}
+    for reaction in message.reactions:  # older ones may be in another form
+        emoji = one_form(reaction.emoji)
+        people[emoji] = tuple(dict.fromkeys((*people.get(emoji, ()), *reaction.user_ids)))
     others = tuple(user for user in people.get(cmd.emoji, ()) if user != actor.id)
     people[cmd.emoji] = (*others, actor.id) if cmd.on else others
     reactions = tuple(Reaction(emoji, users) for emoji, users in people.items() if users)

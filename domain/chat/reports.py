@@ -8,14 +8,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta as Limits
-
 from domain.chat.conversation import Conversation, Message
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.fields import ConversationId, JobId, about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import prose
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
@@ -95,9 +94,7 @@ class MakeReport(Command, frozen=True):
     message_id: Annotated[
         Id | None, about("The message; without it the whole conversation is reported.")
     ] = None
-    text: Annotated[str, Limits(max_length=2000), about("What the administrators should know.")] = (
-        ""
-    )
+    text: Annotated[str, prose(2000, least=0), about("What the administrators should know.")] = ""
 
 
 @operation("chat.report", roles=PARTIES, errors=(NotFound,))

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain import ledger
 from domain.deals.chargeback import (
@@ -32,6 +31,7 @@ from domain.kernel.money import display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import line, prose
 from domain.kernel.visibility import visible_to
 from domain.ledger.transaction import Transaction
 from domain.notifications.alerts import alert
@@ -54,7 +54,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-Text = Annotated[str, Limits(max_length=20_000)]
+Text = Annotated[str, prose(20_000, least=0)]
 
 
 class Evidence(Command, frozen=True):
@@ -67,7 +67,7 @@ class Evidence(Command, frozen=True):
     product_description: Annotated[
         Text, about("What was agreed; by default the offer's description.")
     ] = ""
-    service_date: Annotated[str, Limits(max_length=40), about("When the work was done.")] = ""
+    service_date: Annotated[str, line(40, least=0), about("When the work was done.")] = ""
     refund_refusal_explanation: Annotated[Text, about("Why it is not refunded.")] = ""
     uncategorized_text: Annotated[Text, about("Anything else.")] = ""
     submit: Annotated[bool, about("False saves a draft. Evidence can be submitted only once.")] = (
@@ -264,20 +264,20 @@ async def _book_fee(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDisput
 async def _book_conversions(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDispute) -> None:
     """Book what Stripe moved in another currency, each line at its own rate. What the rates differ
     by remains on the account `exchange`."""
-    lines = {f"converted:{line.line_id}": line for line in dispute.conversions}
-    if not lines:
+    conversions = {f"converted:{each.line_id}": each for each in dispute.conversions}
+    if not conversions:
         return
-    booked = await uow.all(Transaction, {"fact": tuple(f"{fact}:in" for fact in lines)})
+    booked = await uow.all(Transaction, {"fact": tuple(f"{fact}:in" for fact in conversions)})
     known = {row.fact for row in booked}
-    for fact, line in lines.items():
+    for fact, converted in conversions.items():
         if f"{fact}:in" not in known:
             await book_conversion(
                 uow,
                 fact,
                 chargeback.currency,
-                line.amount,
-                line.settled_currency,
-                line.settled_amount,
+                converted.amount,
+                converted.settled_currency,
+                converted.settled_amount,
                 chargeback.offer_id,
             )
 

@@ -41,9 +41,10 @@ from domain.kernel.money import MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import prose
 from domain.kernel.visibility import owned_by, visible_to
 from domain.notifications import notices
-from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_blank
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.expected_amount import ExpectedAmount
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
@@ -53,7 +54,7 @@ CHUNK = 100
 WRITING = Limit(20, 60, bucket="dispute_writing")
 
 
-Text = Annotated[str, not_blank(8000)]
+Text = Annotated[str, prose(8000)]
 RefundAmount = Annotated[int, Limits(ge=0, le=MAX_AMOUNT)]
 
 
@@ -83,7 +84,7 @@ class Propose(Command, frozen=True):
 
     dispute_id: Annotated[Id, about("The id of the dispute.")]
     refund_amount: Annotated[RefundAmount, about("What goes back to the customer, in minor units.")]
-    text: Annotated[str, Limits(max_length=8000), about("Why.")] = ""
+    text: Annotated[str, prose(8000, least=0), about("Why.")] = ""
 
 
 class Agree(Command, frozen=True):

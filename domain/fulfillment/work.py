@@ -37,6 +37,7 @@ from domain.kernel.errors import (
 from domain.kernel.fields import Currency, about
 from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import prose
 from domain.operations.command import Command, Id
 from domain.operations.expected_amount import ExpectedAmount, check_expected
 from domain.operations.limits import MONEY_STEPS, Limit
@@ -79,7 +80,7 @@ class Deliver(Command, frozen=True):
     """`milestone` is counted from 1; without it all open milestones are delivered."""
 
     job_id: Annotated[Id, about("The id of the job.")]
-    note: Annotated[str, Limits(max_length=4000), about("What was done.")] = ""
+    note: Annotated[str, prose(4000, least=0), about("What was done.")] = ""
     file_ids: Annotated[FileIds, about("The ids of uploaded files.")] = ()
     milestone: Annotated[
         MilestoneNumber | None,

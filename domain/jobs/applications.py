@@ -28,8 +28,9 @@ from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import Duplicate, UnitOfWork
+from domain.kernel.text_types import prose
 from domain.kernel.visibility import owned_by
-from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_blank
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 
@@ -115,7 +116,7 @@ UPDATED = Event(
 
 class Apply(Command, frozen=True):
     job_id: Annotated[Id, about("The id of the job.")]
-    cover_letter: Annotated[str, not_blank(4000), about("Why this contractor.")]
+    cover_letter: Annotated[str, prose(4000), about("Why this contractor.")]
     proposed_amount: Annotated[
         Amount, about("What the contractor asks for, in minor units of the job's currency.")
     ]

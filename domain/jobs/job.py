@@ -20,11 +20,11 @@ from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps
-from domain.operations.command import not_blank
+from domain.kernel.text_types import line, prose
 
-Title = Annotated[str, not_blank(120)]
-Description = Annotated[str, not_blank(8000)]
-Category = Annotated[str, not_blank(60)]
+Title = Annotated[str, line(120)]
+Description = Annotated[str, prose(8000)]
+Category = Annotated[str, line(60)]
 Skills = Annotated[tuple[Skill, ...], Limits(max_length=20)]
 Amount = Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
 Longitude = Annotated[float, Limits(ge=-180, le=180)]
@@ -57,7 +57,7 @@ class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lon: Annotated[Longitude, about("The longitude, in degrees.")]
     lat: Annotated[Latitude, about("The latitude, in degrees.")]
     label: Annotated[
-        str, Limits(max_length=120), about("What a person calls the place; may be empty.")
+        str, line(120, least=0), about("What a person calls the place; may be empty.")
     ] = ""
 
     @property

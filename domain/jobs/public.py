@@ -15,6 +15,7 @@ from domain.kernel.errors import NotFound
 from domain.kernel.fields import Currency, about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import line
 from domain.operations.command import Command, Cursor, Style
 from domain.operations.limits import Limit, Per
 from domain.operations.operation import operation
@@ -54,9 +55,9 @@ class PublicJob(msgspec.Struct, frozen=True):
 class ListPublic(Command, frozen=True):
     PERSONAL = frozenset({"q"})
 
-    q: Annotated[
-        Annotated[str, Limits(max_length=200)] | None, about("Words that all must occur.")
-    ] = None
+    q: Annotated[Annotated[str, line(200, least=0)] | None, about("Words that all must occur.")] = (
+        None
+    )
     category: Annotated[Category | None, about("The kind of work, compared without case.")] = None
     cursor: Cursor | None = None
     limit: Annotated[int, Limits(ge=1, le=20), about("At most so many items.")] = 10

@@ -35,7 +35,8 @@ from domain.kernel.record import Index, Page, Record, wire
 from domain.kernel.settings import Rates
 from domain.kernel.store import UnitOfWork
 from domain.kernel.text_analysis import ANALYSIS
-from domain.operations.command import Command, Id, NoFields, Style, not_blank
+from domain.kernel.text_types import line
+from domain.operations.command import Command, Id, NoFields, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
@@ -133,7 +134,7 @@ MATCHED = Event(
 class Save(SearchFilters, frozen=True, kw_only=True):
     PERSONAL = frozenset({"q", "name"})
 
-    name: Annotated[str, not_blank(80), about("What the user calls it.")]
+    name: Annotated[str, line(80), about("What the user calls it.")]
 
 
 class Update(SearchFilters, frozen=True, kw_only=True):
@@ -143,7 +144,7 @@ class Update(SearchFilters, frozen=True, kw_only=True):
 
     search_id: Annotated[Id, about("The id of the saved search.")]
     name: Annotated[
-        Annotated[str, not_blank(80)] | None, about("What the user calls it from now on.")
+        Annotated[str, line(80)] | None, about("What the user calls it from now on.")
     ] = None
 
 

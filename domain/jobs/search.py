@@ -28,6 +28,7 @@ from domain.kernel.record import Page
 from domain.kernel.settings import Rates
 from domain.kernel.store import UnitOfWork
 from domain.kernel.text_analysis import QueryWord
+from domain.kernel.text_types import line
 from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
 from domain.operations.operation import operation
@@ -76,7 +77,7 @@ class SearchFilters(Command, frozen=True):
     PERSONAL = frozenset({"q"})
 
     q: Annotated[
-        Annotated[str, Limits(max_length=200)] | None,
+        Annotated[str, line(200, least=0)] | None,
         about(
             "Words that all must occur, in any form, or with one wrong letter if no job has them. "
             "Frequent ones such as `the` count only without others; signs alone find nothing."

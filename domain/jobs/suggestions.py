@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.jobs.job_words import words_of_query
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.kernel.text_analysis import name_key, pieces
+from domain.kernel.text_types import line
 from domain.operations.command import Command, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
@@ -25,7 +25,7 @@ class Suggest(Command, frozen=True):
 
     q: Annotated[
         str,
-        Limits(min_length=1, max_length=100),
+        line(100),
         about("What is typed by now; its last word may be unfinished."),
     ]
 

@@ -1,14 +1,20 @@
 """E-mail addresses: their syntax, and the one form in which they are stored and compared.
 
-The form is in lower case and in Unicode's normal form C, with the domain in Unicode. No DNS is
-asked. Source: RFC 5321, RFC 6531 and RFC 5891, as the library implements them.
+The form is in lower case and in Unicode's normal form C, with the domain in Unicode; what copying
+leaves around it is taken off. No DNS is asked.
+Source: RFC 5321, RFC 6531 and RFC 5891, as the library implements them.
 """
 
+import string
 import unicodedata
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 MAX_EMAIL = 254
+# White space, and the invisible marks that programs of contacts copy with an address.
+AROUND = string.whitespace + (
+    "\u00a0\u200b\u200e\u200f\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\u3000\ufeff"
+)
 
 # Mail servers of companies use names in .local. The library's way to permit one is to change its
 # list. Names in .invalid stay refused: closed accounts have them.
@@ -18,6 +24,7 @@ if "local" in SPECIAL_USE_DOMAIN_NAMES:
 
 def normalized_email(text: str) -> str:
     """The stored form of an address. Raises ValueError with a text for its owner."""
+    text = text.strip(AROUND)
     if len(text) > MAX_EMAIL:
         raise ValueError(f"an address has at most {MAX_EMAIL} characters.")
     try:
@@ -35,4 +42,4 @@ def email_to_find(text: str) -> str:
     try:
         return normalized_email(text)
     except ValueError:
-        return text.lower()
+        return text.strip(AROUND).lower()

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.kernel.email_address import MAX_EMAIL, normalized_email
+from domain.kernel.email_address import AROUND, MAX_EMAIL, email_to_find, normalized_email
 from domain.kernel.fields import about, expected
 from domain.kernel.moments import DATE_AND_TIME, completed, in_utc
+from domain.kernel.text_types import opaque, prose
 from domain.operations.normalization import Normalized
 
 
@@ -50,12 +51,16 @@ def _currency_code(value: Any) -> Any:
 
 
 def _email(value: Any) -> Any:
-    if not isinstance(value, str) or len(value) > MAX_EMAIL:
+    if not isinstance(value, str) or len(value := value.strip(AROUND)) > MAX_EMAIL:
         return value
     try:
         return normalized_email(value)
     except ValueError as refused:
         raise ValueError("this is not an e-mail address.") from refused
+
+
+def _email_to_find(value: Any) -> Any:
+    return email_to_find(value) if isinstance(value, str) else value
 
 
 def _moment(value: Any) -> Any:
@@ -71,17 +76,8 @@ def _moment(value: Any) -> Any:
     return in_utc(moment).isoformat() if moment.tzinfo else value
 
 
-# A character that is no space in Python, in ECMA 262, which JSON Schema means, and in Unicode.
-VISIBLE = r"[^\s\x1c-\x1f\x85\ufeff]"
-
-
-def not_blank(most: int, *, least: int = 1) -> Limits:
-    """The limits of text that a person writes."""
-    return expected("Text, not only spaces.", min_length=least, max_length=most, pattern=VISIBLE)
-
-
 # Of a pattern, refusals and the documents say what is expected instead.
-Id = Annotated[str, Limits(min_length=1, max_length=64)]
+Id = Annotated[str, opaque(64, least=1)]
 CurrencyCode = Annotated[
     str,
     expected(
@@ -99,16 +95,17 @@ Email = Annotated[
     ),
     Normalized(_email),
 ]
+KnownEmail = Annotated[str, Limits(max_length=MAX_EMAIL), Normalized(_email_to_find)]
 Moment = Annotated[
     datetime,
     Limits(tz=True),
     about("A time with its zone, or a date: when it begins in UTC."),
     Normalized(_moment),
 ]
-Cursor = Annotated[str, Limits(max_length=500), about("The `next_cursor` of the page before.")]
-Reason = Annotated[str, not_blank(1000, least=3), about("Why, for the audit trail.")]
+Cursor = Annotated[str, opaque(500), about("The `next_cursor` of the page before.")]
+Reason = Annotated[str, prose(1000, least=3), about("Why, for the audit trail.")]
 OptionalReason = Annotated[
-    Annotated[str, not_blank(1000, least=3)] | None, about("Why, for the audit trail.")
+    Annotated[str, prose(1000, least=3)] | None, about("Why, for the audit trail.")
 ]
 PaymentMethodId = Annotated[
     str,

@@ -28,7 +28,7 @@ STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 class FieldType:
     """A type without null. `limits` are by the rule that demands them, `expected` says what a
-    refused value should have been, for people."""
+    refused value should have been, for people, and `extra` has the other marks of the type."""
 
     def __init__(self, kind: inspect.Type) -> None:
         schema: dict[str, Any] = {}
@@ -40,16 +40,17 @@ class FieldType:
                 kind = kind.type
             else:
                 kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
-        self.type = kind
+        self.type, self.extra = kind, extra
         self.expected: str | None = extra.get(EXPECTED)
         self.limits = {
             rule: limit
             for rule, name in LIMITS.items()
             if (limit := getattr(kind, name, None)) is not None
         }
-        # Of passwords: their own check says more than a number.
-        if "minLength" in schema:
-            self.limits[Rule.MIN_LENGTH] = schema["minLength"]
+        # Of texts that people write, and of passwords: checks of their own count more than these.
+        for rule, word in ((Rule.MIN_LENGTH, "minLength"), (Rule.MAX_LENGTH, "maxLength")):
+            if word in schema:
+                self.limits[rule] = schema[word]
         if isinstance(kind, inspect.EnumType):
             self.limits[Rule.CHOICE] = [each.value for each in kind.cls]
         elif isinstance(kind, inspect.LiteralType):

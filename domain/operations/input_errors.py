@@ -73,6 +73,13 @@ def refused_input(refused: msgspec.ValidationError, command: type[msgspec.Struct
     return Invalid(sentence, field=field, rule=rule, limit=limit)
 
 
+def broken_limit(rule: Rule, field: str, command: type[msgspec.Struct]) -> Invalid:
+    """The error for a text that is shorter or longer than its field permits."""
+    kind = type_at(command, field)
+    limit = kind.limits.get(rule)
+    return Invalid(_sentence(rule, limit, kind), field=field, rule=rule, limit=limit)
+
+
 def missing_value(name: str, command: type[msgspec.Struct]) -> Invalid:
     """The error for the text `null` in a query, which has no null: a field is left out."""
     kind = type_at(command, name)

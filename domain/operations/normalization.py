@@ -1,8 +1,8 @@
 """Field types whose values have one form: the input is brought into it before it is checked.
 
-A type says so itself, `Annotated[str, ..., Normalized(str.upper)]`, and every field of that type in
-every command follows, in structs, lists and options too. So the request id's fingerprint, the audit
-log and the command see the same value.
+A type says so itself, `Annotated[str, ..., Normalized(str.upper)]` or `Annotated[str, line(80)]`,
+and every field of that type in every command follows, in structs, lists and options too. So the
+request id's fingerprint, the audit log and the command see the same value.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,19 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from domain.kernel.errors import Invalid, Rule
+from domain.kernel.text_types import WRITTEN, LimitBroken, Written
 
 Path = tuple[str, ...]
+MAX_ITEMS = 1000  # no field takes a longer list, so that one is refused for its length
+
+
+class OutOfLimits(Exception):
+    """The text at the path `field` breaks the limit of its field that `rule` names."""
+
+    def __init__(self, rule: Rule, field: str) -> None:
+        super().__init__(rule, field)
+        self.rule = rule
+        self.field = field
 
 
 class Normalized(msgspec.Struct, frozen=True):
@@ -47,29 +58,41 @@ def _in_type(hint: Any) -> list[NormalizedField]:
         return list(normalized_fields(hint))
     if get_origin(hint) is Annotated:
         inner, *marks = get_args(hint)
-        here = [NormalizedField((), mark.apply) for mark in marks if isinstance(mark, Normalized)]
+        here = [NormalizedField((), apply) for mark in marks if (apply := _form_of(mark))]
         return here or _in_type(inner)
     return [found for each in get_args(hint) for found in _in_type(each)]
 
 
+def _form_of(mark: Any) -> Callable[[Any], Any] | None:
+    """What a mark of a type brings its values into their form with."""
+    if isinstance(mark, msgspec.Meta):
+        mark = (mark.extra or {}).get(WRITTEN)
+    return mark.apply if isinstance(mark, Normalized | Written) else None
+
+
 def normalize(fields: Any, field: NormalizedField) -> Any:
-    """A copy of the input with the value at the field's path in its one form. Raises Invalid."""
+    """The input with the value at the field's path in its one form. Raises Invalid, OutOfLimits."""
     return _replaced(fields, field.path, field.apply, "")
 
 
 def _replaced(value: Any, path: Path, apply: Callable[[Any], Any], at: str) -> Any:
     if isinstance(value, list):
+        if len(value) > MAX_ITEMS:
+            return value
         return [_replaced(each, path, apply, f"{at}[{i}]") for i, each in enumerate(value)]
     if not path:
         try:
             return apply(value)
         except ValueError as refused:
             raise Invalid(str(refused), field=at, rule=Rule.FORMAT) from refused
+        except LimitBroken as broken:
+            raise OutOfLimits(broken.rule, at) from broken
     name, *rest = path
     if not isinstance(value, dict) or name not in value:
         return value
-    below = f"{at}.{name}" if at else name
-    return {**value, name: _replaced(value[name], tuple(rest), apply, below)}
+    before, below = value[name], f"{at}.{name}" if at else name
+    after = _replaced(before, tuple(rest), apply, below)
+    return value if after is before else {**value, name: after}
 
 
 def with_whole_numbers(value: Any) -> Any:

@@ -33,10 +33,16 @@ from domain.operations import audit_log
 from domain.operations.cause import caused_by
 from domain.operations.command import Command, Meta, Style
 from domain.operations.idempotency import ClaimLost, Reply, claim_request, fingerprint
-from domain.operations.input_errors import missing_value, null_character, refused_input
+from domain.operations.input_errors import (
+    broken_limit,
+    missing_value,
+    null_character,
+    refused_input,
+)
 from domain.operations.limits import Limit
 from domain.operations.normalization import (
     NormalizedField,
+    OutOfLimits,
     normalize,
     normalized_fields,
     with_whole_numbers,
@@ -111,8 +117,11 @@ class Operation(msgspec.Struct, frozen=True, dict=True):
 
         Raises Invalid, which names the field.
         """
-        for field in self.normalized:
-            fields = normalize(fields, field)
+        try:
+            for field in self.normalized:
+                fields = normalize(fields, field)
+        except OutOfLimits as broken:
+            raise broken_limit(broken.rule, broken.field, self.command) from broken
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
         except msgspec.ValidationError:

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.kernel.fields import about
+from domain.kernel.text_types import opaque
 
 
 class Totp(Protocol):
@@ -57,8 +57,8 @@ class Challenges(Protocol):
         ...
 
 
-Part = Annotated[str, Limits(max_length=16_000)]
-CredentialId = Annotated[str, Limits(min_length=1, max_length=1400)]  # 1023 bytes in base64url
+Part = Annotated[str, opaque(16_000)]
+CredentialId = Annotated[str, opaque(1400, least=1)]  # 1023 bytes in base64url
 
 
 class AuthenticatorResponse(
@@ -85,7 +85,7 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, rename={"raw_id": "rawId"}):
 
     id: Annotated[CredentialId, about("The credential id, in base64url.")]
     raw_id: Annotated[CredentialId, about("The same.")]
-    type: Annotated[str, Limits(max_length=32), about("Always `public-key`.")]
+    type: Annotated[str, opaque(32), about("Always `public-key`.")]
     response: Annotated[AuthenticatorResponse, about("What the authenticator answered.")]
 
 

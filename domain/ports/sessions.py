@@ -156,7 +156,9 @@ class Passwords(Protocol):
     """Password hashing. A hash and a check take tens of milliseconds of CPU, outside of the event
     loop. All raise RateLimited when too many wait."""
 
-    async def hash(self, password: str) -> str: ...
+    async def hash(self, password: str) -> str:
+        """A hash of the password in Unicode's form C."""
+        ...
 
     async def verify(self, password: str, hash: str | None) -> bool:
         """Check a password; takes as long for an unknown account (`hash` None) as for a known
@@ -164,7 +166,8 @@ class Passwords(Protocol):
         ...
 
     async def renewed(self, password: str, hash: str) -> str | None:
-        """A new hash of the right password if `hash` was made at another cost than is in force."""
+        """A new hash of the right password if `hash` was made at another cost than is in force, or
+        of another form than Unicode's C."""
         ...
 
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.documents import given
@@ -13,6 +12,7 @@ from domain.kernel.fields import about
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_types import opaque
 from domain.operations.command import Command, Cursor, OptionalReason, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
@@ -25,15 +25,15 @@ REPLAYABLE = (EventStatus.DONE, EventStatus.DEAD, EventStatus.QUARANTINED, Event
 class ListEvents(Command, frozen=True):
     status: Annotated[EventStatus | None, about("Only events in this state.")] = None
     type: Annotated[
-        Annotated[str, Limits(max_length=100)] | None,
+        Annotated[str, opaque(100)] | None,
         about("Only events of this type, such as charge.refunded."),
     ] = None
     payment_id: Annotated[
-        Annotated[str, Limits(min_length=1, max_length=64)] | None,
+        Annotated[str, opaque(64, least=1)] | None,
         about("Only events about this payment."),
     ] = None
     object_id: Annotated[
-        Annotated[str, Limits(min_length=1, max_length=255)] | None,
+        Annotated[str, opaque(255, least=1)] | None,
         about("Only events about the object with this id at Stripe, such as ch_..."),
     ] = None
     cursor: Cursor | None = None
@@ -41,9 +41,7 @@ class ListEvents(Command, frozen=True):
 
 
 class EventById(Command, frozen=True):
-    event_id: Annotated[
-        str, Limits(min_length=1, max_length=255), about("The id of the event at Stripe, evt_...")
-    ]
+    event_id: Annotated[str, opaque(255, least=1), about("The id of the event at Stripe, evt_...")]
 
 
 class Replay(EventById, frozen=True):

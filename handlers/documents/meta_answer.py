@@ -127,7 +127,13 @@ class RealtimeFacts(msgspec.Struct, frozen=True):
     ping_timeout_seconds: Annotated[float, about("Answer a ping within this time.")]
     head_seconds: Annotated[float, about("`head` is pushed so often.")]
     first_namespace_seconds: Annotated[float, about("Connect a namespace within this time.")]
-    max_command_characters: Annotated[int, about("The length of a command, with its header.")]
+    max_command_characters: Annotated[
+        int,
+        about(
+            "The length of a command, with its header. One whose texts may be longer has as much "
+            "as these take when each of their characters is escaped."
+        ),
+    ]
     max_connections_per_user: Annotated[int, about("On one process.")]
     max_rooms_per_connection: Annotated[int, about("Watched jobs and people.")]
 
@@ -135,7 +141,9 @@ class RealtimeFacts(msgspec.Struct, frozen=True):
 class RequestFacts(msgspec.Struct, frozen=True):
     """HTTP requests."""
 
-    max_body_bytes: Annotated[int, about("The size of a JSON body.")]
+    max_body_bytes: Annotated[
+        int, about("The size of a JSON body; larger for longer texts, as for commands.")
+    ]
     max_query_parameters: Annotated[int, about("The most parameters of a query.")]
     max_request_id_characters: Annotated[int, about("The length of a request id.")]
     max_uploads_at_once: Annotated[int, about("Of one user.")]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -40,7 +41,7 @@ class Argon2Passwords:
         self._queue = FairQueue(slots, most_waiting=most, most_of_group=most // 2)
 
     async def hash(self, password: str) -> str:
-        return await self._run(self._hasher.hash, password)
+        return await self._run(self._hasher.hash, _one_form(password))
 
     async def verify(self, password: str, hash: str | None) -> bool:
         usable = hash if hash and hash.startswith("$argon2") else None  # not that of NO_PASSWORD
@@ -48,7 +49,11 @@ class Argon2Passwords:
         return fits and usable is not None
 
     async def renewed(self, password: str, hash: str) -> str | None:
-        return await self.hash(password) if self._hasher.check_needs_rehash(hash) else None
+        form = _one_form(password)
+        renew = self._hasher.check_needs_rehash(hash) or (
+            form != password and not await self._run(self._matches, hash, form)
+        )
+        return await self.hash(password) if renew else None
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         caller = CALLER.get()
@@ -62,10 +67,20 @@ class Argon2Passwords:
         return self._hasher.hash("an account that does not exist")
 
     def _fits(self, hash: str | None, password: str) -> bool:
+        """Older hashes are of passwords as they were typed, which may be in another form."""
+        forms = dict.fromkeys((_one_form(password), password))
+        return any(self._matches(hash or self._decoy, form) for form in forms)
+
+    def _matches(self, hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(hash or self._decoy, password)
+            return self._hasher.verify(hash, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _one_form(password: str) -> str:
+    """Keyboards write the same character in several ways (NIST SP 800-63B, 3.1.1.2)."""
+    return unicodedata.normalize("NFC", password)
 
 
 def _yield_to_others() -> None:

@@ -29,6 +29,7 @@ from domain.kernel.errors import (
 from domain.kernel.networks import network_of
 from domain.kernel.store import UNREACHABLE
 from domain.operations.command import Command, Meta
+from domain.operations.input_size import LEAST, max_input
 from domain.operations.operation import Operation
 from server.authentication import Authenticator
 from server.http import downloads
@@ -43,7 +44,7 @@ from server.token_buckets import rounded
 log = structlog.get_logger()
 
 MAX_AGENT = 500  # characters
-MAX_BODY = 64 * 1024
+MAX_BODY = LEAST  # bytes of JSON, unless the texts of its operation may be longer
 # At the same time, on this process.
 DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS = 16, 200, 400
 JSON = "application/json"
@@ -93,7 +94,7 @@ class HttpApi:
                 if takes_query:
                     fields, size = _query(request, lists), len(request.query_string)
                 else:
-                    fields, size = await _body(request)
+                    fields, size = await _body(request, max_input(op.command))
                 for name, value in request.match_info.items():
                     if fields.setdefault(name, value) != value:
                         raise Invalid(
@@ -267,8 +268,9 @@ def _conditional(
     return response
 
 
-async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
-    """The fields, and their length in bytes. Raises UnsupportedType, TooLarge, Invalid.
+async def _body(request: web.Request, most: int) -> tuple[dict[str, Any], int]:
+    """The fields in at most `most` bytes, and their length. Raises UnsupportedType, TooLarge,
+    Invalid.
 
     A form of another site can send text/plain, but no JSON, without asking this server.
     """
@@ -276,9 +278,13 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
         return {}, 0
     if request.content_type != JSON:
         raise UnsupportedType(f"The body is {JSON}.", found=request.content_type, allowed=[JSON])
-    if (request.content_length or 0) > MAX_BODY:
-        raise TooLarge(limit_bytes=MAX_BODY)
-    raw = await request.read()  # up to `client_max_size`
+    if (request.content_length or 0) > most:
+        raise TooLarge(limit_bytes=most)
+    raw = bytearray()
+    async for piece in request.content.iter_any():
+        raw += piece
+        if len(raw) > most:
+            raise TooLarge(limit_bytes=most)
     try:
         fields = json_input.decode(raw.decode()) if raw else None
     except UNREADABLE as broken:

@@ -3,10 +3,22 @@
 from typing import Any
 
 from domain.kernel.errors import Invalid, Rule, UnknownCommand
+from domain.operations.input_size import LEAST, max_input
 from domain.operations.operation import Operation
 from server.operation_calls import checked_request_id
+from server.realtime.packets import EVENT_NAME, HEADER
 
 Commands = dict[tuple[str, str], Operation]
+
+MAX_COMMAND = LEAST  # characters of a command with its header, unless its texts may be longer
+
+
+def max_characters(commands: Commands, text: str, start: int) -> int:
+    """The most characters of the command that the packet at `start` names."""
+    header = HEADER.match(text, start)
+    name = EVENT_NAME.match(text, header.end()) if header else None
+    op = commands.get((header[2], name[1])) if header and name else None
+    return max_input(op.command) if op else MAX_COMMAND
 
 
 def parse_command(

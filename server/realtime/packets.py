@@ -16,6 +16,7 @@ CONNECT, DISCONNECT, EVENT, BINARY_EVENT = "0", "1", "2", "5"
 EVENTS = (EVENT, BINARY_EVENT)
 # A packet without its data: type, number of attachments, namespace, id.
 HEADER = re.compile(r"([0-6])(?:[0-9]{1,10}-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15}(?![0-9]))?")
+EVENT_NAME = re.compile(r'\s*\[\s*"([^"\\]{1,80})"')
 
 MESSAGE = b"4"  # Engine.IO's prefix of a packet
 

@@ -42,7 +42,7 @@ from server.authentication import Authenticator
 from server.operation_calls import ChargeAnswer, Note, Refuse, RunOperation
 from server.pubsub.fanout import Fanout
 from server.realtime import packets
-from server.realtime.command_table import Commands, parse_command
+from server.realtime.command_table import MAX_COMMAND, Commands, max_characters, parse_command
 from server.realtime.connection import Client, Connection
 from server.realtime.eager import start_eagerly
 from server.realtime.engine import Engine
@@ -57,7 +57,6 @@ from server.token_buckets import rounded
 log = structlog.get_logger()
 
 # Limits of one connection.
-MAX_COMMAND = 64 * 1024  # characters of a command, with its header
 MAX_WAITING_PACKETS = 32  # then reading stops
 MAX_UNANSWERED = 8  # commands that are committed and wait for Stripe's part of the answer
 MAX_PIPELINED = 64  # commands whose order is fixed and whose commit is under way
@@ -147,11 +146,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     def receive_packet(self, connection: Connection, text: str, start: int = 0) -> None:
         """Handle the packet that begins at `start`. Attachments and acks are ignored."""
-        wait = self._charge(connection)
-        if wait or len(text) - start > MAX_COMMAND:
-            large = TooLarge(limit_bytes=MAX_COMMAND)
-            refused = RateLimited(retry_after=rounded(wait)) if wait else large
+        wait, size = self._charge(connection), len(text) - start
+        if wait:
+            refused: DomainError = RateLimited(retry_after=rounded(wait))
             self._refuse_unread(connection, text, start, refused)
+        elif size > MAX_COMMAND and size > (most := max_characters(self._commands, text, start)):
+            self._refuse_unread(connection, text, start, TooLarge(limit_bytes=most))
         elif connection.handling:
             connection.waiting_packets.append(text[start:])
             if len(connection.waiting_packets) >= MAX_WAITING_PACKETS:

@@ -12,16 +12,18 @@ FIELDS = {
     ("format", "end"),
     ("format", "file"),  # the form has one file, and nothing else
     ("max_length", "file"),
+    ("min_length", "reason"),  # without its invisible characters
     ("max", "seq"),  # of a message that exists
     ("min", "budget_max_amount"),  # not below the other
     ("choice", "currency"),  # one of those that the deployment settles
     ("multiple_of", "amount"),  # in steps of its currency
     ("format", None),  # JSON within the bounds of `server/runtime/json_input.py`
 }
-NULLS = "null characters are not allowed."
+# Of texts with characters that are refused, or none that is visible: `domain/kernel/text_rules.py`.
+TEXTS = ("null characters are not allowed.", "visible character.", "direction of the text.")
 
 
 def is_beyond_schemas(code: str, text: str, details: dict[str, Any]) -> bool:
     """Whether a refusal has a reason that is not in the schema. Other codes than `invalid` have."""
     rule, field = details.get("rule"), details.get("field")
-    return code != "invalid" or rule in RULES or (rule, field) in FIELDS or text.endswith(NULLS)
+    return code != "invalid" or rule in RULES or (rule, field) in FIELDS or text.endswith(TEXTS)

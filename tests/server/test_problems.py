@@ -70,7 +70,7 @@ async def test_unknown_paths(market):
 
 
 async def test_bodies_that_are_too_large(market, server, monkeypatch):
-    """Guard: MAX_BODY in `routes`, MAX_EVENT in `webhooks`, MAX_FILE in `uploads`."""
+    """Guard: `most` in `routes._body`, MAX_EVENT in `webhooks`, MAX_FILE in `uploads`."""
     monkeypatch.setattr("server.http.protocol.DISCARD_SECONDS", 0.01)
     admin = await market.admin(connect=False)
     for method, path in routes_of(server):

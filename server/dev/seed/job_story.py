@@ -110,7 +110,7 @@ class JobStory(Deal):
             lines = TEXTS.questions[:1] if picture else TEXTS.questions[1:]
             asked = await self.say(self.customer, lines, picture)
             if self.luck.random() < 0.3:
-                await self.react(self.contractor, asked, "✓")
+                await self.react(self.contractor, asked, "✅")
             await self.say(self.contractor, TEXTS.answers)
         if self.luck.random() < 0.02:
             place = {"conversation_id": self.talk["id"], "reason": "spam"}

@@ -13,6 +13,7 @@ SAME = [
     ("a@B\u00dccher.example", "a@b\u00fccher.example"),
     ("a@xn--bcher-kva.example", "a@b\u00fccher.example"),
     ("a@\uff45xample.com", "a@example.com"),
+    ("\u202a a@example.com\u202c\u00a0\n", "a@example.com"),
     ("a@intranet.local", "a@intranet.local"),
 ]
 NO_ADDRESS = "this is not an e-mail address."
@@ -25,7 +26,6 @@ REFUSED = [
     "a.@example.com",
     ".a@example.com",
     "a@-example.com",
-    "a@example.com\n",
     "a@example.com\nBcc: b@example.com",
     "a@example.com, b@example.com",
     "A <a@example.com>",

@@ -78,12 +78,28 @@ def test_the_message_says_what_to_change() -> None:
 
 
 async def test_both_ways_to_write_a_character_are_one_password(market: Market) -> None:
-    """Guard: `Normalized` of `password_policy.NewPassword` and `Password`."""
+    """Guard: `_one_form` in `Argon2Passwords.hash` and `verify`."""
     stranger = market.anonymous_client()
     fields: Json = NEW | {"password": "une clé de fenêtre"}
     assert (await stranger.http("POST", "/api/account/register", fields))[0] == 200
     login = {"email": NEW["email"], "password": "une cle\u0301 de fene\u0302tre"}
     assert (await stranger.http("POST", "/api/account/login", login))[0] == 200
+
+
+async def test_a_hash_of_another_form_still_verifies_and_is_renewed(market: Market) -> None:
+    """Guard: both forms in `Argon2Passwords._fits`, and the form in `renewed`."""
+    party = await market.customer(connect=False)
+    users = market.store.database["users"]
+    typed, composed = "une cle\u0301 de fene\u0302tre", "une clé de fenêtre"
+    older = PasswordHasher.from_parameters(LEAST_COST).hash(typed)
+    await users.update_one({"_id": party.id}, {"$set": {"password_hash": older}})
+
+    async def sign_in(password: str) -> int:
+        login = {"email": party.email, "password": password}
+        return (await market.anonymous_client().http("POST", "/api/account/login", login))[0]
+
+    assert await sign_in(composed) == 401
+    assert [await sign_in(each) for each in (typed, composed, typed)] == [200, 200, 200]
 
 
 async def test_an_account_without_a_password_takes_as_long() -> None:

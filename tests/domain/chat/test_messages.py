@@ -199,11 +199,33 @@ async def test_reactions_are_added_and_removed(market: Market) -> None:
     await talk.customer.push("/chat", "message", lambda data: data == reacted)
     reacted = await change(talk, talk.contractor, "react", sent, emoji="👍", on=False)
     assert reacted["reactions"] == [{"emoji": "👍", "user_ids": both[:1]}]
-    assert await refused_change(talk, talk.customer, "react", sent, emoji="two words") == "invalid"
-    for n in range(MAX_EMOJIS - 1):
-        await change(talk, talk.contractor, "react", sent, emoji=f"e{n}")
-    assert await refused_change(talk, talk.contractor, "react", sent, emoji="one more") == "invalid"
-    assert await refused_change(talk, talk.contractor, "react", sent, emoji="more") == "conflict"
+    for word in ("two words", "ok", "✓", "1", "👍👍", "😀\u200d😀", "🇽🇽", "\ufe0f"):
+        assert await refused_change(talk, talk.customer, "react", sent, emoji=word) == "invalid"
+    for sign in "🐀🐁🐂🐃🐄🐅🐆🐇🐈🐉🐊🐋🐌🐍🐎🐏🐐🐑🐒🐓"[: MAX_EMOJIS - 1]:
+        await change(talk, talk.contractor, "react", sent, emoji=sign)
+    assert await refused_change(talk, talk.contractor, "react", sent, emoji="🐘") == "conflict"
+
+
+async def test_one_emoji_has_one_form(market: Market) -> None:
+    """Guard: `emoji.one_form` in `Emoji` and `react`; words of earlier days can be taken away."""
+    talk = await meet(market)
+    sent = await talk.say(talk.customer, "Done!")
+    old = [{"emoji": sign, "user_ids": [talk.customer.id]} for sign in ("❤", "ok")]
+    messages = market.store.database["messages"]
+    await messages.update_one({"_id": sent["id"]}, {"$set": {"reactions": old}})
+    for written in ("❤", "❤\ufe0e", "❤️"):
+        reacted = await change(talk, talk.contractor, "react", sent, emoji=written)
+    both = [talk.customer.id, talk.contractor.id]
+    kept, words = reacted["reactions"]
+    assert (kept, words) == ({"emoji": "❤️", "user_ids": both}, old[1])
+    reacted = await change(talk, talk.customer, "react", sent, emoji="ok", on=False)
+    assert reacted["reactions"] == [kept]
+    for sign in (
+        "👩🏽\u200d❤\u200d💋\u200d👨🏾",
+        "🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
+        "1️⃣",
+    ):
+        await change(talk, talk.customer, "react", sent, emoji=sign)
 
 
 # -- search --------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def refused(name: str, fields: Any, *, text: bool = False) -> Invalid:
             "bidding.create",
             OFFER | {"milestones": [HALF, HALF | {"title": " "}]},
             "milestones[1].title",
-            "give text, not only spaces.",
+            "give text with at least one visible character.",
             "pattern",
             None,
         ),
@@ -293,9 +293,9 @@ def test_a_time_is_no_number_in_a_query() -> None:
         assert str(refused("admin.payments", {"since": number}, text=True)) == f"since: {DATE}"
 
 
-def test_spaces_are_the_same_in_documents_and_server() -> None:
-    """Guard: `command.VISIBLE`: Python and ECMA 262 differ in what a space is."""
-    for space in ("\x1d", "\x85", "\u00a0", "\u2003", "\ufeff"):
+def test_what_is_not_visible_is_no_text() -> None:
+    """Guard: `text_rules.is_visible` in `text_types.Written`."""
+    for space in ("\x1d", "\x85", "\u00a0", "\u2003", "\ufeff", "\u3164", "\u200b", "\u2800"):
         error = refused("job.search_save", {"name": space * 2})
         assert error.details["rule"] == Rule.PATTERN, space
 

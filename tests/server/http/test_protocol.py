@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
+from domain.jobs.posting import Create
+from domain.operations.input_size import max_input
 from handlers import NAMESPACES
 from server.http.protocol import DISCARDED_BYTES
-from server.http.routes import MAX_BODY
 from tests.support.polling_client import open_polling_client
 from tests.support.raw_http import Reply, ask, bomb, parse, request, send
 from tests.support.raw_socket import wait_until
@@ -245,14 +246,14 @@ async def test_a_complete_body_keeps_the_connection(server):
 
 
 async def test_bodies_are_bounded_before_they_are_kept(market):
-    """Guard: `client_max_size` of the application, for chunks; `content_length` in `_body`."""
-    customer = await market.customer()
+    """Guard: `most` in `routes._body`, for chunks and for a stated length."""
+    customer, most = await market.customer(), max_input(Create)
     headers = {"Content-Type": "application/json"}
 
     async def chunks():
-        for _ in range(MAX_BODY // 1024 + 1):
+        for _ in range(most // 1024 + 1):
             yield b" " * 1024
 
-    for body in (chunks(), b" " * (MAX_BODY + 1)):
+    for body in (chunks(), b" " * (most + 1)):
         status, problem = await customer.http("POST", "/api/job", data=body, headers=headers)
         assert (status, problem["code"]) == (413, "too_large")
