@@ -12,7 +12,7 @@ from domain.bidding.offers import Create as CreateOffer
 from domain.chat.messages import EDITABLE
 from domain.deals.offer import MAX_MILESTONES
 from domain.files import file as files
-from domain.files.file_names import ENDINGS
+from domain.files.file_names import TAKEN
 from domain.jobs.saved_searches import MAX_SEARCHES
 from domain.jobs.search import DEFAULT_RADIUS_KM
 from domain.jobs.search import List as ListJobs
@@ -109,7 +109,7 @@ def _money(rates: Rates) -> dict[str, Any]:
 
 def _files() -> dict[str, Any]:
     return {
-        "types": ENDINGS,
+        "types": TAKEN,
         "max_bytes": files.MAX_FILE,
         "max_attached": files.MAX_ATTACHED,
         "quota_bytes": files.MAX_BYTES,

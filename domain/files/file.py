@@ -65,6 +65,9 @@ class Attachment(msgspec.Struct, frozen=True):
     width: Annotated[int | None, about("Of a picture, in pixels; otherwise null.")] = None
     height: Annotated[int | None, about("Of a picture, in pixels; otherwise null.")] = None
     thumbnail: Annotated[bool, about("Whether `files.get` has a thumbnail of it.")] = False
+    animated: Annotated[
+        bool, about("Whether it is a picture that moves; its thumbnail does not.")
+    ] = False
 
 
 class File(Record, frozen=True):
@@ -87,6 +90,7 @@ class File(Record, frozen=True):
     width: int | None = None
     height: int | None = None
     thumbnail_size: int = 0
+    animated: bool = False
     state: State = State.STORING
     attached_to: str | None = None
     readers: Annotated[tuple[str, ...], Bounded(10)] = ()
@@ -106,6 +110,7 @@ class File(Record, frozen=True):
             self.width,
             self.height,
             self.thumbnail_size > 0,
+            self.animated,
         )
 
 
@@ -155,6 +160,7 @@ async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) ->
             width=found.width,
             height=found.height,
             thumbnail_size=found.thumbnail.size if found.thumbnail else 0,
+            animated=found.animated,
         )
         await ports.store.single().add(file)
         try:

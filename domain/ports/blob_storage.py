@@ -40,6 +40,7 @@ class InspectedFile(msgspec.Struct, frozen=True):
     width: int | None = None
     height: int | None = None
     thumbnail: Spool | None = None
+    animated: bool = False
 
 
 class FileInspector(Protocol):

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from domain.files.file import MAX_FILE
-from domain.files.file_names import ENDINGS
+from domain.files.file_names import ENDINGS, TAKEN
 from domain.kernel.errors import RateLimited, TooLarge, UnsupportedType
 from domain.ports.blob_storage import InspectedFile
 from server.runtime.spool import Spool
@@ -40,6 +40,7 @@ class Finding(msgspec.Struct, frozen=True):
     found: str = ""
     width: int | None = None
     height: int | None = None
+    animated: bool = False
     limit_pixels: int | None = None
 
 
@@ -68,6 +69,7 @@ class FileInspector:
                 finding.width,
                 finding.height,
                 small if picture else None,
+                finding.animated,
             )
 
     @contextlib.asynccontextmanager
@@ -124,8 +126,8 @@ def _refusal(finding: Finding) -> UnsupportedType | TooLarge:
         case "pixels":
             return TooLarge("The picture has too many pixels.", limit_pixels=finding.limit_pixels)
         case "effort":
-            return UnsupportedType("It takes too much to read this file.", allowed=sorted(ENDINGS))
+            return UnsupportedType("It takes too much to read this file.", allowed=sorted(TAKEN))
         case "damaged":
             message = f"The file is damaged, or more than {finding.found}."
-            return UnsupportedType(message, found=finding.found, allowed=sorted(ENDINGS))
-    return UnsupportedType(found=finding.found, allowed=sorted(ENDINGS))
+            return UnsupportedType(message, found=finding.found, allowed=sorted(TAKEN))
+    return UnsupportedType(found=finding.found, allowed=sorted(TAKEN))

@@ -11,19 +11,35 @@ import resource
 import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import pi_heif  # type: ignore[import-untyped]
 import puremagic
-from PIL import Image, ImageOps, ImageSequence
+from PIL import AvifImagePlugin, Image, ImageOps, ImageSequence
 
-MAX_PIXELS = 36_000_000  # of all frames together
-MEMORY, CPU_SECONDS, OUTPUT = 1024 * 2**20, 20, 32 * 2**20
+MAX_PIXELS = 54_000_000  # of all frames together; cameras of 50 megapixels have a few more
+MEMORY, CPU_SECONDS, OUTPUT = 1280 * 2**20, 30, 48 * 2**20
 THUMBNAIL = (320, 320)
-QUALITY = 85
+QUALITIES = (85, 75, 60)
+LARGEST = 20 * 2**20  # bytes of a stored file
 HEAD = 4096
 MAX_ENTRIES = 20_000
 
-PICTURES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF", "image/webp": "WEBP"}
+AVIF, HEIF, WEBP = "image/avif", "image/heif", "image/webp"
+PICTURES = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    WEBP: "WEBP",
+    AVIF: "AVIF",
+    HEIF: "HEIF",
+}
+ANIMATED = ("image/gif", "image/png", WEBP, AVIF)
+LOSSY = ("image/jpeg", WEBP)
+# The brands of ISO base media files with pictures. Source: ISO/IEC 23008-12, and AV1 in HEIF.
+BRANDS = {brand: HEIF for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")}
+BRANDS |= {b"avif": AVIF, b"avis": AVIF}
 ARCHIVE = "application/zip"
 OFFICE = "application/vnd.openxmlformats-officedocument."
 DOCUMENTS = {
@@ -60,8 +76,7 @@ def examine(source: BinaryIO, drawn: BinaryIO, small: BinaryIO) -> dict[str, Any
     head = source.read(HEAD)
     found = guess(head)
     if found in PICTURES:
-        width, height = draw(source, found, drawn, small)
-        return {"type": found, "width": width, "height": height}
+        return draw(source, found, drawn, small)
     if head.startswith(b"%PDF-"):
         return {"type": pdf(source)}
     if head.startswith(b"PK\x03\x04"):
@@ -73,6 +88,12 @@ def examine(source: BinaryIO, drawn: BinaryIO, small: BinaryIO) -> dict[str, Any
 
 def guess(head: bytes) -> str:
     """The type by the first bytes, to be verified."""
+    if head[4:8] == b"ftyp":
+        length = int.from_bytes(head[:4])
+        brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(length, HEAD), 4))]
+        kinds = [BRANDS[brand] for brand in brands if brand in BRANDS]
+        if kinds:
+            return AVIF if AVIF in kinds else HEIF
     try:
         best = puremagic.magic_string(head)[0]
     except (puremagic.PureError, ValueError):
@@ -133,20 +154,24 @@ def leaves_the_folder(name: str) -> bool:
 # -- pictures --------------------------------------------------------------------------------
 
 
-def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> tuple[int, int]:
+def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> dict[str, Any]:
     """Draw a new picture of the same pixels, without metadata and appended data."""
     source.seek(0)
     try:
+        if kind == HEIF:
+            pi_heif.register_heif_opener(decode_threads=1)
         with Image.open(source, formats=[PICTURES[kind]]) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+            count = getattr(picture, "n_frames", 1) if kind in ANIMATED else 1
+            if count * picture.width * picture.height > MAX_PIXELS:
                 raise Refused("pixels", kind)
-            frames = frames_of(picture, kind)
-            first = frames[0]
-            save(frames, kind, drawn)
-            first.thumbnail(THUMBNAIL)
-            first.save(small, "WEBP", quality=QUALITY)
-            with Image.open(drawn) as new:
-                return new.size
+            frames = [upright(picture)] if count == 1 else list(moving(picture))
+            stored = stored_kind(kind, frames)
+            options = options_of(picture, frames) if count > 1 else {}
+            first = plain(frames[0], stored)
+            width, height = first.size
+            save(first, stored, options, drawn)
+            thumbnail(first).save(small, "WEBP", quality=QUALITIES[0])
+        return {"type": stored, "width": width, "height": height, "animated": count > 1}
     except Refused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
@@ -157,20 +182,24 @@ def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> tuple
         raise Refused("damaged", kind) from broken
 
 
-def frames_of(picture: Any, kind: str) -> list[Any]:
-    """The frames, rotated upright; more than one of an animation."""
-    count = getattr(picture, "n_frames", 1) if kind in ("image/gif", "image/webp") else 1
-    if count * picture.width * picture.height > MAX_PIXELS:
-        raise Refused("pixels", kind)
-    if count == 1:
-        return [plain(ImageOps.exif_transpose(picture), kind)]
-    return [timed(frame) for frame in ImageSequence.Iterator(picture)]
+def stored_kind(kind: str, frames: list[Any]) -> str:
+    """The type that a picture is stored as. What browsers do not all show, or what takes long to
+    encode, becomes JPEG, or WebP if it moves or lets something shine through."""
+    if kind not in (HEIF, AVIF):
+        return kind
+    return "image/jpeg" if len(frames) == 1 and not frames[0].has_transparency_data else WEBP
+
+
+def upright(picture: Any) -> Any:
+    """The picture as its camera was held; in place, because a copy takes as much memory again."""
+    ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def plain(picture: Any, kind: str) -> Any:
     """A picture without metadata except its transparency."""
     if kind == "image/jpeg" and picture.mode not in ("L", "RGB"):
-        picture = picture.convert("RGB")
+        picture = eight_bits(picture).convert("RGB")
     elif picture.mode == "P":
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     kept = picture.info.get("transparency")
@@ -178,25 +207,64 @@ def plain(picture: Any, kind: str) -> Any:
     return picture
 
 
-def timed(frame: Any) -> Any:
-    copy = frame.convert("RGBA")
-    copy.info = {"duration": frame.info.get("duration", 100)}  # loaded by convert()
-    return copy
+def eight_bits(picture: Any) -> Any:
+    """Grey of 16 bits in 8: libraries cut off what is brighter than 255 instead."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return picture.convert("I").point(lambda tone: tone / 257, "L")
 
 
-def save(frames: list[Any], kind: str, drawn: BinaryIO) -> None:
-    options: dict[str, Any] = {"quality": QUALITY} if kind != "image/png" else {}
-    if len(frames) > 1:
-        durations = [int(frame.info["duration"]) for frame in frames]
-        options |= {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
-    frames[0].save(drawn, PICTURES[kind], **options)
-    drawn.flush()
+def thumbnail(picture: Any) -> Any:
+    """Shrinks the picture itself."""
+    picture = eight_bits(picture)
+    picture.thumbnail(THUMBNAIL)
+    return picture
+
+
+def moving(picture: Any) -> Iterator[Any]:
+    """The frames as they are seen, each with the milliseconds that it is shown."""
+    for frame in ImageSequence.Iterator(picture):
+        seen = frame.convert("RGBA")
+        seen.info = {"duration": frame.info.get("duration", 100)}  # loaded by convert()
+        yield seen
+
+
+def options_of(picture: Any, frames: list[Any]) -> dict[str, Any]:
+    """How the frames are saved: their times, how often they are repeated, and whether the first is
+    only for programs that show no animation, as in some PNG."""
+    still = bool(getattr(picture, "default_image", False))
+    options = {
+        "save_all": True,
+        "append_images": frames[1:],
+        "duration": [int(frame.info["duration"]) for frame in frames[still:]],
+    }
+    if still:
+        options["default_image"] = True
+    if picture.format == "GIF":
+        # Otherwise earlier frames shine through the transparent parts of later ones.
+        options["disposal"] = 2
+    if "loop" in picture.info or picture.format != "GIF":
+        options["loop"] = picture.info.get("loop", 0)
+    return options
+
+
+def save(picture: Any, kind: str, options: dict[str, Any], drawn: BinaryIO) -> None:
+    """Save in the best quality with which the file is not too large for an upload."""
+    for quality in QUALITIES:
+        drawn.seek(0)
+        drawn.truncate()
+        lossy = {"quality": quality} if kind in LOSSY else {}
+        picture.save(drawn, PICTURES[kind], **options, **lossy)
+        drawn.flush()
+        if not lossy or drawn.seek(0, os.SEEK_END) <= LARGEST:
+            return
 
 
 def main() -> None:
     limit()
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread takes address space
     picture, thumbnail = (open(int(number), "w+b") for number in sys.argv[1:])  # noqa: SIM115
     with picture, thumbnail, open(0, "rb") as source:
         try:

@@ -1325,6 +1325,8 @@ export interface Attachment {
   height: number | null;
   /** Whether `files.get` has a thumbnail of it. */
   thumbnail: boolean;
+  /** Whether it is a picture that moves; its thumbnail does not. */
+  animated: boolean;
 }
 
 /** An audit row as administrators see it. */
@@ -2799,11 +2801,11 @@ export interface JobUnwatchFields {
 export interface JobUpdateFields {
   /** The id of the job. */
   job_id: string;
-  /** Text, not only spaces. */
+  /** What is to be done, in one line. */
   title?: string;
-  /** Text, not only spaces. */
+  /** What is to be done. */
   description?: string;
-  /** Text, not only spaces. */
+  /** The kind of work, free text. */
   category?: string;
   /** The least that the customer will pay, in minor units. */
   budget_min_amount?: number;
@@ -5939,7 +5941,8 @@ export interface ChatCommands {
    */
   delete(fields: ChatDeleteFields, options?: CallOptions): Promise<Message>;
   /**
-   * Add an emoji to a message, or remove it
+   * Add an emoji to a message, or remove it. What is no emoji can only be removed: older reactions
+   * may be words.
    *
    * For contractor, customer. Refusals of its own: blocked, forbidden, not_found.
    */

@@ -1,6 +1,7 @@
 """The process that inspects files: what it accepts, and that it may fail, lie or hang."""
 
 import asyncio
+import base64
 import io
 import os
 
@@ -62,17 +63,90 @@ async def test_pictures_of_every_kind_of_pixel(market):
 
 
 async def test_what_moves_still_moves(market):
-    """Guard: `timed` and `save_all` in `file_inspector_process`."""
+    """Guard: `moving` and `options_of` in `file_inspector_process`, and `Attachment.animated`."""
     owner = await market.customer(connect=False)
     frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
-    for kind in ("GIF", "WEBP"):
+    for kind, stored in (("GIF", "GIF"), ("WEBP", "WEBP"), ("PNG", "PNG"), ("AVIF", "WEBP")):
         made = io.BytesIO()
-        frames[0].save(made, kind, save_all=True, append_images=frames[1:], duration=50)
+        frames[0].save(made, kind, save_all=True, append_images=frames[1:], duration=50, loop=2)
         file = await upload(owner, made.getvalue(), "moving")
-        again = Image.open(io.BytesIO((await download(owner, file["id"]))[2]))
+        again = await _stored(owner, file)
+        assert (again.format, again.n_frames, file["animated"]) == (stored, 3, True)
         again.seek(1)
-        again.load()
-        assert (again.format, again.n_frames, again.info["duration"]) == (kind, 3, 50)
+        assert again.convert("RGB").getpixel((30, 20))[2] > 200, kind
+        assert again.info["duration"] == 50 and (kind == "AVIF" or again.info["loop"] == 2)
+
+
+async def _stored(owner, file, **size):
+    return Image.open(io.BytesIO((await download(owner, file["id"], **size))[2]))
+
+
+# A picture of a phone: 96 by 64 pixels, its left half red.
+HEIC = base64.b64decode(
+    """
+    AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAZdtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAA
+    AAAAAAAAAAADRpbG9jAAAAAERAAAIAAQAAAAABuwABAAAAAAAAAD4AAgAAAAAB+QABAAAAAAAAADYAAAA4aWluZgAA
+    AAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA1mlwcn
+    AAAAC3aXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroC
+    QGEAAQArQgEBA3AAAAMAkAAAAwAAAwAeoDCBBZbqSSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAiQAAAABNjb2
+    xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABgAAAAQAAAABBwaXhpAAAAAAMICAgAAAAXaXBtYQAAAAAAAAABAAEE
+    gQIDBAAAABppcmVmAAAAAAAAAA5jZHNjAAIAAQABAAAAfG1kYXQAAAA6KAGvE4B5JEXIv//2JUf/tz54fd008iYxZS
+    n3wVVf+qDTp6sizaPJL+xC3/TkOkB0nn9R1MBzis7XgAAAAAZFeGlmAABNTQAqAAAACAACAQ8AAgAAAAYAAAAmARIA
+    AwAAAAEABgAAAAAAAFBob25lAA==
+    """
+)
+
+
+async def test_pictures_of_phones_become_jpeg(market):
+    """Guard: `BRANDS` and `stored_kind` in `file_inspector_process`, CONVERTED in `file_names`."""
+    owner = await market.customer(connect=False)
+    red = Image.new("RGB", (96, 64), "red")
+    clear = Image.new("RGBA", (96, 64), (255, 0, 0, 0))
+    clear.paste((255, 0, 0, 255), (0, 0, 48, 64))
+    for picture_, ending, stored in (
+        (HEIC, ".HEIC", "JPEG"),
+        (_saved(red, "AVIF"), ".avif", "JPEG"),
+        (_saved(clear, "AVIF"), ".avif", "WEBP"),
+    ):
+        file = await upload(owner, picture_, f"IMG_1{ending}")
+        again = await _stored(owner, file)
+        assert (again.format, again.size, file["animated"]) == (stored, (96, 64), False)
+        assert file["type"] == f"image/{stored.lower()}"
+        assert file["name"] == f"IMG_1{'.jpg' if stored == 'JPEG' else '.webp'}"
+        red_, green, *_ = again.convert("RGBA").getpixel((10, 30))
+        assert red_ > 180 and green < 80 and not again.getexif()
+        thumbnail = await _stored(owner, file, size="thumb")
+        assert (thumbnail.format, thumbnail.size) == ("WEBP", (96, 64))
+
+
+def _saved(image, kind, **options):
+    made = io.BytesIO()
+    image.save(made, kind, **options)
+    return made.getvalue()
+
+
+async def test_grey_of_16_bits_keeps_its_tones(market):
+    """Guard: `eight_bits` in `file_inspector_process`: a scan is neither refused nor burnt out."""
+    owner = await market.customer(connect=False)
+    ramp = Image.linear_gradient("L").resize((400, 512))
+    file = await upload(
+        owner, _saved(ramp.convert("I").point(lambda v: v * 257).convert("I;16"), "PNG")
+    )
+    again, small = await _stored(owner, file), await _stored(owner, file, size="thumb")
+    assert (again.mode, again.getextrema()) == ("I;16", (0, 65535))
+    tones = [small.convert("L").getpixel((50, y)) for y in range(0, 320, 32)]
+    assert tones == sorted(tones) and tones[0] < 10 and 100 < tones[5] < 156 and tones[-1] > 200
+
+
+async def test_50_megapixels_pass_with_flat_memory(market):
+    """Guard: MAX_PIXELS, and RLIMIT_AS, in `file_inspector_process`; spools, in this process."""
+    owner = await market.customer(connect=False)
+    large = _saved(Image.new("L", (8160, 6120), 128), "JPEG")
+    await upload(owner, picture())
+    before = reset_peak_memory(os.getpid())
+    file = await upload(owner, large)
+    assert (file["width"], file["height"]) == (8160, 6120)
+    assert peak_memory(os.getpid()) - before < 20 * MEGABYTE
 
 
 # -- what it may do --------------------------------------------------------------------------

@@ -132,7 +132,7 @@ async def test_a_pixel_bomb(market):
     before = await market.traces()
     small = bomb(40_000)
     assert len(small) < 300_000
-    frames = [Image.new("1", (3000, 3000), n % 2) for n in range(6)]
+    frames = [Image.new("1", (3000, 3000), n % 2) for n in range(7)]
     many = io.BytesIO()
     frames[0].save(many, "GIF", save_all=True, append_images=frames[1:])
     for data in (small, many.getvalue()):

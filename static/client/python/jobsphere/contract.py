@@ -1344,6 +1344,8 @@ class Attachment(TypedDict):
     height: int | None
     # Whether `files.get` has a thumbnail of it.
     thumbnail: bool
+    # Whether it is a picture that moves; its thumbnail does not.
+    animated: bool
 
 
 class AuditListing(TypedDict):
@@ -2974,11 +2976,11 @@ class JobUpdateFields(TypedDict):
 
     # The id of the job.
     job_id: str
-    # Text, not only spaces.
+    # What is to be done, in one line.
     title: NotRequired[str]
-    # Text, not only spaces.
+    # What is to be done.
     description: NotRequired[str]
-    # Text, not only spaces.
+    # The kind of work, free text.
     category: NotRequired[str]
     # The least that the customer will pay, in minor units.
     budget_min_amount: NotRequired[int]
@@ -6766,7 +6768,8 @@ class ChatCommands(Namespace):
     async def react(
         self, *, request_id: str | None = None, **fields: Unpack[ChatReactFields]
     ) -> Message:
-        """Add an emoji to a message, or remove it
+        """Add an emoji to a message, or remove it. What is no emoji can only be removed: older
+        reactions may be words.
 
         For contractor, customer. Refusals: blocked, not_found.
         """
