@@ -20,7 +20,7 @@ class Broadcasts:
         self._fanout = fanout
         self.on_session: Callable[[SessionEvent], None] = lambda event: None
         self.on_reach: Callable[[ReachChange], None] = lambda change: None
-        fanout.on_broadcast = {b"{": self._session_event, b"[": self._reach_change}
+        fanout.on_broadcast |= {b"{": self._session_event, b"[": self._reach_change}
 
     async def session_event(self, event: SessionEvent) -> None:
         self.on_session(event)

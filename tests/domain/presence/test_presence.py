@@ -184,7 +184,7 @@ async def test_blocks_that_other_processes_announce_end_subscriptions(
         if announced:
             server.web.fanout.on_broadcast[announcement[:1]](announcement)
         else:
-            server.web.fanout.on_missed(None)
+            server.web.fanout._on_missed(None)
         await until(ended)
         assert await seen_by(contractor, id) == []
         announcement = await block()
