@@ -287,8 +287,9 @@ async def _change_message(uow: UnitOfWork, message: Message, **fields: Any) -> M
 
 @operation("chat.search", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page[Message]:
-    """Messages with all the words, newest first, in one or all of one's own conversations, of which
-    the 200 that were active last are searched.
+    """Messages with all the words, newest first, in one or all of one's own conversations.
+
+    Of all, the 200 that were active last are searched.
 
     Raises NotFound.
     """

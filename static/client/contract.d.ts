@@ -5948,8 +5948,9 @@ export interface ChatCommands {
    */
   react(fields: ChatReactFields, options?: CallOptions): Promise<Message>;
   /**
-   * Messages with all the words, newest first, in one or all of one's own conversations, of which
-   * the 200 that were active last are searched
+   * Messages with all the words, newest first, in one or all of one's own conversations.
+   *
+   * Of all, the 200 that were active last are searched.
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */

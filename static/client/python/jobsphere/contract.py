@@ -6779,8 +6779,9 @@ class ChatCommands(Namespace):
         return answer
 
     async def search(self, **fields: Unpack[ChatSearchFields]) -> MessagePage:
-        """Messages with all the words, newest first, in one or all of one's own conversations, of
-        which the 200 that were active last are searched
+        """Messages with all the words, newest first, in one or all of one's own conversations.
+
+        Of all, the 200 that were active last are searched.
 
         For contractor, customer. Refusals: not_found.
         """
