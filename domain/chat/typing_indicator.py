@@ -84,7 +84,10 @@ class TypingTimers:
 
 @operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True, errors=(NotFound,))
 async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
-    """Push the typing state to the other member's connections, and its end after 6 seconds without
-    a repeat. Raises NotFound, also for members who may not reach each other."""
+    """Push the typing state to the other member's connections, and its end 6 seconds later.
+
+    A repeat within that time prolongs it. Raises NotFound, also for members who may not reach each
+    other.
+    """
     others = await ports.members.others(cmd.conversation_id, actor.id)
     ports.typing.push(TypingState(cmd.conversation_id, actor.id, cmd.typing), others)

@@ -5978,8 +5978,9 @@ export interface ChatCommands {
    */
   report(fields: ChatReportFields, options?: CallOptions): Promise<Report>;
   /**
-   * Push the typing state to the other member's connections, and its end after 6 seconds without a
-   * repeat
+   * Push the typing state to the other member's connections, and its end 6 seconds later.
+   *
+   * A repeat within that time prolongs it.
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */

@@ -6827,8 +6827,9 @@ class ChatCommands(Namespace):
         return answer
 
     async def typing(self, **fields: Unpack[ChatTypingFields]) -> ChatTypingAnswer:
-        """Push the typing state to the other member's connections, and its end after 6 seconds
-        without a repeat
+        """Push the typing state to the other member's connections, and its end 6 seconds later.
+
+        A repeat within that time prolongs it.
 
         For contractor, customer. Refusals: not_found.
         """
