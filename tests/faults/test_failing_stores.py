@@ -88,8 +88,7 @@ async def test_a_full_disk_under_load(
         await load.until_served()
         with (small_disk / "filler").open("wb") as filler:
             _fill(filler.fileno())
-        await load.until_ready_is(False)
-        [probe] = load.since(0, "readyz")[-1:]
+        probe = await load.until_not_ready_for("disk")
         assert probe.status == 503
         assert "0 MiB are free" in probe.body["reasons"]["disk"]
         for _ in range(20):

@@ -70,7 +70,7 @@ async def test_answers_files_and_refusals_can_be_read(market, listed):
     file = await upload(customer, picture())
     anyone = {"Origin": listed}
     signed = anyone | {"Authorization": f"Bearer {customer.token}"}
-    large = {"data": bytes(70_000)}
+    large = {"data": bytes(300_000)}
     for expected, method, path, options in (
         (200, "GET", "/api/account/me", {"headers": signed}),
         (200, "GET", f"/api/files/{file['id']}", {"headers": signed}),

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -100,10 +100,21 @@ class SteadyLoad:
     async def until_ready_is(self, ready: bool, seconds: float = 60) -> float:
         """Wait until the newest probe says so; returns the seconds that it took."""
         began = time.monotonic()
-        while not any(each.body["ready"] is ready for each in self.since(began, "readyz")[-1:]):
-            assert time.monotonic() - began < seconds, self.since(began, "readyz")[-1:]
-            await asyncio.sleep(0.05)
+        await self._until_probe(lambda body: body["ready"] is ready, seconds)
         return time.monotonic() - began
+
+    async def until_not_ready_for(self, reason: str, seconds: float = 60) -> Outcome:
+        """Wait until the newest probe names this reason; returns the probe."""
+        return await self._until_probe(lambda body: reason in body.get("reasons", {}), seconds)
+
+    async def _until_probe(self, fits: Callable[[Any], bool], seconds: float) -> Outcome:
+        began = time.monotonic()
+        while True:
+            newest = self.since(began, "readyz")[-1:]
+            if found := [each for each in newest if fits(each.body)]:
+                return found[0]
+            assert time.monotonic() - began < seconds, newest
+            await asyncio.sleep(0.05)
 
     async def until_served(self, seconds: float = 60) -> float:
         """Wait until commands that were asked from now on succeed; returns the seconds."""

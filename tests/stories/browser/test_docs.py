@@ -82,7 +82,7 @@ async def test_an_operation_is_found_and_read_without_signing_in(tabs: Tabs) -> 
     for text in (
         "POST /api/job",
         "budget_min_amount",
-        "1 to 120 characters · not only spaces",
+        "1 to 120 characters",
         "email_unverified",
     ):
         await tab.sees(text)
