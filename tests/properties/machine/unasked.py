@@ -27,10 +27,6 @@ BANKS = (EVERY_BANK, ("usd",), ("usd", "kwd"), ("jpy",))
 class Unasked(Outside):
     """The steps of people, banks and network, plus those that only Stripe and strangers take."""
 
-    def __init__(self, market, workers):
-        super().__init__(market, workers)
-        self.former = {}  # user -> the account that Stripe closed
-
     async def unasked(self, n, pick, share):
         event = UNASKED[pick % len(UNASKED)]
         self.seen[f"unasked {event}"] += 1
