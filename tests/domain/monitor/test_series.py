@@ -95,6 +95,7 @@ async def test_a_deal_appears_in_the_series(market, server, at):
     assert position.upto > minute
 
 
+@pytest.mark.books_differ("the journal is made up")
 async def test_minutes_make_hours_and_days(market, server):
     """Guard: `bucket.roll_up`, `combined`; `count_again`, after which a day of history is counted
     in buckets; `PastBalances`, and `SPANS` in `series`."""

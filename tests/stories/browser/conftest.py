@@ -14,6 +14,7 @@ from playwright.async_api import Browser, async_playwright
 
 from server.dev.stores import Addresses
 from tests.stories.browser.tabs import Tabs
+from tests.support import clean_books
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
     Database,
@@ -81,9 +82,13 @@ async def smtp(installation: Installation) -> AsyncIterator[SmtpServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(installation: Installation) -> AsyncIterator[Server]:
+async def server(
+    installation: Installation, request: pytest.FixtureRequest
+) -> AsyncIterator[Server]:
     async with running_server(installation) as server:
         yield server
+        if clean_books.is_checked(request.node):
+            await clean_books.check_books(server)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -94,10 +99,15 @@ async def market(server: Server, installation: Installation) -> AsyncIterator[Ma
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def processes(
-    installation: Installation, tmp_path: Path, fork_server: ForkServer
+    installation: Installation,
+    tmp_path: Path,
+    fork_server: ForkServer,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Processes]:
     async with new_processes(installation, tmp_path, fork_server) as processes:
         yield processes
+        if clean_books.is_checked(request.node):
+            await clean_books.check_books_of_processes(installation, processes)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
