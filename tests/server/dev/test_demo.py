@@ -149,6 +149,7 @@ async def test_the_demo_fails_when_a_push_is_missing(
 
 
 @pytest.mark.usefixtures("accounts")
+@pytest.mark.books_differ("the demo has to see it")
 async def test_the_demo_fails_when_the_books_are_wrong(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
