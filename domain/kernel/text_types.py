@@ -2,7 +2,7 @@
 
 - `line(most)`: what a person writes in one line: names, titles, skills, filters, queries.
 - `prose(most)`: what a person writes in several lines: messages, descriptions, reasons.
-- `opaque(most)`: what programs make, and what is compared and never shown as somebody's words: ids,
+- `opaque(most)`: what programs make, and what is compared and never shown as a person's words: ids,
   cursors, tokens, codes.
 
 A field of a command is one of them, or has a `pattern` or a form of its own (`Normalized`); a bare

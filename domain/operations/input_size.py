@@ -5,12 +5,13 @@ the greatest length of its field takes up to six times its bytes, and is accepte
 Programs do not escape what they make, such as ids and tokens.
 """
 
+from collections.abc import AsyncIterator
 from functools import cache
 
 import msgspec
 from msgspec import inspect
 
-from domain.kernel.errors import Rule
+from domain.kernel.errors import Rule, TooLarge
 from domain.kernel.text_types import BYTES, OPAQUE, WRITTEN
 from domain.operations.field_types import FieldType, field_types
 
@@ -45,3 +46,16 @@ def _size(kind: FieldType) -> int:
     if kind.item is not None:
         return 2 + most * (1 + _size(FieldType(kind.item)))
     return SCALAR
+
+
+async def read_bounded(pieces: AsyncIterator[bytes], declared: int | None, most: int) -> bytes:
+    """A body that comes in pieces, in at most `most` bytes. Raises TooLarge, for a longer
+    `declared` length before any piece is read."""
+    if (declared or 0) > most:
+        raise TooLarge(limit_bytes=most)
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > most:
+            raise TooLarge(limit_bytes=most)
+    return bytes(body)

@@ -29,7 +29,7 @@ from domain.kernel.errors import (
 from domain.kernel.networks import network_of
 from domain.kernel.store import UNREACHABLE
 from domain.operations.command import Command, Meta
-from domain.operations.input_size import LEAST, max_input
+from domain.operations.input_size import LEAST, max_input, read_bounded
 from domain.operations.operation import Operation
 from server.authentication import Authenticator
 from server.http import downloads
@@ -278,13 +278,7 @@ async def _body(request: web.Request, most: int) -> tuple[dict[str, Any], int]:
         return {}, 0
     if request.content_type != JSON:
         raise UnsupportedType(f"The body is {JSON}.", found=request.content_type, allowed=[JSON])
-    if (request.content_length or 0) > most:
-        raise TooLarge(limit_bytes=most)
-    raw = bytearray()
-    async for piece in request.content.iter_any():
-        raw += piece
-        if len(raw) > most:
-            raise TooLarge(limit_bytes=most)
+    raw = await read_bounded(request.content.iter_any(), request.content_length, most)
     try:
         fields = json_input.decode(raw.decode()) if raw else None
     except UNREADABLE as broken:

@@ -113,7 +113,7 @@ def test_every_name_in_a_command_is_known() -> None:
 
 
 def test_the_rule_is_in_one_place() -> None:
-    """Fails when another file decides that somebody may not be reached."""
+    """Fails when another file decides who may not be reached."""
     made = re.compile(rf"raise ({Blocked.__name__}|{Unreachable.__name__})\b")
     raising = [path for path in ROOT.glob("domain/**/*.py") if made.search(path.read_text())]
     assert [str(path.relative_to(ROOT)) for path in raising] == ["domain/chat/reach.py"]

@@ -1,5 +1,5 @@
-"""Money that was moving when its account at Stripe was closed or rejected: payouts that nobody here
-asked for, reversals, withdrawals and transfers."""
+"""Money that was moving when its account at Stripe was closed or rejected: payouts that were not
+requested here, reversals, withdrawals and transfers."""
 
 import asyncio
 

@@ -96,7 +96,7 @@ async def test_nothing_of_blocked_users_reaches_the_other(market: Market) -> Non
         assert (refused["code"], refused["message"]) == ("not_found", Unreachable.message), command
     assert await market.traces() == before
 
-    # The mark is kept, and shown to nobody else.
+    # The mark is kept, and not shown to others.
     receipt = await contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
     await contractor.disconnect()
     await market.settled()

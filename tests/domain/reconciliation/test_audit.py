@@ -86,7 +86,7 @@ async def test_every_changed_amount_and_missing_record_is_found(work):
 
 async def test_objects_that_only_stripe_has_are_found(work):
     """Guard: the pairs without a record of ours in `books_audit`; an unknown hold is a difference
-    too, and so is money that somebody sent to a contractor's account."""
+    too, and so is money that a stranger sent to a contractor's account."""
     sandbox, contractor = work.sandbox, work.contractor
     account = (await work.server.store.single().get(User, contractor.id)).connect_id
     await sandbox.fault(webhook="*", drop=True, times=100)
