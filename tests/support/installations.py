@@ -56,14 +56,25 @@ class Database:
     def empty(self) -> None:
         """Delete what a test left, here and in Redis."""
         database = self._mongo[self.name]
-        for collection in database.list_collection_names():
-            if collection in COLLECTIONS:
-                database[collection].delete_many({})
-            else:
-                database.drop_collection(collection)
+        names = set(database.list_collection_names())
+        for collection in names - COLLECTIONS:
+            database.drop_collection(collection)
+        for collection in self._filled(sorted(names & COLLECTIONS)):
+            database[collection].delete_many({})
         with Redis.from_url(self._redis_url) as redis:
             if keys := list(redis.scan_iter(f"{self.name}:*", count=1000)):
                 redis.delete(*keys)
+
+    def _filled(self, collections: Sequence[str]) -> list[str]:
+        """Those that have rows, found by one statement: most tests fill a few of the sixty."""
+        if not collections:
+            return []
+        first, *others = collections
+        stages = [
+            *_one_row_of(first),
+            *({"$unionWith": {"coll": name, "pipeline": _one_row_of(name)}} for name in others),
+        ]
+        return [row["of"] for row in self._mongo[self.name][first].aggregate(stages)]
 
     def drop(self) -> None:
         self._mongo.drop_database(self.name)  # MongoDB scans all databases for expired rows
@@ -105,6 +116,10 @@ class Server(msgspec.Struct):
     @property
     def ports(self) -> Ports:
         return self.web.ports
+
+
+def _one_row_of(collection: str) -> list[dict[str, Any]]:
+    return [{"$limit": 1}, {"$project": {"_id": 0, "of": {"$literal": collection}}}]
 
 
 @asynccontextmanager
