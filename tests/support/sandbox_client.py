@@ -150,7 +150,8 @@ class Sandbox:
         return ordered
 
     async def clear_faults(self) -> None:
-        """Delete all faults. Delayed requests are answered at once."""
+        """Delete all faults, and end `hold_events` for later events. Delayed requests are answered
+        at once."""
         await self.control("DELETE", "faults")
 
     async def advance(self, seconds: float) -> None:
