@@ -27,6 +27,7 @@ from domain.notifications.feed import HEAD, heads
 from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation
 from domain.ports.messaging import ReachChange
+from domain.ports.ports import Ports
 from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
 from handlers.clients import made_files
@@ -442,15 +443,21 @@ def client_files() -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def listening(
-    settings: Settings, clock: Clock | None = None, jobs: Sequence[Job] | None = None
+    settings: Settings,
+    clock: Clock | None = None,
+    jobs: Sequence[Job] | None = None,
+    prepare: Callable[[Ports], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Web]:
-    """A web server that accepts connections. Raises CannotServe."""
+    """A web server that accepts connections; `prepare` is awaited before the first one. Raises
+    CannotServe."""
     served = Web(settings, clock, jobs)
     if not settings.demo:
         await refuse_demo_accounts(served.store)
     runner = HttpRunner(served.application(), HTTP_SECONDS)
     try:
         await runner.setup()
+        if prepare:
+            await prepare(served.ports)
         try:
             await served.listen(runner)
         except OSError as refused:

@@ -49,10 +49,10 @@ class Stage(NamedTuple):
 
 async def run(environ: Mapping[str, str]) -> None:
     """Serve until cancelled. Raises ConfigError, EmbeddedError or CannotServe."""
-    async with stage(environ) as (settings, addresses), listening(settings) as served:
-        await create_demo_accounts(served.ports)
-        _welcome(settings, addresses)
-        await addresses.first_death()
+    async with stage(environ) as (settings, addresses):
+        async with listening(settings, prepare=create_demo_accounts):
+            _welcome(settings, addresses)
+            await addresses.first_death()
 
 
 @contextlib.asynccontextmanager

@@ -75,9 +75,9 @@ class DevServer:
 
     def wait_until_it_serves(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while "demo-jobsphere" not in self.output or not self._ready():
+        while not self._ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.output
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def _ready(self) -> bool:
         try:
