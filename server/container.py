@@ -94,7 +94,7 @@ class Container:
         self.store.on_damaged = _log_damaged
         self.redis = _redis(settings.redis_url)
         self.fanout = Fanout(settings.redis_urls, self.store.name)
-        self.broadcasts = Broadcasts(self.fanout)
+        self.broadcasts = Broadcasts(self.fanout, self.store.names)
         self.job_changes = JobChanges(self.fanout)
         self.store.changed = self._on_changes
         self.tokens = AccessTokens(settings.jwt_keys, clock)
@@ -160,6 +160,8 @@ class Container:
         ids = dict.fromkeys(str(each.after["_id"]) for each in changes if each.kind is JobRecord)
         if ids:
             self._on_changed_jobs(tuple(ids))
+        for renamed in name_copies.renamed_users(changes):
+            self.broadcasts.renamed(renamed)
 
     def _on_changed_jobs(self, ids: Sequence[str]) -> None:
         self.job_changes.announce(ids)

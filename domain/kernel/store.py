@@ -49,6 +49,7 @@ from domain.kernel.mongo_client import (
 )
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.paging import read_within, without_damaged
+from domain.kernel.recent_names import RecentNames
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
 from domain.kernel.shield import run_to_completion
@@ -104,6 +105,7 @@ class Store:
         self.clock = clock
         self.rates = rates
         self.codec = codec
+        self.names = RecentNames()
         self.worker = worker or new_id("worker")
         self.delivers = True
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
@@ -124,10 +126,8 @@ class Store:
         await create_collections(self.database, kinds)
 
     async def ping(self) -> None:
-        """Read something: a server whose engine has stopped still answers a `ping`.
-
-        Raises Unavailable.
-        """
+        """Read something, as a server whose engine has stopped still answers a `ping`. Raises
+        Unavailable."""
         try:
             await self.database["processes"].find_one({"_id": self.worker}, {"_id": 1})
         except PyMongoError as away:
@@ -248,8 +248,7 @@ class UnitOfWork(Outgoing):
     ) -> list[R]:
         """The first matching records for an answer that has `share` such lists. They end before
         `limit` at their share of PAGE_BYTES."""
-        query = self._query(kind, where)
-        return (await self._read(kind, query, sort, limit, share))[0]
+        return (await self._read(kind, self._query(kind, where), sort, limit, share))[0]
 
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
         """All matching records, read in batches."""
@@ -397,7 +396,7 @@ class UnitOfWork(Outgoing):
         await self._of(kind).update_one({"_id": id}, stored, session=self._session)
         after = documents.apply_update(before, update)
         self.changes.append(Change(kind, before, after))
-        return documents.record(kind, dict(after))
+        return documents.record(kind, self._store.names.shown(kind, dict(after)))
 
     async def change_all(
         self,
@@ -434,8 +433,9 @@ class UnitOfWork(Outgoing):
     async def set_private(self, kind: type[Record], where: Where, **fields: Any) -> None:
         """Set private fields without a new version, as clients see no change."""
         self._codec.require_clear(kind, fields)
-        update = {"$set": documents.plain(fields)}
-        await self._of(kind).update_many(self._query(kind, where), update)
+        await self._of(kind).update_many(
+            self._query(kind, where), {"$set": documents.plain(fields)}
+        )
 
     async def set_stored(
         self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]
@@ -482,11 +482,10 @@ class UnitOfWork(Outgoing):
         return self._codec.where(kind, documents.filtered(where))
 
     def record(self, kind: type[R], document: dict[str, Any]) -> R:
-        """The record of a stored document.
-
-        Raises msgspec.ValidationError, KeyError and UndecipherableField for a damaged one.
-        """
-        return documents.record(kind, self._codec.open(kind, document))
+        """The record of a stored document. Raises msgspec.ValidationError, KeyError and
+        UndecipherableField for a damaged one."""
+        opened = self._codec.open(kind, document)
+        return documents.record(kind, self._store.names.shown(kind, opened))
 
     async def flush(self) -> None:
         if self._store.before_commit:

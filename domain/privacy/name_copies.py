@@ -1,11 +1,12 @@
 """Names in other records, so that a list shows them without a query for each.
 
-Decision: a changed name is written into these records by a task, as a deleted one is. Looking names
-up when a record is read was rejected: every answer, push and export would depend on a cache that
-must be right on every process, and on what a viewer's own filters and versions make of it.
+Decision: a changed name is written into these records by a task, as a deleted one is. Until that is
+done, each process shows it from memory (`kernel/recent_names.py`). Looking all names up when a
+record is read was rejected: every answer, push and export would depend on a cache that must always
+be right on every process; this one has to be for minutes after a change only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,8 @@ from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.kernel.outbox import Lane
-from domain.kernel.record import Record
+from domain.kernel.recent_names import Renamed
+from domain.kernel.record import Change, Record
 from domain.kernel.store import UnitOfWork
 from domain.operations.task import Task
 from domain.ports.ports import Ports
@@ -58,13 +60,19 @@ async def copy_name(uow: UnitOfWork, user: User) -> None:
     await uow.change_all(Conversation, {"members": user.id, name: {"$ne": user.name}}, **names)
 
 
+def renamed_users(changes: Iterable[Change]) -> Iterator[Renamed]:
+    """Those whose names were changed, deleted users included."""
+    for change in changes:
+        if change.kind is User and change.before and change.before["name"] != change.after["name"]:
+            yield Renamed(change.after["_id"], change.after["version"], change.after["name"])
+
+
 def queue_name_copies(uow: UnitOfWork) -> None:
     """Queue a `CopyName` for each user whose name changed, but not for deleted ones, of whom
     `EraseCopies` takes care. Called before each commit."""
-    for change in uow.changes:
-        if change.kind is not User or change.before is None or change.after.get("deleted_at"):
-            continue
-        if change.before["name"] != change.after["name"]:
-            copy = CopyName(change.after["_id"])
+    deleted = {change.after["_id"] for change in uow.changes if change.after.get("deleted_at")}
+    for renamed in renamed_users(uow.changes):
+        if renamed.user_id not in deleted:
+            copy = CopyName(renamed.user_id)
             uow.later(copy)
             uow.later(copy, at=uow.now + REPEAT_AFTER)
