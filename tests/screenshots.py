@@ -29,7 +29,6 @@ MOST_BYTES = 150 * 1024
 COLOURS = (256, 160, 96, 64)  # until a picture is small enough
 SETTLED_MS = 1500  # for pictures and charts after the last request
 JOBS, DAYS = 140, 30
-FEW_JOBS, FEW_DAYS = 60, 12  # for contact sheets
 KEY = "jobsphere.session"  # as in static/client/session.js
 
 Json = dict[str, Any]
@@ -137,13 +136,13 @@ def smallest(picture: Image.Image) -> bytes:
 
 
 @asynccontextmanager
-async def seeded(given: str, jobs: int, days: int) -> AsyncIterator[DevServer]:
+async def seeded(given: str) -> AsyncIterator[DevServer]:
     """A dev server on a history; on the data folder `given`, which has one, or on a new one."""
     with tempfile.TemporaryDirectory(prefix="jobsphere-") as folder:
         data, port = Path(given or folder), free_port()
         env = {"DATA_DIR": str(data), "PORT": str(port)}
         if not given:
-            words = ("seed", "--jobs", str(jobs), "--days", str(days))
+            words = ("seed", "--jobs", str(JOBS), "--days", str(DAYS))
             python = ROOT / ".venv" / "bin" / "python"
             seeding = await asyncio.create_subprocess_exec(
                 python, "-m", "server", *words, cwd=ROOT, env=clean_environment(env)
@@ -174,11 +173,8 @@ async def main() -> None:
     asked = arguments.parse_args()
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     assert browser_path, "install Chromium"
-    size = (FEW_JOBS, FEW_DAYS) if asked.views else (JOBS, DAYS)
     async with AsyncExitStack() as stack:
-        server = (
-            None if asked.origin else await stack.enter_async_context(seeded(asked.data, *size))
-        )
+        server = None if asked.origin else await stack.enter_async_context(seeded(asked.data))
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(
             executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]

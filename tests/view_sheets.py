@@ -120,7 +120,8 @@ def _of_client(reader: Reader) -> Iterator[Wanted]:
             yield Wanted(role, new_offer, "terms")
             yield Wanted(role, new_offer, "terms", ("Check and send",))
         yield Wanted(role, open_job, "open", ("Cancel the job",))
-        yield Wanted(role, f"/jobs/{jobs['assigned'][0]['id']}", "assigned", ("Cancel the job",))
+        for job in jobs.get("assigned", [])[:1]:
+            yield Wanted(role, f"/jobs/{job['id']}", "assigned", ("Cancel the job",))
         if delivered:
             for press in ("Approve", "Dispute"):
                 yield Wanted(role, f"/offers/{delivered[0]['id']}", "delivered", (press,))
