@@ -88,9 +88,7 @@ def _of_client(reader: Reader) -> Iterator[Wanted]:
     customer = role == "customer"
     offers = reader.by_status("/api/bidding")
     worked = [each for each in offers["accepted"] if len(each["milestones"]) > 1]
-    delivered = [
-        each for each in worked if any(part["status"] == "delivered" for part in each["milestones"])
-    ]
+    delivered = [each for each in worked if any(map(_waits_for_approval, each["milestones"]))]
     jobs = reader.by_status("/api/job/mine")
     payments = reader.by_status("/api/payment")
     disputes = reader.by_status("/api/payment/disputes")
@@ -144,6 +142,10 @@ def _of_client(reader: Reader) -> Iterator[Wanted]:
         if state in ("open", "proposed"):
             yield Wanted(role, f"/disputes/{of[0]['id']}", state, ("Check and propose",))
             yield Wanted(role, f"/disputes/{of[0]['id']}", state, ("Let JobSphere decide",))
+
+
+def _waits_for_approval(milestone: Json) -> bool:
+    return milestone["status"] == "delivered" and not milestone["dispute_id"]
 
 
 def _new_offers(reader: Reader, jobs: list[Json]) -> Iterable[str]:

@@ -139,7 +139,7 @@ const TONES = {
   "milestone.delivered": "wait", "job.completed": "good", "milestone.completed": "good",
 };
 
-/** What a person can do about it, if it is theirs to do. @type {Record<string, {role: string, label: string}>} */
+/** What a person can do about it, if it is theirs to do and nothing has happened since. @type {Record<string, {role: string, label: string}>} */
 const STEPS = {
   "offer.created": { role: "contractor", label: "Look at the offer" },
   "offer.countered": { role: "customer", label: "Answer the other terms" },
@@ -154,7 +154,8 @@ function Event({ entry, talk }) {
   const { kind, subject_id, text, created_at, seq } = entry.message.value;
   const jobId = conversations.peek().get(talk.id)?.job_id;
   const about = subject_id?.startsWith("ofr_") ? `/offers/${subject_id}` : `/jobs/${jobId}`;
-  const step = STEPS[kind]?.role === me.value?.role ? STEPS[kind] : null;
+  const newest = useComputed(() => talk.newestEvent.value === entry.key).value;
+  const step = newest && STEPS[kind]?.role === me.value?.role ? STEPS[kind] : null;
   return html`<li class=${`event ${TONES[kind] ?? ""} ${step ? "step" : ""}`} data-key=${entry.key} data-seq=${seq} tabindex="-1">
     <${Icon} name=${ICONS[kind] ?? "info"} class="large" />
     <div class="grow"><p>${text}</p>

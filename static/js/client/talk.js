@@ -39,6 +39,8 @@ const DRAFTS = "jobsphere.draft.";
 export class Talk {
   /** As they are shown. */
   entries = signal(/** @type {Entry[]} */ ([]));
+  /** The key of the newest card about what has happened: what earlier ones asked for has passed. */
+  newestEvent = computed(() => this.entries.value.findLast(({ message }) => message.peek().kind !== "text")?.key);
   state = signal(/** @type {"idle" | "loading" | "ready"} */ ("idle"));
   problem = signal(/** @type {any} */ (null));
   typing = signal(false);

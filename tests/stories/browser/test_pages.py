@@ -71,7 +71,8 @@ async def test_a_new_job_appears_in_other_tabs_without_errors(tabs, market):
 async def test_a_whole_job_by_hand(tabs, market, server):
     """Guard: `make_available` books pending -> available; without it the wallet stays at 0.00.
     Without `follow(made.payment, made.offer.id)` and the event table `PUSHED` of the page, the
-    pages would show no step."""
+    pages would show no step. `newestEvent` of the chat: the delivered work asked to be looked at
+    when it was approved long ago."""
     customer, contractor = await tabs.open(), await tabs.open()
     await customer.sign_in(await market.customer(connect=False))
     await contractor.sign_in(await market.contractor(connect=False), "/jobs")
@@ -112,6 +113,10 @@ async def test_a_whole_job_by_hand(tabs, market, server):
     await customer.go("Payments")
     await customer.sees("Charged")
     await customer.screenshot("payments")
+    await customer.go("Chat")
+    await customer.follow("Colin Contractor")
+    await expect(customer.page.locator(".event").last).to_contain_text("The work is completed")
+    await expect(customer.page.locator(".event.step")).to_have_count(0)
 
     await contractor.go("Wallet")
     wallet = contractor.page.get_by_label("Wallet in USD")
