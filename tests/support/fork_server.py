@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from typer.main import get_command
+
 from server.dev.stores import ROOT, WATCHDOG
 from server.runtime.loading import loading
 from tests.support.dev_process import clean_environment
@@ -210,10 +212,18 @@ def _become(request: dict[str, Any], streams: list[int], parent: int) -> list[st
     return list(request["words"])
 
 
+def read_a_command_line() -> None:
+    """Typer imports pydantic when it reads its first one."""
+    from server.cli.main import app
+
+    get_command(app).make_context("server", ["worker"])
+
+
 def main() -> None:
     with loading():
         for name in LOADED:
             importlib.import_module(name)
+        read_a_command_line()
     gc.freeze()  # a collection in a fork would copy the memory of all that is loaded
     words = serve(socket.socket(fileno=int(sys.argv[1])))
     if words is not None:
