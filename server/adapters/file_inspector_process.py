@@ -14,9 +14,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import pi_heif  # type: ignore[import-untyped]
 import puremagic
-from PIL import AvifImagePlugin, Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence, WebPImagePlugin
 
 MAX_PIXELS = 54_000_000  # of all frames together; cameras of 50 megapixels have a few more
 MEMORY, CPU_SECONDS, OUTPUT = 1280 * 2**20, 30, 48 * 2**20
@@ -27,6 +26,7 @@ HEAD = 4096
 MAX_ENTRIES = 20_000
 
 AVIF, HEIF, WEBP = "image/avif", "image/heif", "image/webp"
+assert WebPImagePlugin.SUPPORTED  # thumbnails are WebP
 PICTURES = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
@@ -158,8 +158,7 @@ def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> dict[
     """Draw a new picture of the same pixels, without metadata and appended data."""
     source.seek(0)
     try:
-        if kind == HEIF:
-            pi_heif.register_heif_opener(decode_threads=1)
+        load_decoder(kind)
         with Image.open(source, formats=[PICTURES[kind]]) as picture:
             count = getattr(picture, "n_frames", 1) if kind in ANIMATED else 1
             if count * picture.width * picture.height > MAX_PIXELS:
@@ -180,6 +179,19 @@ def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> dict[
         raise
     except Exception as broken:  # decoders raise exceptions of any type
         raise Refused("damaged", kind) from broken
+
+
+def load_decoder(kind: str) -> None:
+    """Import the plugin of a kind, if it is not loaded; Pillow alone would load all of its own.
+    Each thread of a decoder takes address space."""
+    if kind == HEIF:
+        import pi_heif  # type: ignore[import-untyped]
+
+        pi_heif.register_heif_opener(decode_threads=1)
+    elif kind == AVIF:
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 def stored_kind(kind: str, frames: list[Any]) -> str:
@@ -264,7 +276,6 @@ def main() -> None:
     limit()
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread takes address space
     picture, thumbnail = (open(int(number), "w+b") for number in sys.argv[1:])  # noqa: SIM115
     with picture, thumbnail, open(0, "rb") as source:
         try:
