@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chartsOf, currenciesOf, duration, merged, reasonsOf, timesOf } from "../../static/js/admin/figures.js";
+import { display, displayRange } from "../../static/js/shared/amounts.js";
 
 const START = Date.parse("2026-03-01T12:00:00Z") / 1_000;
 const at = (place) => new Date((START + 60 * place) * 1_000).toISOString();
@@ -57,4 +58,11 @@ test("charts sum up what they show", () => {
 test("durations are told in the unit that fits", () => {
   const told = [0, 0.25, 45, 600, 7_200, 300_000].map(duration);
   assert.deepEqual(told, ["0 s", "250 ms", "45 s", "10 min", "2 h", "3.5 days"]);
+});
+
+test("both ends of a range are grouped, and equal ends are one amount", () => {
+  assert.equal(display(-123_456_789, "USD"), "-1,234,567.89 USD");
+  assert.equal(displayRange(100_000, 250_000, "USD"), "1,000.00 to 2,500.00 USD");
+  assert.equal(displayRange(1_000, 25_000, "JPY"), "1,000 to 25,000 JPY");
+  assert.equal(displayRange(1_500, 1_500, "KWD"), "1.500 KWD");
 });

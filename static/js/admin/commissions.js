@@ -3,7 +3,7 @@
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Problem } from "../shared/listing.js";
-import { display, major } from "../shared/money.js";
+import { display, grouped } from "../shared/money.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { server } from "../shared/server.js";
@@ -67,7 +67,7 @@ export function Commissions() {
       ${found.lines.length ? html`<${Part} title=${filters.bucket === "month" ? "By month" : "By day"}><div class="card flush table" tabindex="0" role="region" aria-label="Commissions"><table>
         <thead><tr><th scope="col">${filters.bucket === "month" ? "Month" : "Day"}</th>${AMOUNTS.map(([, label]) => html`<th key=${label} scope="col" class="right">${label}</th>`)}</tr></thead>
         <tbody>${[...found.lines].reverse().map((line) => html`<tr key=${line.period + line.currency}><td data-label="Period" class="nowrap"><span>${line.period} <span class="soft">${line.currency}</span></span></td>${AMOUNTS.map(([name, label]) => html`
-          <td key=${name} data-label=${label} class=${`right ${name === "net_amount" ? "amount" : "number"} ${line[name] ? "" : "soft"}`}>${major(/** @type {number} */ (line[name]), line.currency)}</td>`)}</tr>`)}</tbody>
+          <td key=${name} data-label=${label} class=${`right ${name === "net_amount" ? "amount" : "number"} ${line[name] ? "" : "soft"}`}>${grouped(/** @type {number} */ (line[name]), line.currency)}</td>`)}</tr>`)}</tbody>
       </table></div></${Part}>` : html`<div class="card"><${Empty} icon="percent" title="Nothing was earned in this time" /></div>`}
     </div>`}
   </${View}>`;

@@ -5,7 +5,7 @@ import { Attachments } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Linked } from "../shared/links.js";
 import { Problem } from "../shared/listing.js";
-import { display } from "../shared/money.js";
+import { display, displayRange } from "../shared/money.js";
 import { Ago, Badge, Skeleton, View } from "../shared/pieces.js";
 import { go } from "../shared/router.js";
 import { server } from "../shared/server.js";
@@ -37,7 +37,7 @@ export function JobRecord({ id }) {
       <${Rows} title="Disputes" kind="dispute" page=${disputes} more=${`/admin/disputes?job_id=${id}`} name=${(/** @type {any} */ row) => html`<a href=${`/admin/disputes/${row.id}`}>${words(row.reason)}</a>`} />
     </div><aside class="stack"><section class="card stack" aria-labelledby="about"><h2 id="about">About it</h2><p><${Badge} of=${statusOf("job", job.status)} /></p><${Facts} facts=${[
       ["Customer", html`<${Id} id=${job.customer_id}>${job.customer_name}</${Id}>`], ["Contractor", job.contractor_id && html`<${Id} id=${job.contractor_id} />`],
-      ["Budget", `${display(job.budget_min_amount, job.currency)} to ${display(job.budget_max_amount, job.currency)}`], ["Category", job.category], ["Skills", job.skills.join(", ")],
+      ["Budget", displayRange(job.budget_min_amount, job.budget_max_amount, job.currency)], ["Category", job.category], ["Skills", job.skills.join(", ")],
       ["Place", job.location?.label], ["Posted", html`<${Ago} at=${job.created_at} />`], ["Id", html`<code class="small break">${job.id}</code>`],
     ]} /><p><a href=${`/admin/activity?subject=${id}`}>Its activity</a> · <a href=${`/admin/audit?subject=${id}`}>In the audit trail</a></p></section></aside></div></${View}>`;
 }

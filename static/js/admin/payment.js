@@ -137,7 +137,7 @@ export function AtStripeLink({ id }) {
   const { stripe_publishable_key: key = "", sandbox = true } = useMeta()?.payments ?? {};
   if (!id) return null;
   const folder = DASHBOARD[id.split("_")[0]];
-  const shown = html`<code class="small break">${id}</code>`;
+  const shown = html`<code class="small break" title=${id}>${id}</code>`;
   if (sandbox || !key.startsWith("pk_") || !folder) return shown;
   return html`<a href=${`https://dashboard.stripe.com/${key.startsWith("pk_live_") ? "" : "test/"}${folder}/${id}`} target="_blank" rel="noopener noreferrer">${shown}<${Icon} name="external-link" /></a>`;
 }

@@ -129,7 +129,7 @@ export const WORK_LISTS = {
     head: ForeignNote,
     filters: [{ name: "status", label: "State", choices: ["open", "assigned"] }],
     columns: [["What", ({ what, type }) => html`<p class="strong">${what}</p><p class="small soft">${words(type)}</p>`], ["Amount", ({ net, currency }) => html`<span class="amount">${display(net, currency)}</span>`],
-      ["At Stripe", ({ line_id, source_id }) => html`<code class="small break">${line_id}</code>${source_id && html`<br /><code class="small break">${source_id}</code>`}`],
+      ["At Stripe", ({ line_id, source_id }) => html`<code class="small break" title=${line_id}>${line_id}</code>${source_id && html`<br /><code class="small break" title=${source_id}>${source_id}</code>`}`],
       ["State", (row) => html`<${Badge} of=${statusOf("foreign_line", row.status)} />${row.owner && html`<br /><span class="small soft">${words(row.owner)}: ${row.reason}</span>`}`], ["Booked by Stripe", when],
       ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Assign…", "check", () => assignLine(row), load)}${assignee("this line")(row)}</div>`]],
   },

@@ -1,6 +1,6 @@
 // The filters of a job search: in the address, as the server takes them, and as a test of one job.
 
-import { display, major, minor } from "../shared/money.js";
+import { display, displayRange, major, minor } from "../shared/money.js";
 import { displayPoint, distanceKm, fold, parsePoint } from "./places.js";
 
 /** @typedef {import("../../client/jobsphere.js").Job} Job */
@@ -124,9 +124,7 @@ export function conditions({ q, category, skills, near, radius_km, budget }, pla
 /** @param {any} budget */
 function budgetText({ min_amount, max_amount, currency }) {
   const given = (/** @type {any} */ amount) => amount !== null && amount !== undefined;
-  if (given(min_amount) && given(max_amount)) {
-    return `${major(min_amount, currency)} to ${display(max_amount, currency)}`;
-  }
+  if (given(min_amount) && given(max_amount)) return displayRange(min_amount, max_amount, currency);
   if (given(min_amount)) return `at least ${display(min_amount, currency)}`;
   return given(max_amount) ? `at most ${display(max_amount, currency)}` : `in ${currency}`;
 }

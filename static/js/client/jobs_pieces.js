@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { display, major } from "../shared/money.js";
+import { displayRange, grouped } from "../shared/money.js";
 import { Ago, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
@@ -19,9 +19,7 @@ const MOST_PAGES = 10; // of one's own applications
 
 /** "500.00 to 1,000.00 USD". @param {Pick<Job, "budget_min_amount" | "budget_max_amount" | "currency">} job */
 export function budgetOf({ budget_min_amount: low, budget_max_amount: high, currency }) {
-  if (low === high) return display(high, currency);
-  const digits = display(low, currency).slice(0, -currency.length - 1);
-  return `${digits} to ${display(high, currency)}`;
+  return displayRange(low, high, currency);
 }
 
 /** "1 day", "5 days". @param {number} number */
@@ -163,6 +161,6 @@ export function knownChat(jobId, userId) {
 
 /** How an amount lies to a budget, in words. @param {number} amount @param {Job} job */
 export function againstBudget(amount, { budget_min_amount: low, budget_max_amount: high, currency }) {
-  if (amount > high) return `${major(amount - high, currency)} above your budget`;
-  return amount < low ? `${major(low - amount, currency)} below your budget` : "within your budget";
+  if (amount > high) return `${grouped(amount - high, currency)} above your budget`;
+  return amount < low ? `${grouped(low - amount, currency)} below your budget` : "within your budget";
 }

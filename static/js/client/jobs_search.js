@@ -5,7 +5,7 @@ import { useEffect, useId, useState } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { ListEnd } from "../shared/listing.js";
-import { CURRENCIES, display, major } from "../shared/money.js";
+import { CURRENCIES, display, displayRange, major } from "../shared/money.js";
 import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { server } from "../shared/server.js";
@@ -247,7 +247,7 @@ function Filters({ query, problems, facets }) {
       ${bands.length > 0 && html`<ul class="row tight suggested" aria-label="Budgets of these jobs">${bands.map((band) => html`<li key=${band.min_amount}>
         <button type="button" class="chip" onClick=${() => pickBand(band)}><span>${bandText(band)}</span>
           <span class="soft number">${band.count}</span></button></li>`)}</ul>`}
-      ${budget && html`<p class="soft small">These jobs: ${major(budget.min_amount, budget.currency)} to ${display(budget.max_amount, budget.currency)}.</p>`}
+      ${budget && html`<p class="soft small">These jobs: ${displayRange(budget.min_amount, budget.max_amount, budget.currency)}.</p>`}
       <div class="field"><label for=${`${id}-currency`}>Currency</label>
         <select class="input" id=${`${id}-currency`} value=${value("currency")} onChange=${(/** @type {any} */ { target }) =>
           setQuery(target.value ? { currency: target.value } : { currency: null, min: null, max: null })}>
@@ -262,7 +262,7 @@ function Filters({ query, problems, facets }) {
 /** @param {JobFacets["bands"][number]} band */
 function bandText({ min_amount, below_amount, currency }) {
   if (!below_amount) return `${display(min_amount, currency)} and more`;
-  return min_amount ? `${major(min_amount, currency)} to ${display(below_amount, currency)}` : `below ${display(below_amount, currency)}`;
+  return min_amount ? displayRange(min_amount, below_amount, currency) : `below ${display(below_amount, currency)}`;
 }
 
 /** The usual distances, and the one of the address. @param {string} given */

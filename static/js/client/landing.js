@@ -1,6 +1,6 @@
 // Open jobs for those who are not signed in. Plain elements, so that visitors do not load the client.
 
-import { display } from "../shared/amounts.js";
+import { displayRange } from "../shared/amounts.js";
 
 /** @typedef {import("../../client/jobsphere.js").PublicJob} PublicJob */
 
@@ -36,8 +36,7 @@ async function read(path) {
 
 /** "500.00 to 1,000.00 USD". @param {PublicJob} job */
 function budgetOf({ budget_min_amount: low, budget_max_amount: high, currency }) {
-  if (low === high) return display(high, currency);
-  return `${display(low, currency).slice(0, -currency.length - 1)} to ${display(high, currency)}`;
+  return displayRange(low, high, currency);
 }
 
 /** Skills that only repeat the category are left out. @param {PublicJob} job */

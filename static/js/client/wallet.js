@@ -53,7 +53,9 @@ export function Wallet() {
   const offer_id = place.value.query.get("offer");
   const history = useReady(useList(transactions, { read: (cursor) => readHistory(cursor, offer_id) }, [offer_id]));
   const own = currencies.value.map((currency) => wallets.of(currency).value).filter(Boolean);
-  const settled = own.length > 0 && waitingKnown() && (history.state.value === "ready" || history.problem.value);
+  const paid = useList(withdrawals, { read: (cursor) => server.wallet.withdrawals({ cursor, limit: 10 }), fits: () => true }, []);
+  const known = [history, paid].every(({ state, problem }) => state.value === "ready" || problem.value);
+  const settled = own.length > 0 && waitingKnown() && known;
   const content = () => {
     if (problem.value) return html`<${Problem} problem=${problem.value} again=${load} />`;
     if (!settled) return html`<${Skeleton} lines=${8} />`;
@@ -62,7 +64,7 @@ export function Wallet() {
         ${own.map((wallet) => html`<${Purse} key=${wallet.currency} wallet=${wallet} several=${own.length > 1} />`)}
         <${History} list=${history} offer_id=${offer_id} />
       </div>
-      <aside class="stack"><${Payouts} /><${Withdrawals} /><${Statements} /></aside>
+      <aside class="stack"><${Payouts} /><${Withdrawals} list=${paid} /><${Statements} /></aside>
     </div>`;
   };
   return html`<${View} title="Wallet">${content()}</${View}>`;
@@ -197,8 +199,8 @@ async function withdraw(currency) {
   say(`${display(sent.amount, currency)} are on their way to your bank.`, { tone: "good" });
 }
 
-function Withdrawals() {
-  const list = useList(withdrawals, { read: (cursor) => server.wallet.withdrawals({ cursor, limit: 10 }), fits: () => true }, []);
+/** @param {{list: import("../shared/records.js").RecordList}} props */
+function Withdrawals({ list }) {
   if (list.state.value === "ready" && !list.ids.value.length) return null;
   return html`<section class="card flush" aria-labelledby="withdrawals"><h2 id="withdrawals" class="in-card">Withdrawals</h2>
     <div class="inside"><${Listing} list=${list} label="Withdrawals" kind="rows" empty=${null} row=${(/** @type {any} */ each) => html`<a class="line tall wraps" href=${`/wallet/withdrawals/${each.id}`}>

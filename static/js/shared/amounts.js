@@ -16,9 +16,15 @@ export function major(amount, currency) {
   return sign + whole + (places ? `.${digits.slice(-places)}` : "");
 }
 
-/** For people: "1,000.00 USD". @param {number} amount @param {string} currency */
-export function display(amount, currency) {
+/** For people, where the currency stands elsewhere: "1,000.00". @param {number} amount @param {string} currency */
+export function grouped(amount, currency) {
   const [whole, rest] = major(amount, currency).split(".");
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
-  return `${grouped}${rest ? `.${rest}` : ""} ${currency}`;
+  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? `.${rest}` : "");
 }
+
+/** For people: "1,000.00 USD". @param {number} amount @param {string} currency */
+export const display = (amount, currency) => `${grouped(amount, currency)} ${currency}`;
+
+/** "500.00 to 1,000.00 USD". @param {number} low @param {number} high @param {string} currency */
+export const displayRange = (low, high, currency) =>
+  low === high ? display(high, currency) : `${grouped(low, currency)} to ${display(high, currency)}`;

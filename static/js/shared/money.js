@@ -3,7 +3,7 @@
 import { Refusal } from "../../client/jobsphere.js";
 import { display, exponent } from "./amounts.js";
 
-export { display, exponent, major } from "./amounts.js";
+export { display, displayRange, exponent, grouped, major } from "./amounts.js";
 
 const MAX_DIGITS = 8;
 
