@@ -5,6 +5,7 @@ descriptors of two empty files. It prints its finding as JSON, imports no other 
 project, and is never imported."""
 
 import codecs
+import io
 import json
 import os
 import resource
@@ -23,6 +24,7 @@ THUMBNAIL = (320, 320)
 QUALITIES = (85, 75, 60)
 LARGEST = 20 * 2**20  # bytes of a stored file
 HEAD = 4096
+MAX_PROFILE = 4 * 2**20  # bytes of a colour profile; those of printing presses have up to 3 MB
 MAX_ENTRIES = 20_000
 
 AVIF, HEIF, WEBP = "image/avif", "image/heif", "image/webp"
@@ -209,14 +211,45 @@ def upright(picture: Any) -> Any:
 
 
 def plain(picture: Any, kind: str) -> Any:
-    """A picture without metadata except its transparency."""
+    """A picture in sRGB, without metadata except its transparency."""
+    profile = picture.info.get("icc_profile")
+    if picture.mode == "P" or (profile and picture.mode == "RGB"):  # its transparency is a colour
+        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    picture = in_srgb(picture, profile)
     if kind == "image/jpeg" and picture.mode not in ("L", "RGB"):
         picture = eight_bits(picture).convert("RGB")
-    elif picture.mode == "P":
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     kept = picture.info.get("transparency")
     picture.info = {} if kept is None else {"transparency": kept}
     return picture
+
+
+def in_srgb(picture: Any, profile: bytes | None) -> Any:
+    """The picture in the colours that are shown without a profile; in place, if it can be.
+
+    Profiles are not kept: they may name a device. A picture whose profile cannot be read, or is not
+    of its mode, stays as it is; so do shades of grey.
+    """
+    if not profile or len(profile) > MAX_PROFILE or picture.mode not in ("RGB", "RGBA", "CMYK"):
+        return picture
+    from PIL import ImageCms
+
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if (own.profile.profile_description or "").startswith("sRGB"):
+            return picture
+        same = picture.mode != "CMYK"
+        changed = ImageCms.profileToProfile(
+            picture,
+            own,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode=picture.mode if same else "RGB",
+            inPlace=same,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return picture
+    return picture if same else changed
 
 
 def eight_bits(picture: Any) -> Any:
@@ -235,8 +268,9 @@ def thumbnail(picture: Any) -> Any:
 
 def moving(picture: Any) -> Iterator[Any]:
     """The frames as they are seen, each with the milliseconds that it is shown."""
+    profile = picture.info.get("icc_profile")
     for frame in ImageSequence.Iterator(picture):
-        seen = frame.convert("RGBA")
+        seen = in_srgb(frame.convert("RGBA"), profile)
         seen.info = {"duration": frame.info.get("duration", 100)}  # loaded by convert()
         yield seen
 

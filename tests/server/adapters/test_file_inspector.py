@@ -6,13 +6,14 @@ import io
 import os
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from domain.files.file import File
 from server.adapters import file_inspector
 from server.http import uploads
 from tests.support.file_samples import (
     archive,
+    display_p3,
     download,
     peak_memory,
     picture,
@@ -136,6 +137,37 @@ async def test_grey_of_16_bits_keeps_its_tones(market):
     assert (again.mode, again.getextrema()) == ("I;16", (0, 65535))
     tones = [small.convert("L").getpixel((50, y)) for y in range(0, 320, 32)]
     assert tones == sorted(tones) and tones[0] < 10 and 100 < tones[5] < 156 and tones[-1] > 200
+
+
+LAB = ImageCms.createProfile("LAB")
+
+
+async def test_colours_are_those_that_browsers_show(market):
+    """Guard: `in_srgb` in `file_inspector_process`: a picture of a wide gamut becomes sRGB, and
+    loses its profile; one that cannot be read changes nothing."""
+    owner = await market.customer(connect=False)
+    seen = (234, 51, 35)  # in Display P3: the red of sRGB
+    flat = Image.new("RGB", (60, 40), seen)
+    keyed = _saved(flat, "PNG", icc_profile=display_p3(), transparency=(1, 2, 3))
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (60, 40), "blue")]}
+    for data, red in (
+        (_saved(flat, "JPEG", icc_profile=display_p3(), quality=95), True),
+        (_saved(flat.convert("RGBA"), "PNG", icc_profile=display_p3()), True),
+        (_saved(flat.quantize(8), "PNG", icc_profile=display_p3()), True),
+        (keyed, True),
+        (_saved(flat, "AVIF", icc_profile=display_p3()), True),
+        (_saved(flat, "WEBP", icc_profile=display_p3(), **frames), True),
+        (_saved(flat, "PNG", icc_profile=display_p3()[:200]), False),
+        (_saved(flat, "PNG", icc_profile=b"no profile"), False),
+        (_saved(flat, "PNG", icc_profile=ImageCms.ImageCmsProfile(LAB).tobytes()), False),
+    ):
+        file = await upload(owner, data)
+        for size in ({}, {"size": "thumb"}):
+            again = await _stored(owner, file, **size)
+            assert "icc_profile" not in again.info
+            found = again.convert("RGB").getpixel((30, 20))
+            wanted = (255, 0, 0) if red else seen
+            assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) < 14, (found, data)
 
 
 async def test_50_megapixels_pass_with_flat_memory(market):
