@@ -6,8 +6,11 @@ client is given is long enough. Refusals are counted instead: a client that goes
 
 A client that was offline sends its whole queue at once. Were all packets that are refused told the
 same wait, they would come back together and be refused again, in another order. So all are refused
-for HOLD_SECONDS from the first on, each is given its own turn, after that of the packet before, and
-the count of refusals decays.
+for HOLD_SECONDS from the first on, and each is given its own turn, after that of the packet before
+and at the pace of commands, because half of the frames are for those that other limits refuse. Each
+frame that is accepted makes a refusal good, and the count decays with time: so a client that waits
+as it is told is not cut for a queue of 1,000 packets. One that sends more before it reads the first
+answer cannot be told from a flood.
 Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
 """
 
@@ -70,7 +73,8 @@ class FrameBudget:
         self._cut_until: dict[str, float] = {}  # by user
 
     def charge(self, connection: Charged, frames: float = 1) -> float:
-        """Charge frames and the unpaid bytes; returns 0, or the seconds to wait."""
+        """Charge frames and the unpaid bytes; returns 0, or the seconds to wait. Accepted frames
+        make as many refusals good."""
         allowed = self.signed_in if connection.clients else self.anonymous
         size, connection.unpaid = connection.unpaid, 0
         now, due = self._clock(), connection.due
@@ -81,9 +85,12 @@ class FrameBudget:
             if connection.turn < now:  # the first that is refused
                 connection.due = now + HOLD_SECONDS + allowed.ahead
                 due = connection.due + cost
-            connection.turn = next_turn(connection.turn, due - allowed.ahead, cost)
+            pace = FRAMES_PER_COMMAND * cost
+            connection.turn = next_turn(connection.turn, due - allowed.ahead, pace)
             return connection.turn - now
         connection.due = due
+        if connection.refusals:
+            connection.refusals = max(0.0, connection.refusals - frames)
         return 0.0
 
     def note_refusal(self, connection: Charged, weight: float = 1) -> None:

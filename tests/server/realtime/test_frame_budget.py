@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import heapq
 import itertools
 import json
 import random
@@ -24,7 +25,7 @@ from server.realtime.frame_budget import (
     signed_in,
 )
 from server.realtime.frame_walk import BYTES_AT_ONCE, FRAMES_AT_ONCE, FrameWalk
-from server.token_buckets import HOLD_SECONDS, Rate
+from server.token_buckets import HOLD_SECONDS, Buckets, Rate, Turns, rounded
 from tests.bench.realtime.frames import KEY, UPGRADE, masked
 from tests.conftest import Server, both_paths
 from tests.domain.chat.test_conversations import meet
@@ -78,16 +79,17 @@ async def polled(market: Market, party: Party) -> PollingClient:
 
 def test_frames_and_bytes_share_one_bucket() -> None:
     """Guard: `frame_budget.FrameBudget.charge`; a refused charge takes nothing, so each of those
-    that are refused together passes in its own turn. `note_refusal` forgives with time."""
+    that are refused together passes in its own turn. `charge` and `note_refusal` forgive."""
     hand = Hand("/account")
     budget = FrameBudget(32, hand)
     assert [budget.charge(hand) for _ in range(256)] == [0] * 256
     waits = [budget.charge(hand) for _ in range(100)]
-    assert waits == [HOLD_SECONDS + number / 64 for number in range(1, 101)]
+    assert waits == [HOLD_SECONDS + (2 * number - 1) / 64 for number in range(1, 101)]
     assert hand.refusals == 100
-    for wait in waits:
+    for left, wait in zip(range(99, -1, -1), waits, strict=True):
         hand.now = 100 + wait
-        assert budget.charge(hand) == 0
+        assert (budget.charge(hand), hand.refusals) == (0, left)
+    budget.note_refusal(hand, 100)
     hand.now = hand.refused_at + FORGIVEN_SECONDS * 50 / budget.signed_in.refusals
     budget.note_refusal(hand)
     assert hand.refusals == 51
@@ -307,7 +309,7 @@ async def test_a_command_that_is_refused_passes_after_its_wait(
     server.web.realtime.eio.budget.signed_in = Allowance(1 / 10, 0, ahead=1.0, refusals=20)
     answers = [await raw.emit("/account", '["me"]') for _ in range(14)]
     refused = answers[-1]["error"]
-    assert refused["code"] == "rate_limited" and 0 < refused["details"]["retry_after"] < 3
+    assert refused["code"] == "rate_limited" and 0 < refused["details"]["retry_after"] < 5
     await asyncio.sleep(refused["details"]["retry_after"])
     assert await raw.responds()
 
@@ -410,6 +412,39 @@ async def test_jsonp_is_not_served(polled: PollingClient, body: str | None) -> N
 
 
 # -- a queue of an offline client --------------------------------------------------------------
+
+
+def test_a_client_that_obeys_is_not_cut_for_a_queue_of_1000() -> None:
+    """Decided: one that sends more before it reads the first answer cannot be told from a flood.
+    Guard: the pace of turns, and what an accepted frame makes good, in `FrameBudget.charge`."""
+    hand = Hand("/chat")
+    budget, buckets, turns = FrameBudget(50, hand), Buckets(hand), Turns(hand)
+    limits = {"user": RateTable().of_user, "send": RateTable().of(send.operation.limits[0])}  # type: ignore[attr-defined]
+
+    def limited() -> float:
+        """As `RateLimits` with the limits of a user and of `chat.send`."""
+        for name, rate in limits.items():
+            if wait := buckets.take(name, rate):
+                if name == "send" and not turns.outstanding(name):
+                    buckets.give_back(name, rate, -HOLD_SECONDS * rate.per_second)
+                    wait += HOLD_SECONDS
+                budget.note_refusal(hand)
+                return turns.give(name, wait, rate.interval)
+        return 0.0
+
+    waiting, accepted = [(hand.now, number) for number in range(1000)], 0
+    while waiting:
+        at, number = heapq.heappop(waiting)
+        hand.now, hand.unpaid = max(hand.now, at), 1024
+        if wait := budget.charge(hand) or limited():
+            assert not budget.exhausted(hand), (number, accepted)
+            heapq.heappush(waiting, (hand.now + rounded(wait), number))
+        else:
+            accepted += 1
+    assert accepted == 1000
+    budget.note_refusal(hand, 2000)
+    assert budget.exhausted(hand)
+
 
 QUEUE = 200
 
