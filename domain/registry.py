@@ -59,6 +59,7 @@ from domain.payments.processing import (
     ReleasePayment,
 )
 from domain.payments.refunds import CheckWaitingRefund, SendRefund
+from domain.payouts.external_reversals import ReadReversals
 from domain.payouts.onboarding import CreateConnectAccount, PayOutManually
 from domain.payouts.remainders import GiveUpRemainders
 from domain.payouts.reversals import ReverseTransfer
@@ -157,6 +158,7 @@ TASKS = (
     | SendTransfer
     | MakeAvailable
     | ReverseTransfer
+    | ReadReversals
     | FollowRejection
     | SendPayout
     | ReadPayout

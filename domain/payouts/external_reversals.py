@@ -1,4 +1,8 @@
-"""Settles transfer reversals that were made in Stripe's dashboard instead of here."""
+"""Settles transfer reversals that were made in Stripe's dashboard instead of here.
+
+Their event leads to them. When it is lost, the follow-up of a reversal that Stripe refuses finds
+them, and the reconciliation.
+"""
 
 from domain import ledger
 from domain.kernel.money import display
@@ -6,7 +10,9 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
+from domain.operations.task import Task
 from domain.payouts.allocation import add_transfer
+from domain.payouts.reversals import reduce_open_reversals, settle_reversal
 from domain.payouts.stranded import arrival
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import settle_transfer
@@ -14,8 +20,19 @@ from domain.ports.payment_gateway import StripeMovement
 from domain.ports.ports import Ports
 
 
+class ReadReversals(Task, frozen=True, tag="read_reversals"):
+    """Read the reversals of one of our transfers again."""
+
+    transfer_id: str
+
+    async def run(self, ports: Ports) -> None:
+        transfer = await ports.store.single().get(Transfer, self.transfer_id)
+        if transfer.stripe_id:
+            await read_reversals(ports, transfer.stripe_id)
+
+
 async def read_reversals(ports: Ports, stripe_id: str) -> bool:
-    """Read all reversals of a transfer from Stripe and settle those that are not ours.
+    """Read all reversals of a transfer from Stripe and settle them.
 
     False for a transfer that this platform did not make.
     """
@@ -44,13 +61,16 @@ async def read_reversals(ports: Ports, stripe_id: str) -> bool:
 async def settle_external_reversal(
     uow: UnitOfWork, transfer_id: str, reversal: StripeMovement
 ) -> None:
-    """Return the reversed money to pending, in parked transfers that an admin releases."""
-    if await _is_known(uow, reversal):
-        return
+    """Return the reversed money to pending, in parked transfers that an admin releases.
+
+    One that is ours is settled as such, if its response has not arrived.
+    """
+    if known := await _find_reversal(uow, reversal):
+        return await settle_reversal(uow, known.id, reversal)
     transfer = await uow.get(Transfer, transfer_id)
     await _add_done_reversal(uow, transfer, reversal)
     amount = min(reversal.amount, transfer.net)
-    await _reduce_open_reversals(uow, transfer, reversal.amount - amount)
+    await reduce_open_reversals(uow, transfer.id, reversal.amount - amount)
     if not amount:
         return
     await _count_as_reversed(uow, transfer, amount)
@@ -65,10 +85,10 @@ async def settle_external_reversal(
     )
 
 
-async def _is_known(uow: UnitOfWork, reversal: StripeMovement) -> bool:
+async def _find_reversal(uow: UnitOfWork, reversal: StripeMovement) -> Reversal | None:
     """By its id, or by its metadata while the response with the id has not arrived."""
     ours = {"$or": [{"stripe_id": reversal.id}, {"_id": reversal.metadata.get("fact", "")}]}
-    return await uow.find(Reversal, ours) is not None
+    return await uow.find(Reversal, ours)
 
 
 async def _add_done_reversal(uow: UnitOfWork, transfer: Transfer, reversal: StripeMovement) -> None:
@@ -83,20 +103,6 @@ async def _add_done_reversal(uow: UnitOfWork, transfer: Transfer, reversal: Stri
             done=True,
         )
     )
-
-
-async def _reduce_open_reversals(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
-    """Reduce our open reversals of this transfer by `amount` in total.
-
-    The external reversal took more than the transfer's rest, so it used money that our open
-    reversals were about to take; Stripe would refuse them.
-    """
-    for reversal in await uow.all(Reversal, {"transfer_id": transfer.id, "done": False}):
-        part = min(amount, reversal.amount)
-        if part:
-            left = reversal.amount - part
-            await uow.change(Reversal, reversal.id, inc={"key": 1}, amount=left, done=not left)
-            amount -= part
 
 
 async def _count_as_reversed(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:

@@ -25,7 +25,7 @@ from domain.payouts.stranded import (
     strand_reversal,
 )
 from domain.payouts.transfer import RECHECK_AFTER, Reversal, Transfer, TransferStatus
-from domain.ports.payment_gateway import ACCOUNT_GONE, GatewayRefused
+from domain.ports.payment_gateway import ACCOUNT_GONE, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 
 CHUNK = 50
@@ -185,21 +185,48 @@ class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
             next_key=lambda: _use_next_key(ports, reversal),
             refused=lambda refused: _settle_refused(ports, reversal, transfer, refused),
         )
-        await uow.change(
-            Reversal,
-            reversal.id,
-            only_if={"done": False},
-            done=True,
-            stripe_id=made.id,
-            refusal=None,
-        )
+        await ports.store.transact(lambda uow: settle_reversal(uow, reversal.id, made))
+
+
+async def settle_reversal(uow: UnitOfWork, reversal_id: str, made: StripeMovement) -> None:
+    """Record that Stripe has made one of our reversals. Safe to repeat.
+
+    An external reversal may have reduced it since it was asked for. It took its full amount, so the
+    others that are open are reduced instead.
+    """
+    before = await uow.get(Reversal, reversal_id)
+    if before.stripe_id:
+        return
+    of_stripe: dict[str, Any] = {"stripe_id": made.id, "amount": made.amount}
+    await uow.change(Reversal, reversal_id, done=True, refusal=None, **of_stripe)
+    await reduce_open_reversals(uow, before.transfer_id, made.amount - before.amount)
+
+
+async def reduce_open_reversals(uow: UnitOfWork, transfer_id: str, amount: int) -> None:
+    """Reduce our open reversals of a transfer by `amount` in total, and ask for what is left.
+
+    Another reversal took this money, which they were about to take: Stripe refuses them as they
+    were.
+    """
+    if not amount:
+        return
+    for reversal in await uow.all(Reversal, {"transfer_id": transfer_id, "done": False}):
+        part = min(amount, reversal.amount)
+        left = reversal.amount - part
+        if not part:
+            return
+        reduced: dict[str, Any] = {"amount": left, "done": not left, "refusal": None}
+        await uow.change(Reversal, reversal.id, inc={"key": 1}, **reduced)
+        if left:
+            uow.later(ReverseTransfer(reversal.id))
+        amount -= part
 
 
 async def _settle_refused(
     ports: Ports, reversal: Reversal, transfer: Transfer, refused: GatewayRefused
 ) -> NoReturn:
     """Raises NeedsPerson; or TryAgain if the reversal was given up, if time helps, or if an
-    external reversal is not booked yet."""
+    external reversal took what it asked for, whether that is settled here or not."""
     if await ports.store.transact(lambda uow: give_up_reversal(uow, reversal)):
         raise TryAgain("its money was paid out before") from refused
     if await ports.store.transact(lambda uow: strand_reversal(uow, reversal)):
@@ -210,15 +237,20 @@ async def _settle_refused(
     if refused.refusal.passes or await _has_unknown(ports, reversal, str(transfer.stripe_id)):
         raise TryAgain(str(refused), at=await _when_available(ports, transfer)) from refused
 
-    async def store(uow: UnitOfWork) -> None:
+    async def store(uow: UnitOfWork) -> bool:
+        """False if an external reversal has reduced it since its request: the refusal is old."""
+        unchanged = {"done": False, "amount": reversal.amount}
         reason = reason_of(refused.code)
-        await uow.change(Reversal, reversal.id, only_if={"done": False}, refusal=reason)
+        if not await uow.change(Reversal, reversal.id, only_if=unchanged, refusal=reason):
+            return False
         amount = display(reversal.amount, reversal.currency)
         what = f"A reversal of {amount}, which is booked already, was refused"
         next_step = "Retry or discard its dead letter once the cause is gone"
         await alert_refused(uow, "reversal_refused", reversal.id, refused.refusal, what, next_step)
+        return True
 
-    await ports.store.transact(store)
+    if not await ports.store.transact(store):
+        raise TryAgain("an external reversal took a part of it") from refused
     raise NeedsPerson(f"{refused.code}: {refused}") from refused
 
 

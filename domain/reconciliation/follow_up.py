@@ -27,6 +27,7 @@ from domain.payments.delayed import LONGEST
 from domain.payments.duplicates import DuplicateCharge, DuplicateStatus, RefundDuplicate
 from domain.payments.processing import CapturePayment, HoldPayment, ReadPayment, ReleasePayment
 from domain.payments.refunds import SendRefund
+from domain.payouts.external_reversals import ReadReversals
 from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import (
@@ -168,7 +169,7 @@ RULES = (
     Rule(
         Reversal,
         {"done": False, "refusal": None},
-        lambda reversal: [ReverseTransfer(reversal.id)],
+        lambda reversal: [ReadReversals(reversal.transfer_id), ReverseTransfer(reversal.id)],
     ),
     Rule(
         Withdrawal,

@@ -22,6 +22,7 @@ from domain.operations.task import Task
 from domain.payments.processing import ReadPayment
 from domain.payments.refunds import read_refunds
 from domain.payments.settlement_currency import book_conversion
+from domain.payouts.external_reversals import ReadReversals
 from domain.payouts.transfer import Reversal, Transfer
 from domain.ports.payment_gateway import BalanceTransaction, CardDispute, GatewayRefused
 from domain.ports.ports import Ports
@@ -212,9 +213,14 @@ async def _compare_reversal(
     ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     ours = records.reversals.get(line.source_id)
-    if ours is None and await _is_foreign_reversal(ports, line.id):
+    transfer_id = None if ours else await _reversed_transfer(ports, line.id)
+    if transfer_id and await _is_foreign_transfer(ports, transfer_id):
         return await _keep(ports, line, result, f"a reversal {OTHER_BUSINESS}")
-    _compare_amount(ours, "reversal", line, line.amount, result)
+    equal = _compare_amount(ours, "reversal", line, line.amount, result)
+    if transfer_id and not equal:
+        transfer = await ports.store.single().find(Transfer, {"stripe_id": transfer_id})
+        if transfer:
+            await queue_refresh(ports, result, ReadReversals(transfer.id))
 
 
 def _compare_amount(
@@ -223,10 +229,11 @@ def _compare_amount(
     line: BalanceTransaction,
     amount: int,
     result: Comparison,
-) -> None:
+) -> bool:
     subject = ours.id if ours else str(line.source_id)
-    result.compare(what, subject, ours.amount if ours else None, amount)
+    equal = result.compare(what, subject, ours.amount if ours else None, amount)
     _compare_no_fee(line, result)
+    return equal
 
 
 async def _compare_adjustment(
@@ -344,12 +351,11 @@ async def _is_foreign_transfer(ports: Ports, transfer_id: str) -> bool:
     return await is_foreign_transfer(ports.store.single(), made)
 
 
-async def _is_foreign_reversal(ports: Ports, line_id: str) -> bool:
+async def _reversed_transfer(ports: Ports, line_id: str) -> str | None:
     try:
-        transfer_id = await ports.gateway.reversed_transfer(line_id)
+        return await ports.gateway.reversed_transfer(line_id)
     except GatewayRefused:
-        return False
-    return await _is_foreign_transfer(ports, transfer_id)
+        return None
 
 
 async def _foreign_adjustment(ports: Ports, dispute: CardDispute | None) -> str:

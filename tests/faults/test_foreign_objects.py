@@ -52,7 +52,7 @@ async def test_each_kind_of_foreign_object_ends_quietly(work, monkeypatch):
     """Guard: `NotOurs` in `inbox.ProcessEvent`: an event about an object that no record names was
     tried twelve times and became a dead letter. No money is booked, and no alert is raised.
 
-    Also of `is_foreign_intent` and its siblings in `books_audit`, and of `_is_foreign_reversal`:
+    Also of `is_foreign_intent` and its siblings in `books_audit`, and of `_reversed_transfer`:
     the books are clean."""
     monkeypatch.setattr("domain.stripe_events.inbox.UNKNOWN_ACCOUNT_GRACE", -LEASE)
     sandbox, market = work.sandbox, work.market

@@ -59,7 +59,7 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
 
 
 async def test_an_external_reversal_reduces_an_open_one(market, server):
-    """Guard: `_reduce_open_reversals` in `external_reversals.settle_external_reversal`; without it
+    """Guard: `reversals.reduce_open_reversals`; without it
     Stripe refuses our reversal forever, because less than its amount is left, and that amount is
     parked to be sent again."""
     work = await JobInProgress(market, server).start()
