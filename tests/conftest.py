@@ -137,8 +137,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_finish() -> None:
     """Freeze the objects loaded by now: they stay, so the garbage collector skips them. It does
-    not run before."""
-    gc.collect()
+    not run before, because collecting them once takes long, too."""
     gc.freeze()
     gc.enable()
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import schemathesis
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from schemathesis import GenerationMode
 
 from tests.contract.model import follow
 
@@ -104,11 +102,14 @@ def pushes(document: Json) -> dict[tuple[str, str], Message]:
 def strategies(document: Json, ids: Json) -> dict[str, st.SearchStrategy[Sent]]:
     """What to send to each command: fields that fit the document, half of these with real ids, and
     fields that do not fit."""
+    import schemathesis  # takes long, and every worker collects this module
+
+    modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
     schema = schemathesis.openapi.from_dict(_as_http(document))
     found = {}
     for result in schema.get_all_operations():
         operation = result.ok()
-        fitting, unfitting = (operation.as_strategy(generation_mode=mode) for mode in MODES)
+        fitting, unfitting = (operation.as_strategy(generation_mode=mode) for mode in modes)
         known = st.builds(_with_ids, fitting, st.just(ids), st.integers(0, 2**10 - 1))
         found[operation.definition.raw["operationId"]] = st.one_of(
             known.map(lambda body: Sent((body,), valid=True)),
@@ -116,9 +117,6 @@ def strategies(document: Json, ids: Json) -> dict[str, st.SearchStrategy[Sent]]:
             unfitting.map(lambda case: Sent(_arguments(case), valid=False)),
         )
     return found
-
-
-MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
 def _as_http(document: Json) -> Json:
@@ -144,6 +142,8 @@ def _as_http(document: Json) -> Json:
 
 
 def _arguments(case: Any) -> tuple[Any, ...]:
+    import schemathesis
+
     return () if isinstance(case.body, schemathesis.core.NotSet) else (case.body,)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from domain.kernel.errors import Code
 from handlers import CONTRACT_VERSION, NAMESPACES
@@ -62,6 +61,8 @@ def shared(response: Any) -> Any:
 
 def test_openapi_is_valid() -> None:
     """Guard: `openapi.openapi`. Source: the schema of OpenAPI 3.1."""
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # loads for long
+
     document = json.loads(json.dumps(http()))
     assert [str(each) for each in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
