@@ -24,7 +24,7 @@ from server.dev.seed import timeline
 from server.dev.seed.sandbox import Sandbox
 from tests.conftest import Installation, Server, running_server
 
-JOBS, DAYS = 8, 11
+JOBS, DAYS = 6, 10
 ESCROW = re.compile("escrow:").match
 
 
