@@ -61,6 +61,7 @@ from domain.payments.processing import (
 from domain.payments.refunds import CheckWaitingRefund, SendRefund
 from domain.payouts.external_reversals import ReadReversals
 from domain.payouts.onboarding import CreateConnectAccount, PayOutManually
+from domain.payouts.refills import RefillAccount
 from domain.payouts.remainders import GiveUpRemainders
 from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.shortfall import Shortfall
@@ -159,6 +160,7 @@ TASKS = (
     | MakeAvailable
     | ReverseTransfer
     | ReadReversals
+    | RefillAccount
     | FollowRejection
     | SendPayout
     | ReadPayout

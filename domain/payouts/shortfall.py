@@ -4,11 +4,12 @@ A payout that was not requested here may take money that our books had promised 
 reversal that waits, to a chargeback, to a withdrawal. Its owner owes that part from then on
 (`debt`), so the reversal that Stripe refuses later is given up to the same amount, and nothing is
 taken twice. When the account is closed, what is stranded there pays it: it is not at Stripe either.
+A debt that later earnings paid leaves its shortfall, see `refills.py`.
 """
 
 from collections.abc import Iterable
 
-from domain.kernel.record import Record
+from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 
@@ -18,6 +19,7 @@ class Shortfall(Record, frozen=True):
 
     COLLECTION = "shortfalls"
     PREFIX = "sho"
+    INDEXES = (Index((("updated_at", 1),), where={"amount": {"$gt": 0}}),)
 
     user_id: str
     currency: str
@@ -43,13 +45,20 @@ async def add_shortfall(
     return [reversal for reversal in waiting if reversal.currency == currency]
 
 
+async def shortfalls_of(
+    uow: UnitOfWork, account_ids: Iterable[str], currency: str
+) -> list[Shortfall]:
+    """What these accounts lack."""
+    ids = tuple(_id_of(account_id, currency) for account_id in account_ids)
+    return await uow.all(Shortfall, {"_id": ids, "amount": {"$gt": 0}}) if ids else []
+
+
 async def take_shortfalls(
     uow: UnitOfWork, account_ids: Iterable[str], currency: str, most: int
 ) -> int:
     """Take up to `most` of what these accounts lack; returns the amount. The caller books it."""
-    ids = tuple(_id_of(account_id, currency) for account_id in account_ids)
     left = most
-    for lacking in await uow.all(Shortfall, {"_id": ids}) if ids and most else ():
+    for lacking in await shortfalls_of(uow, account_ids, currency) if most else ():
         part = min(left, lacking.amount)
         await uow.change(Shortfall, lacking.id, inc={"amount": -part})
         left -= part

@@ -28,7 +28,9 @@ from domain.payments.duplicates import DuplicateCharge, DuplicateStatus, RefundD
 from domain.payments.processing import CapturePayment, HoldPayment, ReadPayment, ReleasePayment
 from domain.payments.refunds import SendRefund
 from domain.payouts.external_reversals import ReadReversals
+from domain.payouts.refills import RefillAccount
 from domain.payouts.reversals import ReverseTransfer
+from domain.payouts.shortfall import Shortfall
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import (
     MakeAvailable,
@@ -170,6 +172,12 @@ RULES = (
         Reversal,
         {"done": False, "refusal": None},
         lambda reversal: [ReadReversals(reversal.transfer_id), ReverseTransfer(reversal.id)],
+    ),
+    Rule(
+        Shortfall,
+        {"amount": {"$gt": 0}},
+        lambda lacking: [RefillAccount(lacking.user_id, lacking.currency)],
+        always,
     ),
     Rule(
         Withdrawal,

@@ -60,6 +60,9 @@ async def test_a_reversal_of_what_was_paid_out_is_owed_once(completed_work, acco
     refusing = {"path": "/v1/transfers/*/reversals", "method": "POST", "status": 500}
     await work.sandbox.fault(**refusing, times=50)
     await work.refund()
+    async with asyncio.timeout(TIMEOUT):
+        while not await work.market.rows(Reversal):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     await paid_unasked(work, account)
     await close(work, account)
     await work.sandbox.clear_faults()
