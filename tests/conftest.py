@@ -47,6 +47,7 @@ from tests.support.negotiation import Negotiation
 from tests.support.processes import Processes, free_port
 from tests.support.property_sizes import SEED
 from tests.support.smtp_server import SmtpServer
+from tests.support.worlds import World, prepare_world
 
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
 configure("INFO")
@@ -263,6 +264,7 @@ async def server(
     installation: Installation, request: pytest.FixtureRequest
 ) -> AsyncIterator[Server]:
     """A server inside the test; at its end the books are checked, see `clean_books.py`."""
+    await prepare_world(installation, request)
     async with running_server(installation) as server:
         yield server
         if clean_books.is_checked(request.node):
@@ -332,22 +334,39 @@ def verification_required(installation: Installation) -> None:
     installation.configure(REQUIRE_VERIFICATION="on")
 
 
+@pytest.fixture(scope="session")
+def world_of_negotiation() -> World:
+    return World(Negotiation, Negotiation.prepare)
+
+
+@pytest.fixture(scope="session")
+def world_of_work() -> World:
+    return World(JobInProgress, JobInProgress.start)
+
+
+@pytest.fixture(scope="session")
+def world_of_completed_work() -> World:
+    return World(JobInProgress, JobInProgress.start_and_complete)
+
+
 @pytest.fixture
-async def negotiation(market: Market, server: Server) -> Negotiation:
+async def negotiation(world_of_negotiation: World, market: Market, server: Server) -> Negotiation:
     """A customer, an applicant and an open job, ready for an offer."""
-    return await Negotiation(market, server).prepare()
+    return await world_of_negotiation.enter(market, server)
 
 
 @pytest.fixture
-async def work(market: Market, server: Server) -> JobInProgress:
+async def work(world_of_work: World, market: Market, server: Server) -> JobInProgress:
     """A job in progress whose payment is captured."""
-    return await JobInProgress(market, server).start()
+    return await world_of_work.enter(market, server)
 
 
 @pytest.fixture
-async def completed_work(market: Market, server: Server) -> JobInProgress:
+async def completed_work(
+    world_of_completed_work: World, market: Market, server: Server
+) -> JobInProgress:
     """A completed job whose share is paid to the contractor's wallet."""
-    return await JobInProgress(market, server).start_and_complete()
+    return await world_of_completed_work.enter(market, server)
 
 
 @pytest.fixture

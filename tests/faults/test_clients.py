@@ -12,7 +12,7 @@ from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
 from server.adapters.argon2_passwords import Argon2Passwords
 from tests.faults.outcome import feed_values, requests_to, until
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 from tests.support.operation_cases import VALUES
 from tests.support.parties import Refused
 
@@ -106,9 +106,8 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
     assert await market.traces() == before
 
 
-async def test_user_deleted_with_money_outstanding(market, server):
+async def test_user_deleted_with_money_outstanding(market, work):
     """Guard: `MoneyOutstanding` in `deletion.delete`; without it a wallet has no owner."""
-    work = await JobInProgress(market, server).start()
     await set_password(market, work.contractor, work.customer)
     for party in (work.customer, work.contractor):
         await refuses_to_leave(work, party)

@@ -44,10 +44,9 @@ async def test_payout_that_fails_late_pays_a_debt_first(completed_work):
     assert await completed_work.wallet("available", "debt") == (35_000, 0)
 
 
-async def test_transfers_inactive_at_completion(market, server):
+async def test_transfers_inactive_at_completion(market, server, work):
     """Guard: `_active_account` in `SendTransfer.run`, and `send_transfers(...)` in
     `apply_account`."""
-    work = await JobInProgress(market, server).start()
     user = await server.store.single().find(User, {"_id": work.contractor.id})
     await server.sandbox.deactivate(user.connect_id, "individual.verification.document")
     await work.contractor.push(

@@ -9,7 +9,7 @@ from domain.accounts.user import User
 from domain.payouts.shortfall import Shortfall
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 SHARE = 70_000
 STEPS = "available", "stranded", "in_transit", "debt"
@@ -186,9 +186,8 @@ async def test_what_a_chargeback_held_was_paid_out(completed_work, account, won)
     await ends(work, account, 0, 0 if won else -SHARE)
 
 
-async def test_a_transfer_whose_answer_was_lost_is_found(market, server):
+async def test_a_transfer_whose_answer_was_lost_is_found(market, server, work):
     """Guard: `_find_sent`; without an account that receives transfers nothing looked for it."""
-    work = await JobInProgress(market, server).start()
     user = await server.store.single().get(User, work.contractor.id)
     await work.sandbox.fault(path="/v1/transfers", method="POST", drop=True, when="after")
     await work.complete()

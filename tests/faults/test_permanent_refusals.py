@@ -10,7 +10,7 @@ from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation.books_audit import audit
 from domain.reconciliation.follow_up import follow_up_old, follow_up_recent
 from tests.domain.notifications.reading import listed
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 SECRET = "acct_1Inner said no to req_8Internal"  # of Stripe, for administrators only
 
@@ -124,11 +124,10 @@ async def test_saving_a_card_refused(market, server):
     assert (await market.rows(User, _id=customer.id))[0].customer_id != user.customer_id
 
 
-async def test_transfer_refused(market, server):
+async def test_transfer_refused(market, server, work):
     """Guard: `transfer_tasks.park_refused`; without it Stripe is asked every ten minutes for a
     week, without a notice."""
     admin = await market.admin()
-    work = await JobInProgress(market, server).start()
     await refuse(server.sandbox, "/v1/transfers", "transfers_not_allowed", param="destination")
     await work.complete()
     alert = await alerted(admin, "transfer_refused", "transfers_not_allowed")
@@ -151,11 +150,10 @@ async def test_transfer_refused(market, server):
     assert await work.platform_and_escrow() == (30_000, 0)
 
 
-async def test_a_refusal_that_passes_is_no_end(market, server):
+async def test_a_refusal_that_passes_is_no_end(market, server, work):
     """Guard: `Refusal.passes`: funds arrive by themselves, so there is no alert. The account is
     read again after the first refusal, and new to us, so that there are two."""
     admin = await market.admin()
-    work = await JobInProgress(market, server).start()
     await refuse(server.sandbox, "/v1/transfers", "balance_insufficient", times=2)
     await work.complete()
     await market.settled(TIMEOUT)

@@ -6,16 +6,17 @@ from domain.ledger.transaction import Transaction
 from domain.notifications.alerts import AlertRecord
 from domain.wallet.platform_payouts import check_schedule
 from server.workers.scheduler import JOBS
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 DAY = 86_400
 
 
 @pytest.fixture
-async def work(market, server):
+async def work(world_of_work, market, server):
     """A job in progress: of 1,000.00, the platform has earned 100.00, and 900.00 are in escrow."""
+    work = await world_of_work.enter(market, server)
     await server.sandbox.settings(payout_delay_seconds=0.1)
-    return await JobInProgress(market, server).start()
+    return work
 
 
 async def alerts(work, kind):

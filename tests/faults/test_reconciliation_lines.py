@@ -26,11 +26,6 @@ PAID_ELSEWHERE = {
 }
 
 
-@pytest.fixture
-async def work(market, server):
-    return await JobInProgress(market, server).start()
-
-
 async def compared(work):
     await work.market.settled(TIMEOUT)
     now = work.server.ports.clock.now()

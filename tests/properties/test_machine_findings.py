@@ -11,13 +11,12 @@ from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation.runs import compare_books
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 
-async def test_a_refund_returned_before_it_was_read_is_in_both_books(market, server):
+async def test_a_refund_returned_before_it_was_read_is_in_both_books(market, server, work):
     """Guard: `_book_round_trip` in `refunds.settle_refund`; without it Stripe's two balance
     transactions have no bookings here, and every reconciliation reports them."""
-    work = await JobInProgress(market, server).start()
     payment = await work.stored_payment()
     await work.sandbox.hold_events()
     refund = await work.sandbox.refund_in_dashboard(payment.intent_id, 20_000)
@@ -37,11 +36,13 @@ async def test_a_refund_returned_before_it_was_read_is_in_both_books(market, ser
     assert await work.platform_and_escrow() == (30_000, 0)
 
 
-async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(market, server):
+async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(
+    market, server, completed_work
+):
     """Guard: `refill=True` in `external_reversals.settle_external_reversal`; booked as a debt,
     it was collected at Stripe a second time, and the balance in the wallet could never be
     withdrawn."""
-    work = await JobInProgress(market, server).start_and_complete()
+    work = completed_work
     user = await server.store.single().get(User, work.contractor.id)
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=409, times=3)
     await market.withdraw(work.contractor, 70_000)
@@ -58,11 +59,10 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
     assert await work.platform_and_escrow() == (30_000, 0)
 
 
-async def test_an_external_reversal_reduces_an_open_one(market, server):
+async def test_an_external_reversal_reduces_an_open_one(market, work):
     """Guard: `reversals.reduce_open_reversals`; without it
     Stripe refuses our reversal forever, because less than its amount is left, and that amount is
     parked to be sent again."""
-    work = await JobInProgress(market, server).start()
     await work.complete()
     await market.settled(TIMEOUT)
     [transfer] = await work.stripe_list("transfers")
@@ -85,10 +85,12 @@ async def test_an_external_reversal_reduces_an_open_one(market, server):
     assert await work.platform_and_escrow() == (0, 0)
 
 
-async def test_a_delayed_read_of_a_dispute_does_not_overwrite_a_newer_one(market, server):
+async def test_a_delayed_read_of_a_dispute_does_not_overwrite_a_newer_one(
+    market, server, completed_work
+):
     """Guard: `known` in `chargebacks.settle_dispute`; without it a delayed response overwrites the
     state of a later one, and the dispute stays lost here although it was won."""
-    work = await JobInProgress(market, server).start_and_complete()
+    work = completed_work
     await work.open_chargeback()
     [dispute] = await work.stripe_list("disputes")
     await work.sandbox.move_dispute(dispute["id"], "lost")

@@ -14,7 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web, web_app
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
+from pymongo.read_concern import ReadConcern
 from redis import Redis
 
 from domain.kernel.settings import Clock
@@ -36,6 +39,13 @@ from tests.support.smtp_server import SmtpServer
 
 MOST_TO_END = 30  # seconds
 COLLECTIONS = {kind.COLLECTION for kind in RECORDS}
+RAW = CodecOptions(RawBSONDocument)
+SNAPSHOT = ReadConcern("snapshot")
+# The same for all installations of a test process: see `worlds.py`.
+KEYS = {
+    name: f"test:{base64.b64encode(os.urandom(32)).decode()}"
+    for name in ("JWT_KEYS", "AUDIT_KEY", "FIELD_KEYS")
+}
 OLD_ACCOUNTS = ("POST", "/v1/accounts")
 
 
@@ -75,6 +85,19 @@ class Database:
             *({"$unionWith": {"coll": name, "pipeline": _one_row_of(name)}} for name in others),
         ]
         return [row["of"] for row in self._mongo[self.name][first].aggregate(stages)]
+
+    def documents(self) -> dict[str, list[RawBSONDocument]]:
+        """All documents by collection, as of one moment."""
+        database = self._mongo.get_database(self.name, codec_options=RAW)
+        with self._mongo.start_session() as session, session.start_transaction(SNAPSHOT):
+            found = {name: list(database[name].find(session=session)) for name in COLLECTIONS}
+        return {name: rows for name, rows in found.items() if rows}
+
+    def fill(self, documents: dict[str, list[RawBSONDocument]]) -> None:
+        """Insert documents."""
+        database = self._mongo.get_database(self.name, codec_options=RAW)
+        for name, rows in documents.items():
+            database[name].insert_many(rows)
 
     def drop(self) -> None:
         self._mongo.drop_database(self.name)  # MongoDB scans all databases for expired rows
@@ -143,9 +166,7 @@ async def new_installation(
         "STRIPE_PUBLISHABLE_KEY": sandbox.publishable_key,
         "STRIPE_API_BASE": stores.stripe_api_base,
         "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
-        "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "FIELD_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        **KEYS,
         "CURRENCY": "USD,JPY,KWD,EUR,ISK",
         "SPECIAL_CURRENCIES": "ISK",
         "CROSS_BORDER_PAYOUTS": "on",

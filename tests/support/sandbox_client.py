@@ -163,6 +163,14 @@ class Sandbox:
         refunds_wait, available_ or payout_delay_seconds."""
         return await self.control("POST", "settings", changed)
 
+    async def save(self) -> str:
+        """A snapshot of this tenant, except for its webhook endpoints."""
+        return str((await self.control("POST", "snapshots"))["snapshot"])
+
+    async def restore(self, snapshot: str) -> None:
+        """Take a snapshot over; the tenant that had it is deleted."""
+        await self.control("POST", "restores", {"snapshot": snapshot})
+
     # -- external actions ------------------------------------------------------------------------
 
     async def capture_partly(self, intent: str, amount: int) -> Json:

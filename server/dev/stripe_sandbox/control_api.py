@@ -1,4 +1,5 @@
-"""The control API under /_sandbox: grants, faults, clock, settings, external actions, logs."""
+"""The control API under /_sandbox: grants, faults, clock, settings, snapshots, external actions,
+logs."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from server.dev.stripe_sandbox import (
     fault_injection,
     idempotency_keys,
     request_log,
+    snapshots,
     timers,
     webhook_deliveries,
 )
@@ -36,6 +38,7 @@ class ControlApi:
         self.delays = delays
         self.log_limit = log_limit
         self.wake = wake
+        kept = snapshots.Snapshots(store)
         self.actions: dict[tuple[str, str], Action] = {
             ("POST", "faults"): self.add_fault,
             ("GET", "faults"): self.list_faults,
@@ -44,6 +47,8 @@ class ControlApi:
             ("POST", "clock"): self.advance_clock,
             ("GET", "clock"): self.read_clock,
             ("GET", "rest"): self.read_rest,
+            ("POST", "snapshots"): kept.save,
+            ("POST", "restores"): kept.restore,
             ("POST", "settings"): self.change_settings,
             ("GET", "settings"): self.read_settings,
             ("GET", "requests"): self.requests,

@@ -9,7 +9,6 @@ from domain.accounts.user import User
 from domain.fulfillment import auto_completion
 from domain.kernel.actor import Role
 from domain.ledger.balances import Balance
-from tests.support.job_in_progress import JobInProgress
 from tests.support.parties import Refused
 
 
@@ -113,28 +112,26 @@ async def test_of_two_administrators_who_ban_each_other_one_is_left(market, serv
         ]
 
 
-async def test_a_banned_contractor_is_paid_for_approved_work(market, server):
+async def test_a_banned_contractor_is_paid_for_approved_work(market, work):
     """Guard: `ban` does not change offers, jobs and transfers."""
-    completed_work = await JobInProgress(market, server).start()
-    await completed_work.deliver()
-    await completed_work.as_admin("ban", user_id=completed_work.contractor.id, reason="Fraud")
-    await completed_work.complete()
-    assert await completed_work.platform_and_escrow() == (30_000, 0)
-    [wallet] = await market.rows(Balance, owner=completed_work.contractor.id, balance={"$ne": 0})
+    await work.deliver()
+    await work.as_admin("ban", user_id=work.contractor.id, reason="Fraud")
+    await work.complete()
+    assert await work.platform_and_escrow() == (30_000, 0)
+    [wallet] = await market.rows(Balance, owner=work.contractor.id, balance={"$ne": 0})
     assert wallet.balance == 70_000
 
 
-async def test_work_for_a_banned_customer_is_paid_automatically(market, server):
+async def test_work_for_a_banned_customer_is_paid_automatically(server, work):
     """Guard: as above; delivered work completes when it is due."""
-    completed_work = await JobInProgress(market, server).start()
-    await completed_work.deliver()
-    await completed_work.as_admin("ban", user_id=completed_work.customer.id, reason="Fraud")
+    await work.deliver()
+    await work.as_admin("ban", user_id=work.customer.id, reason="Fraud")
     for days in (6, 1):
-        await completed_work.pass_time(timedelta(days=days))
+        await work.pass_time(timedelta(days=days))
         await auto_completion.announce_due(server.ports)
     assert await auto_completion.complete_due(server.ports) == 1
-    assert await completed_work.platform_and_escrow() == (30_000, 0)
-    assert await completed_work.wallet("available") == (70_000,)
+    assert await work.platform_and_escrow() == (30_000, 0)
+    assert await work.wallet("available") == (70_000,)
 
 
 async def test_a_banned_contractor_receives_no_offers(market):

@@ -1,5 +1,7 @@
 """The page of one payment: everything that is known about its money."""
 
+from datetime import datetime
+
 import msgspec
 import pytest
 
@@ -41,7 +43,8 @@ async def test_a_payment_is_shown_with_all_records_about_it(completed_work: JobI
     assert "admin.refund" in {row["operation"] for row in page["audit"]}
 
     facts = page["timeline"]
-    assert [fact["at"] for fact in facts] == sorted(fact["at"] for fact in facts)
+    times = [datetime.fromisoformat(fact["at"]) for fact in facts]
+    assert times == sorted(times)
     found = [(fact["source"], fact["what"]) for fact in facts]
     assert found[0] == ("offer", "created")
     story = [

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -10,16 +11,22 @@ from domain.fulfillment import auto_completion
 from domain.kernel.errors import Conflict
 from domain.notifications.text import date_text
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.worlds import World
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 THREE = [{"title": t, "amount": a} for t, a in (("A", 50_000), ("B", 30_001), ("C", 19_999))]
 
 
+@pytest.fixture(scope="session")
+def world_of_milestones():
+    return World(JobInProgress, partial(JobInProgress.start, milestones=THREE))
+
+
 @pytest.fixture
-async def work(market, server):
+async def work(world_of_milestones, market, server):
     await server.web.scheduler.stop()  # the test calls its jobs
-    return await JobInProgress(market, server).start(milestones=THREE)
+    return await world_of_milestones.enter(market, server)
 
 
 async def test_each_milestone_is_paid_by_itself(work):

@@ -73,9 +73,8 @@ async def test_each_side_is_told_what_waits_for_it(market: Market, server: Any) 
     assert [(each["amount"], each["currency"]) for each in money] == [(42_000, "USD")]
 
 
-async def test_counts_of_many_and_of_what_is_unread(market: Market, server: Any) -> None:
+async def test_counts_of_many_and_of_what_is_unread(market: Market, work: JobInProgress) -> None:
     """Guard: the count of `waiting._list`, `unread.unread_messages`, `feed.unread_notices`."""
-    work = await JobInProgress(market, server).start()
     members = {"job_id": work.job["id"], "user_id": work.contractor.id}
     chat = await work.customer.call("/chat", "open", members)
     await market.settled()

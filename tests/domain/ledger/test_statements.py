@@ -23,19 +23,13 @@ from tests.support.journal_samples import (
 )
 from tests.support.parties import Refused
 
-
-@pytest.fixture
-def work(market, server):
-    return JobInProgress(market, server)
-
-
 # -- the sums ------------------------------------------------------------------------------------
 
 
-async def test_a_contractors_statement_explains_the_change_of_balance(work):
+async def test_a_contractors_statement_explains_the_change_of_balance(completed_work):
     """Guard: `position` and `deltas` of `owner_view.OwnedAccounts`; a part that is left out, or
     what only moves counted as coming in, and the closing balance is not the wallet's."""
-    await work.start_and_complete()
+    work = completed_work
     before = datetime.now(UTC).isoformat()
     await work.withdraw(20_000)
     whole = await get_statement(work.contractor)
@@ -68,9 +62,9 @@ async def test_a_contractors_statement_explains_the_change_of_balance(work):
     assert totals_by_kind(await get_statement(work.contractor, currency="EUR")) == {}
 
 
-async def test_a_statement_includes_debt_and_held_money(work):
+async def test_a_statement_includes_debt_and_held_money(completed_work):
     """Guard: `held` and `debt` in `OwnedAccounts.of`."""
-    await work.start_and_complete()
+    work = completed_work
     await work.withdraw(50_000)
     chargeback = await work.open_chargeback()
     closing = (await get_statement(work.contractor))["closing"]
@@ -85,7 +79,6 @@ async def test_a_statement_includes_debt_and_held_money(work):
 async def test_a_customers_statement_lists_payments_and_refunds(work):
     """Guard: `OwnedAccounts`: STRIPE and chargebacks; without `came or left or moved` the
     platform's fee would be an empty line."""
-    await work.start()
     await work.refund(30_000)
     await work.market.settled(TIMEOUT)
     paid = await get_statement(work.customer)
@@ -100,7 +93,6 @@ async def test_a_customers_statement_lists_payments_and_refunds(work):
 
 async def test_a_lost_chargeback_returns_money_to_the_customer(work):
     """Guard: `chargebacks` in `OwnedAccounts`; without it the bank's refund is missing."""
-    await work.start()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     await work.market.settled(TIMEOUT)
     found = await get_statement(work.customer)
@@ -108,14 +100,15 @@ async def test_a_lost_chargeback_returns_money_to_the_customer(work):
     assert found["closing"]["amount"] == 0
 
 
-async def test_commissions_agree_with_the_platforms_balance(work):
+async def test_commissions_agree_with_the_platforms_balance(market, server):
     """Guard: COLUMNS and `_sum_by_period`; a kind that is counted twice or not at all, and the
     columns do not make the net amount, or that not the balance."""
+    work = JobInProgress(market, server)
     await work.sandbox.settings(fee_bps=290)
     await work.start_and_complete()
     await work.refund(20_000)
     await work.market.settled(TIMEOUT)
-    other = await JobInProgress(work.market, work.server).start_and_complete()
+    other = await JobInProgress(market, server).start_and_complete()
     await other.decide_chargeback(await other.open_chargeback(), won=False)
     platform, _ = await work.platform_and_escrow()
     admin = await work.market.admin()

@@ -66,9 +66,11 @@ async def test_deletion_is_refused_during_an_offer_a_job_or_a_dispute(market, se
     assert await work.platform_and_escrow() == (0, 0)
 
 
-async def test_deletion_is_refused_with_money_in_the_wallet_in_transit_or_owed(market, server):
+async def test_deletion_is_refused_with_money_in_the_wallet_in_transit_or_owed(
+    market, completed_work
+):
     """Guard: `wallet`, `withdrawals` and `debt` of `deletion.deletion_blockers`."""
-    work = await JobInProgress(market, server).start_and_complete()
+    work = completed_work
     await assert_refused(market, work.contractor, "wallet")
     await work.sandbox.settings(payout_delay_seconds=2)
     await market.withdraw(work.contractor, 70_000)
@@ -85,9 +87,9 @@ async def test_deletion_is_refused_with_money_in_the_wallet_in_transit_or_owed(m
     await assert_refused(market, work.contractor, "debt")
 
 
-async def test_deletion_is_refused_during_a_chargeback(market, server):
+async def test_deletion_is_refused_during_a_chargeback(market, completed_work):
     """Guard: `chargebacks` of `deletion.deletion_blockers`."""
-    work = await JobInProgress(market, server).start_and_complete()
+    work = completed_work
     await work.withdraw(70_000)
     chargeback = await work.open_chargeback()
     await market.settled(TIMEOUT)
@@ -121,10 +123,10 @@ async def assert_unreachable(party, chat):
 
 
 @needs("freed keys")
-async def test_deletion_removes_all_personal_data(market, server):
+async def test_deletion_removes_all_personal_data(market, server, completed_work):
     """Guard: the fields in `anonymize`, the copies in `EraseCopies` and `deleted_members`, of which
     `check_reach` makes use; the journal is not changed."""
-    work = await JobInProgress(market, server).start_and_complete()
+    work = completed_work
     await work.withdraw(70_000)
     chat = await work.customer.call(
         "/chat",

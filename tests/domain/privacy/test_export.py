@@ -10,7 +10,6 @@ from domain.files import file as files
 from domain.files.file import File
 from domain.privacy.export import EXPORT_LIFE, MakeExport, _keep
 from tests.support.file_samples import picture, upload
-from tests.support.job_in_progress import JobInProgress
 from tests.support.parties import PASSWORD
 
 
@@ -41,9 +40,9 @@ def unpacked(archive: bytes) -> dict:
     }
 
 
-async def test_an_export_has_everything_of_its_owner(market, server):
+async def test_an_export_has_everything_of_its_owner(market, completed_work):
     """Guard: the parts of `export.archive`; a contractor's has other people's jobs, too."""
-    work = await JobInProgress(market, server).start_and_complete()
+    work = completed_work
     talk = await work.customer.call(
         "/chat", "open", {"job_id": work.job["id"], "user_id": work.contractor.id}
     )

@@ -14,6 +14,7 @@ from domain.reconciliation import stream_join
 from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.worlds import World
 
 # (record, filter, changed fields, expected differences)
 WRONG = (
@@ -53,17 +54,25 @@ WRONG = (
 )
 
 
-@pytest.fixture
-async def work(market, server):
-    """A job after every event that Stripe has a trace of."""
-    await server.sandbox.settings(fee_bps=290, fee_fixed=30)
-    work = await JobInProgress(market, server).start_and_complete()
+async def play_everything(work):
+    await work.sandbox.settings(fee_bps=290, fee_fixed=30)
+    await work.start_and_complete()
     await work.withdraw(30_000)
     await work.refund(10_000)
-    await market.settled(TIMEOUT)
+    await work.market.settled(TIMEOUT)
     await work.open_chargeback(amount=20_000)
     await work.platform_and_escrow()
-    return work
+
+
+@pytest.fixture(scope="session")
+def world_of_everything():
+    return World(JobInProgress, play_everything)
+
+
+@pytest.fixture
+async def work(world_of_everything, market, server):
+    """A job after every event that Stripe has a trace of."""
+    return await world_of_everything.enter(market, server)
 
 
 async def found(work):

@@ -20,9 +20,9 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 @pytest.fixture
-async def work(market, server):
+async def work(world_of_work, market, server):
     await server.web.scheduler.stop()
-    return await JobInProgress(market, server).start()
+    return await world_of_work.enter(market, server)
 
 
 async def lose_tasks(work, kind):

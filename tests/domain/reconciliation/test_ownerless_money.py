@@ -17,10 +17,9 @@ async def found(work, **fields):
     return {(row["kind"], row["subject"], row["amount"]) for row in listed}
 
 
-async def test_escrow_and_wallets_of_nobody(market, server):
+async def test_escrow_and_wallets_of_nobody(market, server, work):
     """Guard: `_escrow`, `_is_over` and `_wallets` in `ownerless_money`, and the removal of what is
     over."""
-    work = await JobInProgress(market, server).start()
     done = await JobInProgress(market, server).start_and_complete()
     assert await found(work) == set()
     uow = server.store.single()

@@ -10,12 +10,22 @@ from domain.ledger.transaction import Transaction
 from domain.reconciliation import runs
 from domain.reconciliation.runs import Reconciliation, compare_books
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.worlds import World
+
+
+async def start_with_fees(work):
+    await work.sandbox.settings(fee_bps=290, fee_fixed=30)
+    await work.start()
+
+
+@pytest.fixture(scope="session")
+def world_of_fees():
+    return World(JobInProgress, start_with_fees)
 
 
 @pytest.fixture
-async def work(market, server):
-    await server.sandbox.settings(fee_bps=290, fee_fixed=30)
-    return await JobInProgress(market, server).start()
+async def work(world_of_fees, market, server):
+    return await world_of_fees.enter(market, server)
 
 
 async def compared(work):

