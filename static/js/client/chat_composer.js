@@ -1,6 +1,7 @@
 // Where one writes: something new, an answer, or a message otherwise; with files.
 
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { countCharacters } from "../shared/characters.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { me, server } from "../shared/server.js";
@@ -45,7 +46,8 @@ function Pen({ talk, name }) {
   const answering = talk.answering.value;
   const uploads = talk.uploads.value;
   const text = editing ? editing.text : talk.draft.value;
-  const empty = !text.trim() && (editing || !uploads.length);
+  const left = LONGEST - countCharacters(text);
+  const empty = left < 0 || (!text.trim() && (editing || !uploads.length));
   useLayoutEffect(() => {
     if (editing || answering) area.current?.focus();
   }, [editing?.entry, answering]);
@@ -111,13 +113,13 @@ function Pen({ talk, name }) {
       <input type="file" multiple hidden ref=${picker} onChange=${chosen} tabindex="-1" aria-hidden="true" />
       ${!editing && html`<button type="button" class="button quiet icon-only" title="Attach files" onClick=${() => picker.current?.click()}>
         <${Icon} name="paperclip" /><span class="visually-hidden">Attach files</span></button>`}
-      <textarea class="input" rows="1" ref=${area} value=${text} maxlength=${LONGEST} aria-label=${`Message to ${name}`} placeholder="Write a message"
+      <textarea class="input" rows="1" ref=${area} value=${text} aria-label=${`Message to ${name}`} placeholder="Write a message"
         enterkeyhint=${onGlass.matches ? "enter" : "send"} onInput=${(/** @type {any} */ { target }) => write(target.value)} onKeyDown=${keys} onPaste=${paste}
         onBlur=${() => typing(false)}></textarea>
       <button class="button primary icon-only" aria-disabled=${empty ? "true" : undefined} title=${editing ? "Save" : "Send"}>
         <${Icon} name=${editing ? "check" : "send"} /><span class="visually-hidden">${editing ? "Save" : "Send"}</span></button>
     </div>
-    ${text.length > LONGEST - 200 && html`<p class="small soft" role="status">${LONGEST - text.length} characters left</p>`}
+    ${left < 200 && html`<p class="small soft" role="status">${left < 0 ? `${-left} characters too many` : `${left} characters left`}</p>`}
   </form>`;
 }
 

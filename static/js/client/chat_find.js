@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { shorten } from "../shared/characters.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Skeleton } from "../shared/pieces.js";
@@ -13,6 +14,7 @@ import { conversations, saying } from "./conversations.js";
 /** @typedef {import("./conversations.js").Message} Message */
 
 const PAUSE_MS = 250;
+const MOST = 100; // characters that are searched for
 const PAGE = 20;
 const BEFORE = 40; // characters of a text before the word that was found
 
@@ -21,7 +23,7 @@ export function Find({ talk }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const found = useSignal(/** @type {{q: string, items: Message[], cursor: string | null} | null} */ (null));
   const problem = useSignal(/** @type {string | null} */ (null));
-  const q = (place.value.query.get("find") ?? "").trim();
+  const q = shorten((place.value.query.get("find") ?? "").trim(), MOST);
   useLayoutEffect(() => field.current?.focus(), []);
   useEffect(() => {
     if (!q) {
@@ -36,7 +38,7 @@ export function Find({ talk }) {
     problem.value = null;
     try {
       const page = await server.chat.search({ q, conversation_id: talk.id, limit: PAGE, ...(cursor && { cursor }) });
-      if (place.peek().query.get("find")?.trim() !== q) return;
+      if (shorten(place.peek().query.get("find")?.trim() ?? "", MOST) !== q) return;
       const before = cursor ? found.peek()?.items ?? [] : [];
       found.value = { q, items: [...before, ...page.items], cursor: page.next_cursor };
     } catch (refused) {
@@ -56,7 +58,7 @@ export function Find({ talk }) {
   };
   return html`<div class="find" role="search" onKeyDown=${keys}>
     <div class="row tight find-row"><div class="find-field grow"><${Icon} name="search" /><input class="input" type="search" ref=${field} aria-label="Words to be found" placeholder="Words in this conversation"
-      maxlength="100" value=${place.value.query.get("find")?.trimStart() ?? ""} onInput=${(/** @type {any} */ { target }) => setQuery({ find: target.value || " " })} /></div>
+      value=${place.value.query.get("find")?.trimStart() ?? ""} onInput=${(/** @type {any} */ { target }) => setQuery({ find: target.value || " " })} /></div>
       <button type="button" class="button quiet icon-only" onClick=${close}><${Icon} name="x" /><span class="visually-hidden">Close the search</span></button></div>
     ${q && html`<div class="results">
       <p class="visually-hidden" role="status">${found.value ? `${items.length} found` : ""}</p>

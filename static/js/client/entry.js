@@ -74,7 +74,7 @@ function FirstStep() {
   return html`<${Door} title="Sign in">
     <form onSubmit=${form.submit}>
       <${Field} form=${form} name="email" label="E-mail" type="email" autocomplete="username" required maxlength="254" autofocus />
-      <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required maxlength="256" />
+      <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required maxlength="1024" />
       <${Submit} form=${form} class="primary block">Sign in</${Submit}>
     </form>
     ${supported && html`<p class="or">or</p><form onSubmit=${passkey.submit}>
@@ -128,7 +128,7 @@ export function Register() {
       <${Field} form=${form} name="name" label="Name" autocomplete="name" required maxlength="80" />
       <${Field} form=${form} name="email" label="E-mail" type="email" autocomplete="username" required maxlength="254" />
       <${Field} form=${form} name="password" label="Password" type="password" autocomplete="new-password" required
-        minlength="12" maxlength="256" hint=${PASSWORD_HINT} />
+        minlength="12" maxlength="1024" hint=${PASSWORD_HINT} />
       <${Submit} form=${form} class="primary block">Create account</${Submit}>
     </form>
     <p class="small">Do you have an account? <a href="/sign-in">Sign in</a></p>

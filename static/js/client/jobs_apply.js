@@ -1,6 +1,7 @@
 // A contractor's application to a job: made and withdrawn; it cannot be changed.
 
 import { useSignal } from "@preact/signals";
+import { countCharacters } from "../shared/characters.js";
 import { confirm } from "../shared/dialog.js";
 import { dropDraft, keepDraft, readDraft } from "../shared/drafts.js";
 import { scheduleOf, splitAll } from "../shared/fees.js";
@@ -63,7 +64,7 @@ function Apply({ job }) {
       keepDraft(name, draft.value);
     },
   });
-  const used = [...values.letter].length;
+  const used = countCharacters(values.letter);
   return html`<section class="card" aria-labelledby="apply"><header><h2 id="apply">Apply</h2></header>
     <form class="stack" onSubmit=${form.submit} noValidate>
       <div class="fields"><${Field} ...${bound("price")} name="proposed_amount" label=${`Your price in ${job.currency}`} inputmode="decimal" required maxlength="14" autocomplete="off" />

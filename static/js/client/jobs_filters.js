@@ -1,5 +1,6 @@
 // The filters of a job search: in the address, as the server takes them, and as a test of one job.
 
+import { shorten } from "../shared/characters.js";
 import { display, displayRange, major, minor } from "../shared/money.js";
 import { displayPoint, distanceKm, fold, parsePoint } from "./places.js";
 
@@ -35,8 +36,8 @@ export function fieldsOfQuery(query, currency) {
   /** @type {Record<string, string>} */
   const problems = {};
   const [q, category] = ["q", "category"].map((name) => query.get(name)?.trim());
-  if (q) fields.q = q.slice(0, 200);
-  if (category) fields.category = category.slice(0, 60);
+  if (q) fields.q = shorten(q, 200);
+  if (category) fields.category = shorten(category, 60);
   const skills = splitSkills(query.get("skills"));
   if (skills.length) fields.skills = skills;
   const near = parsePoint(query.get("near") ?? "");

@@ -3,6 +3,7 @@
 import { effect, untracked, useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { Attachments } from "../shared/attachments.js";
+import { countCharacters, shorten } from "../shared/characters.js";
 import { dropDraft, keepDraft, readDraft } from "../shared/drafts.js";
 import { FilePicker, storedIds, useUploads } from "../shared/file_picker.js";
 import { Field, Submit, useForm } from "../shared/form.js";
@@ -194,7 +195,7 @@ function JobForm({ name, blank, yes, send }) {
 
 /** "What … 34 of 120" when there is something to count. @param {string} text @param {string} given @param {number} most */
 function limit(text, given, most) {
-  const used = [...given].length;
+  const used = countCharacters(given);
   return used < most / 2 ? `${text} At most ${most.toLocaleString()} characters.`
     : `${text} ${used.toLocaleString()} of ${most.toLocaleString()} characters.`;
 }
@@ -204,7 +205,7 @@ function SkillsField({ form, skills, onChange }) {
   const [typed, setTyped] = useState("");
   const full = skills.length >= MAX_SKILLS;
   const add = (/** @type {string} */ text) => {
-    const names = text.split(",").map((each) => each.trim().slice(0, MAX.skill)).filter(Boolean);
+    const names = text.split(",").map((each) => shorten(each.trim(), MAX.skill)).filter(Boolean);
     const known = new Set(skills.map((each) => each.toLowerCase()));
     const fresh = names.filter((each) => !known.has(each.toLowerCase()));
     if (fresh.length) onChange([...skills, ...fresh].slice(0, MAX_SKILLS));
@@ -321,6 +322,6 @@ function fieldsOf({ title, description, category, skills, low, high, currency, p
   return {
     title: title.trim(), description: description.trim(), category: category.trim(), skills, currency,
     budget_min_amount: minor(low, currency), budget_max_amount: minor(high, currency),
-    location: placed && point ? { ...point, label: (label.trim() || place).slice(0, MAX.label) } : null,
+    location: placed && point ? { ...point, label: shorten(label.trim() || place, MAX.label) } : null,
   };
 }

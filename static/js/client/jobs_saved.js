@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { shorten } from "../shared/characters.js";
 import { DialogHeader, confirm, open } from "../shared/dialog.js";
 import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
@@ -83,7 +84,7 @@ export function askName(filters, place = "", saved = null) {
       <${DialogHeader} title=${named ? "Rename this search" : "Save this search"} close=${close} />
       <div class="body"><p class="soft">${words}</p>
         <${Field} form=${form} name="name" label="Name" required maxlength=${MAX_NAME} autofocus
-          value=${(named || words).replaceAll(/[“”]/g, "").slice(0, MAX_NAME)} /></div>
+          value=${shorten((named || words).replaceAll(/[“”]/g, ""), MAX_NAME)} /></div>
       <footer><button type="button" class="button" onClick=${() => close()}>Cancel</button>
         <${Submit} form=${form}>${named ? "Rename" : "Save"}</${Submit}></footer>
     </form>`;

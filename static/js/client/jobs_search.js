@@ -82,7 +82,7 @@ export function FindWork() {
       <div class="job-bar" role="search">
         <div class="job-words"><${Icon} name="search" />
           <label class="visually-hidden" for=${`${panel}-q`}>Search jobs</label>
-          <input class="input" id=${`${panel}-q`} type="search" maxlength="200" placeholder="Search by words, such as garden fence"
+          <input class="input" id=${`${panel}-q`} type="search" placeholder="Search by words, such as garden fence"
             list=${`${panel}-texts`} value=${query.get("q") ?? ""} onInput=${(/** @type {any} */ { target }) => setQuery({ q: target.value })} />
           <datalist id=${`${panel}-texts`}>${completions.map((text) => html`<option value=${text} key=${text} />`)}</datalist></div>
         <button type="button" class="button job-toggle" aria-expanded=${String(open)} aria-controls=${panel} onClick=${() => setOpen(!open)}>
@@ -235,11 +235,11 @@ function Filters({ query, problems, facets }) {
     : { near: null, place: null, radius: null });
   return html`
     <div class="field"><label for=${`${id}-category`}>Category</label>
-      <input class="input" id=${`${id}-category`} list=${`${id}-categories`} maxlength="60" placeholder="Any" value=${value("category")} onInput=${changed("category")} />
+      <input class="input" id=${`${id}-category`} list=${`${id}-categories`} placeholder="Any" value=${value("category")} onInput=${changed("category")} />
       <datalist id=${`${id}-categories`}>${facets?.categories.map((each) => html`<option value=${each.value} key=${each.value} />`)}</datalist>
       ${!value("category") && html`<${Suggestions} label="Categories of these jobs" values=${facets?.categories ?? []} pick=${(/** @type {string} */ category) => setQuery({ category })} />`}</div>
     <div class="field"><label for=${`${id}-skills`}>Skills</label>
-      <input class="input" id=${`${id}-skills`} maxlength="400" placeholder="Any" value=${value("skills")} onInput=${changed("skills")} aria-describedby=${`${id}-skills-hint`} />
+      <input class="input" id=${`${id}-skills`} placeholder="Any" value=${value("skills")} onInput=${changed("skills")} aria-describedby=${`${id}-skills-hint`} />
       <p class="hint" id=${`${id}-skills-hint`}>Separated by commas; one of them must be asked for.</p>
       <${Suggestions} label="Skills that these jobs ask for" values=${more} pick=${(/** @type {string} */ skill) => setQuery({ skills: [...skills, skill].join(", ") })} /></div>
     <fieldset class="stack job-budget"><legend>Budget</legend>

@@ -46,7 +46,7 @@ export function Reset() {
     <p>All your devices are signed out then.</p>
     <form onSubmit=${form.submit}>
       <${Field} form=${form} name="password" label="New password" type="password" autocomplete="new-password" required
-        minlength="12" maxlength="256" hint=${HINT} />
+        minlength="12" maxlength="1024" hint=${HINT} />
       <${Submit} form=${form} class="primary block">Set password</${Submit}>
     </form><${Back} /></${Door}>`;
 }
@@ -60,7 +60,7 @@ export function Verify() {
     <p>Sign in to confirm that the address is yours.</p>
     <form onSubmit=${form.submit}>
       <${Field} form=${form} name="email" label="E-mail" type="email" autocomplete="username" required maxlength="254" />
-      <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required maxlength="256" />
+      <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required maxlength="1024" />
       <${Submit} form=${form} class="primary block">Sign in</${Submit}>
     </form></${Door}>`;
 }

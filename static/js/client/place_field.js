@@ -64,7 +64,7 @@ export function PlaceField({ label, hint, name = "place", value, onChange, probl
   return html`<div class="field">
     <label for=${id}>${label}</label>
     <div class="place-input">
-      <input class="input" id=${id} name=${name} value=${text} list=${`${id}-cities`} autocomplete="off" maxlength="120"
+      <input class="input" id=${id} name=${name} value=${text} list=${`${id}-cities`} autocomplete="off"
         placeholder="City or coordinates" aria-invalid=${shown ? "true" : undefined}
         aria-describedby=${[hint && `${id}-hint`, shown && `${id}-problem`].filter(Boolean).join(" ") || undefined}
         onFocus=${loadCities} onInput=${input} onChange=${settle} onBlur=${settle} onKeyDown=${enter} />

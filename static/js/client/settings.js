@@ -172,7 +172,7 @@ export function Security() {
 
 /** @param {{form: any, name?: string}} props */
 const CurrentPassword = ({ form, name = "password" }) => html`<${Field} form=${form} name=${name} label="Current password" type="password"
-  autocomplete="current-password" required maxlength="256" />`;
+  autocomplete="current-password" required maxlength="1024" />`;
 
 function Email() {
   const user = me.value ?? {};
@@ -210,7 +210,7 @@ function Password() {
   return html`<${Card} title="Password"><details><summary>Change your password</summary><form class="stack" onSubmit=${form.submit}>
     <${CurrentPassword} form=${form} name="current_password" />
     <${Field} form=${form} name="password" label="New password" type="password" autocomplete="new-password" required
-      minlength="12" maxlength="256" hint="At least 12 characters; a few uncommon words are best." />
+      minlength="12" maxlength="1024" hint="At least 12 characters; a few uncommon words are best." />
     <div class="row end"><${Submit} form=${form}>Change password</${Submit}></div></form></details></${Card}>`;
 }
 
@@ -297,7 +297,7 @@ export function Data() {
       <form class="stack" onSubmit=${send.submit}><${CurrentPassword} form=${send} /><div class="row end"><${Submit} form=${send}>Export my data</${Submit}></div></form></${Card}>
     <${Card} title="Delete your account"><p>This is possible when nothing is owed in either direction.</p>
       <form class="stack" onSubmit=${remove.submit}><${Field} form=${remove} name="password" label="Current password" type="password"
-        autocomplete="current-password" required maxlength="256" /><div class="row end"><${Submit} form=${remove} class="danger">Delete…</${Submit}></div></form></${Card}>
+        autocomplete="current-password" required maxlength="1024" /><div class="row end"><${Submit} form=${remove} class="danger">Delete…</${Submit}></div></form></${Card}>
   </${Frame}>`;
 }
 

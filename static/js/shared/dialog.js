@@ -3,6 +3,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { checkLength } from "./characters.js";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
 
@@ -76,7 +77,8 @@ export function confirm({ title, body, yes, no = "Cancel", danger = false, reaso
       <${DialogHeader} title=${title} close=${close} />
       <div class="body">${body}
         ${reason && html`<div class="field"><label for="reason">${reason}</label>
-          <textarea class="input" id="reason" name="reason" required maxlength="1000"></textarea></div>`}
+          <textarea class="input" id="reason" name="reason" required
+            onInput=${(/** @type {any} */ { target }) => checkLength(target, 1_000)}></textarea></div>`}
       </div>
       <footer>
         <button type="button" class="button" onClick=${() => close(undefined)}>${no}</button>

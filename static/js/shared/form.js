@@ -1,7 +1,8 @@
 // Forms: what the server refuses is shown at the field that it names, in the server's own sentence.
 
-import { signal } from "@preact/signals";
-import { useId, useMemo } from "preact/hooks";
+import { signal, useSignal } from "@preact/signals";
+import { useId, useLayoutEffect, useMemo } from "preact/hooks";
+import { checkLength } from "./characters.js";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
 import { refuse } from "./toasts.js";
@@ -64,15 +65,22 @@ function sentence(/** @type {string} */ message, /** @type {string} */ path) {
 }
 
 /**
- * A field with its label, hint and problem. What is not named here goes to the input.
+ * A field with its label, hint and problem. What is not named here goes to the input, but
+ * `maxlength` only where programs made the text: what people write is counted as they see it.
  *
  * @param {{form: ReturnType<typeof useForm>, name: string, label: string, hint?: any, as?: string,
  *   children?: any, [attribute: string]: any}} props
  */
 export function Field({ form, name, label, hint, as = "input", children, ...rest }) {
-  const problem = form.problems.value[name];
+  const long = useSignal("");
+  const problem = form.problems.value[name] || long.value;
   const own = useId();
   const id = rest.id ?? `${name}-${own}`;
+  const most = isWritten(as, rest) ? rest.maxlength : 0;
+  useLayoutEffect(() => {
+    const field = most && document.getElementById(id);
+    if (field) long.value = checkLength(/** @type {HTMLInputElement} */ (field), most);
+  }, [rest.value]);
   const about = [hint && `${id}-hint`, problem && `${id}-problem`].filter(Boolean).join(" ");
   const clear = () => {
     if (!form.problems.peek()[name]) return;
@@ -81,14 +89,20 @@ export function Field({ form, name, label, hint, as = "input", children, ...rest
   };
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <${as} class="input" ...${rest} id=${id} name=${name} aria-invalid=${problem ? "true" : undefined}
+    <${as} class="input" ...${rest} maxlength=${most ? undefined : rest.maxlength} id=${id} name=${name} aria-invalid=${problem ? "true" : undefined}
       aria-describedby=${about || undefined} onInput=${(/** @type {Event} */ event) => {
         clear();
+        if (most) long.value = checkLength(/** @type {HTMLInputElement} */ (event.target), most);
         rest.onInput?.(event);
       }}>${children}</${as}>
     ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
     ${problem && html`<p class="problem" id=${`${id}-problem`}><${Icon} name="circle-alert" />${problem}</p>`}
   </div>`;
+}
+
+/** Whether people write freely in a field: no password, code or amount. @param {string} as @param {Record<string, any>} rest */
+function isWritten(as, { type = "text", inputmode, autocomplete }) {
+  return as === "textarea" || (type === "text" && !inputmode && autocomplete !== "one-time-code");
 }
 
 /** The button that sends a form. @param {{form: ReturnType<typeof useForm>, children: any, class?: string}} props */

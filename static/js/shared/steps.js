@@ -42,7 +42,7 @@ function Question({ methods, close }) {
       ${methods.includes("passkey") && supported && html`<form onSubmit=${passkey.submit}>
         <${Submit} form=${passkey} class="primary block"><${Icon} name="fingerprint" />Use a passkey</${Submit}></form>`}
       <form class="stack" onSubmit=${form.submit}>
-        <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required maxlength="256" />
+        <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required maxlength="1024" />
         ${methods.includes("code") && html`<${Field} form=${form} name="code" label="Code" inputmode="numeric"
           autocomplete="one-time-code" required maxlength="32" hint="Of your app, or a recovery code." />`}
         <div class="row end"><${Submit} form=${form}>Confirm</${Submit}></div>
