@@ -1,5 +1,7 @@
 """Accounts and mails in the browser: a lost password, and an address that is confirmed first."""
 
+from playwright.async_api import expect
+
 from domain.accounts.user import User
 from tests.stories.browser.tabs import in_the_browser
 from tests.support.parties import PASSWORD
@@ -7,6 +9,7 @@ from tests.support.parties import PASSWORD
 pytestmark = in_the_browser
 
 NEW = "a fence of larch wood"
+LONGEST_NAME = "Nora " + "🎨" * 75  # 80 characters, of two units each in JavaScript
 
 
 async def test_a_lost_password_is_reset_by_mail(smtp, tabs, market):
@@ -38,11 +41,15 @@ async def test_a_lost_password_is_reset_by_mail(smtp, tabs, market):
 
 
 async def test_an_account_begins_with_its_mail(smtp, verification_required, tabs, market):
-    """Guard: the pages `Code` and `Verify`; the first by the code, the second by the link."""
+    """Guard: the pages `Code` and `Verify`; the first by the code, the second by the link. And
+    `checkLength` in form.js: the name may have 80 characters, as people see them."""
     first, second = await tabs.open(), await tabs.open()
     for tab, email in ((first, "nora@example.com"), (second, "nils@example.com")):
         await tab.page.goto(f"{tab.origin}/register?role=customer")
-        await tab.fill(Name="Nora New", E_mail=email, Password=PASSWORD)
+        await tab.fill(Name=f"{LONGEST_NAME}🎨", E_mail=email, Password=PASSWORD)
+        await tab.press("Create account")
+        await expect(tab.page.get_by_text("At most 80 characters; these are 81.")).to_be_visible()
+        await tab.fill(Name=LONGEST_NAME)
         await tab.press("Create account")
         await tab.heads("Check your mail")
     subject = "Confirm your e-mail address"
