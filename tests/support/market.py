@@ -179,7 +179,7 @@ class Market:
             **fields,
         )
         await uow.add(user)
-        return await self.sign_in(user, url=url, connect=connect, reconnection=reconnection)
+        return await self._start_session(user, user.sessions_valid_from, url, connect, reconnection)
 
     async def sign_in(
         self,
@@ -191,9 +191,12 @@ class Market:
     ) -> Party:
         """Another session (device) of a user."""
         now = await self.store.single().get(User, user.id)
-        tokens = await self.sessions.start(
-            user.id, user.role, "127.0.0.1", generation=now.sessions_valid_from
-        )
+        return await self._start_session(user, now.sessions_valid_from, url, connect, reconnection)
+
+    async def _start_session(
+        self, user: User, generation: int, url: str | None, connect: bool, reconnection: bool
+    ) -> Party:
+        tokens = await self.sessions.start(user.id, user.role, "127.0.0.1", generation=generation)
         party = Party(self.web, url or self.url, user, tokens)
         self.parties.append(party)
         if connect:

@@ -380,10 +380,10 @@ class Sandbox:
         rows: list[Json] = []
         while True:
             after = rows[-1]["id"] if rows else 0
-            more = (await self.control("GET", f"{name}?after={after}{some}"))["data"]
-            if not more:
+            page = await self.control("GET", f"{name}?after={after}{some}")
+            rows += page["data"]
+            if not page["has_more"]:
                 return rows
-            rows += more
 
     async def control(self, method: str, name: str, json: Any = None) -> Json:
         url = f"{self.base}/_sandbox/{name}"

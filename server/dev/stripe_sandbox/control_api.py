@@ -158,16 +158,17 @@ class ControlApi:
         )
         for row in rows:
             row["response"] = json.loads(row["response"])
-        return {"data": rows}
+        return self._page(rows)
 
     def deliveries(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """Webhook deliveries after an id, oldest first; `status` filters."""
         after, status = int(query.get("after", 0)), query.get("status", "")
-        return {
-            "data": webhook_deliveries.list_deliveries(
-                self.store, tenant, after, self.log_limit, status
-            )
-        }
+        return self._page(
+            webhook_deliveries.list_deliveries(self.store, tenant, after, self.log_limit, status)
+        )
+
+    def _page(self, rows: list[Json]) -> Json:
+        return {"data": rows, "has_more": len(rows) == self.log_limit}
 
 
 def _parse_json(raw: str) -> Any:
