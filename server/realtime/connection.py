@@ -302,7 +302,9 @@ class Connection(AsyncSocket):  # type: ignore[misc]
     async def handle_get_request(self, environ: dict[str, Any]) -> Any:
         """Raises EngineIOError, which ends the connection, when a poll was given up by its client:
         what it was answered with is lost."""
-        transport = self.stock_transport = environ["aiohttp.request"].transport
+        transport = environ["aiohttp.request"].transport
+        if not (self.upgrading or self.upgraded):  # by the websocket, whose transport is kept
+            self.stock_transport = transport
         found = await super().handle_get_request(environ)
         if isinstance(found, list) and (transport is None or transport.is_closing()):
             raise EngineIOError

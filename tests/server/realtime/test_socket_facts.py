@@ -274,7 +274,9 @@ async def test_javascript_clients_survive_the_end_of_their_process(
     client: None, processes: Processes
 ) -> None:
     """Guard: `Connection.close_transport` in `Engine.drain` ends transports; a Socket.IO disconnect
-    keeps JavaScript clients from reconnecting. `sync` returns what they missed."""
+    keeps JavaScript clients from reconnecting. `sync` returns what they missed. With
+    `stock`, `Connection.handle_get_request`: the transport of a poll that ends does not end an
+    upgrade."""
     first, second, market = await processes.web(), await processes.web(), processes.market
     customer = await market.customer(connect=False)
     staying = await asyncio.create_subprocess_exec(

@@ -2,7 +2,8 @@
 //
 //   node stay.mjs URL TOKEN
 //
-// Prints `ready`; after all have reconnected, prints what each saw as JSON.
+// Prints `ready` when all are connected, those that may upgrade by websocket; after all have
+// reconnected, prints what each saw as JSON.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 
@@ -16,7 +17,10 @@ function stay(transports) {
   });
   const reasons = [];
   socket.on('disconnect', (reason) => reasons.push(reason));
-  return { socket, reasons, lost: () => reasons.length > 0 };
+  const upgraded = () => socket.io.engine.transport.name === transports.at(-1);
+  return {
+    socket, reasons, lost: () => reasons.length > 0, connected: () => socket.connected && upgraded(),
+  };
 }
 
 const clients = [...WAYS, ...WAYS].map(stay);
@@ -24,9 +28,9 @@ const all = async (is) => {
   while (!clients.every(is)) await sleep(10);
 };
 
-await all(({ socket }) => socket.connected);
+await all(({ connected }) => connected());
 console.log('ready');
-await all(({ socket, lost }) => lost() && socket.connected);
+await all(({ lost, connected }) => lost() && connected());
 const summaries = clients.map(async ({ socket, reasons }) => {
   const { data } = await socket.timeout(10_000).emitWithAck('sync', { since: 0 });
   return { reasons, seqs: data.items.map(({ seq }) => seq) };
