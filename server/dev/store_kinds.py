@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-MONGO = Path(__file__).with_name("mongo.py")
+MONGO = "server.dev.mongo"
 LOOPBACK = "127.0.0.1"
 ANSWER_SECONDS = 2.0
 CONTROL_KEY = "SANDBOX_CONTROL_KEY"  # the variable of the sandbox
@@ -80,7 +80,7 @@ def rust_mongo() -> str | None:
 
 
 def _mongo_command(start: Start) -> list[str]:
-    return _secantus([sys.executable, "-P", str(MONGO)], start)
+    return _secantus([sys.executable, "-m", MONGO], start)
 
 
 def _rust_mongo_command(start: Start) -> list[str]:

@@ -22,7 +22,7 @@ from tests.support.steady_load import IN_PROGRESS, SteadyLoad, steady_load
 LOGIN = ("customer@demo.test", "demo-jobsphere")
 PATIENCE = 90
 LONGEST = 15  # seconds, of a command that gets no answer from a store; a probe is much faster
-MONGO, REDIS = "mongo.py", "valkey"
+MONGO, REDIS = "server.dev.mongo", "valkey"
 
 
 @needs("our launcher")

@@ -304,8 +304,8 @@ def test_idle_transactions_are_aborted_without_other_statements(
 
 
 def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
-    """Guard: `mongo.cache_catalogue` clears its cache with each request; a write by an older list
-    of indexes leaves documents out of an index."""
+    """Guard: `Catalogue.clear` with each request, and `Catalogue.changing`; a write by an older
+    list of indexes leaves documents out of an index."""
     name = f"indexed_{os.getpid()}"
     with MongoClient[Any](stores.mongo_url) as client:
         rows = client.get_default_database()[name]
@@ -342,7 +342,7 @@ def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
 
 
 def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
-    """Guard: `known.clear()` in `mongo.cache_catalogue`."""
+    """Guard: `known.clear()` in `mongo_catalogue.share`."""
     name = f"dropped_{os.getpid()}"
     with MongoClient[Any](stores.mongo_url) as client, MongoClient[Any](stores.mongo_url) as other:
         rows, same = client.get_default_database()[name], other.get_default_database()[name]

@@ -1,0 +1,141 @@
+"""Makes SecantusDB's use of its indexes cheaper: look-ups by id, updates, and encoded keys."""
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from secantus import sortkey, storage
+from secantus.storage import Storage
+
+INVERTED = bytes(255 - byte for byte in range(256))
+UPDATING = ("_update_matching_single_txn", "_update_chunk")
+NUMBERS = 10_000  # in the cache of encoded numbers
+
+
+def look_up_ids_first() -> None:
+    """Find documents by `_id` if the filter names ids and more. Unpatched, this is only the last
+    resort behind all other indexes, and not used at all beside an operator like `$or`."""
+    find = Storage._try_index_id_keys
+
+    def by_id(
+        store: Any, db: str, coll: str, filter: dict[str, Any], *, collation: Any = None
+    ) -> Any:
+        if len(filter) > 1 and "_id" in filter and collation is None:
+            found = find(store, db, coll, {"_id": filter["_id"]})
+            if found is not None:
+                return found
+        return find(store, db, coll, filter, collation=collation)
+
+    Storage._try_index_id_keys = by_id
+
+
+class Update(threading.local):
+    """A document that an update of this thread is about to replace: its record, what it will be,
+    and the indexes whose entries differ."""
+
+    record: int | None = None
+    new: Any = None
+    indexes: list[Any] | None = None
+
+    def clear(self) -> None:
+        self.record = self.new = self.indexes = None
+
+
+def keep_equal_entries() -> None:
+    """Replace only those index entries that an update changes. Unpatched, it deletes and writes all
+    entries of the document."""
+    update = Update()
+    check, delete, write = (
+        Storage._unique_conflict,
+        Storage._delete_index_entries,
+        Storage._write_index_entries,
+    )
+
+    def check_unique(
+        store: Any,
+        db: str,
+        coll: str,
+        new: Any,
+        indexes: Any,
+        *,
+        exclude_recordid: Any,
+        **more: Any,
+    ) -> Any:
+        """Comes before each other step of an update or insert."""
+        update.record, update.new, update.indexes = exclude_recordid, new, None
+        return check(store, db, coll, new, indexes, exclude_recordid=exclude_recordid, **more)
+
+    def delete_entries(
+        store: Any,
+        db: str,
+        coll: str,
+        old: Any,
+        indexes: Any,
+        partial: Any = None,
+        *,
+        recordid: int,
+    ) -> None:
+        if update.record == recordid:
+            partial = store._partial_filters(db, coll) if partial is None else partial
+            indexes = update.indexes = changed_indexes(old, update.new, indexes, partial)
+        delete(store, db, coll, old, indexes, partial, recordid=recordid)
+
+    def write_entries(
+        store: Any,
+        db: str,
+        coll: str,
+        new: Any,
+        indexes: Any,
+        partial: Any = None,
+        *,
+        recordid: int,
+    ) -> None:
+        if update.record == recordid and update.new is new and update.indexes is not None:
+            indexes = update.indexes
+        update.clear()
+        write(store, db, coll, new, indexes, partial, recordid=recordid)
+
+    def clearing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def cleared(*given: Any, **options: Any) -> Any:
+            try:
+                return method(*given, **options)
+            finally:
+                update.clear()  # a refused update leaves nothing for a later delete
+
+        return cleared
+
+    for name in UPDATING:
+        setattr(Storage, name, clearing(getattr(Storage, name)))
+    Storage._unique_conflict = check_unique
+    Storage._delete_index_entries, Storage._write_index_entries = delete_entries, write_entries
+
+
+def changed_indexes(
+    old: dict[str, Any], new: dict[str, Any], indexes: list[Any], partial: dict[str, Any]
+) -> list[Any]:
+    """The indexes that read a field of which the old and the new document differ. An operator in a
+    partial filter, such as `$and`, may read any field."""
+    fields = {
+        field
+        for field in old.keys() | new.keys()
+        if storage._doc_changed(
+            {field: new[field]} if field in new else {}, {field: old[field]} if field in old else {}
+        )
+    }
+
+    def is_changed(path: str) -> bool:
+        return path.startswith("$") or path.partition(".")[0] in fields
+
+    return [
+        index for index in indexes if any(map(is_changed, (*index[1], *partial.get(index[0], ()))))
+    ]
+
+
+def encode_fast() -> None:
+    """Remember how numbers are encoded in keys, which takes decimal arithmetic, and invert the
+    bytes of descending fields at once."""
+    encode = sortkey._encode_number
+    remembered = functools.lru_cache(NUMBERS)(encode)
+    sortkey._encode_number = lambda value: (remembered if isinstance(value, int) else encode)(value)
+    sortkey.invert_bytes = lambda data: data.translate(INVERTED)
