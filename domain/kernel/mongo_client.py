@@ -18,10 +18,8 @@ import asyncio
 import contextlib
 import functools
 import math
-import os
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -38,6 +36,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
+from domain.kernel.call_threads import CallThreads
 from domain.kernel.errors import Unavailable
 from domain.kernel.record import Record
 
@@ -128,14 +127,9 @@ class Threads:
 
     def __init__(self) -> None:
         self.silent = False
-        self._size = framework.max_workers
-        self._start()
-        os.register_at_fork(after_in_child=self._start)
-
-    def _start(self) -> None:
-        self._pool = ThreadPoolExecutor(self._size, "mongo")
-        self._cleaners = ThreadPoolExecutor(CLEANERS, "mongo-cleanup")
-        self._busy: list[None] = []  # one item for each call that runs; its methods are atomic
+        refusal = functools.partial(Overloaded, "the database does not keep up")
+        self._pool = CallThreads(framework.max_workers, "mongo", refusal)
+        self._cleaners = CallThreads(CLEANERS, "mongo-cleanup", refusal)
 
     def run(
         self, loop: asyncio.AbstractEventLoop, call: Callable[..., T], *args: Any, **kwargs: Any
@@ -145,43 +139,13 @@ class Threads:
         work = functools.partial(
             copy_context().run, self._call, limit, time.monotonic(), call, args, kwargs
         )
-        if limit.cleanup:
-            return loop.run_in_executor(self._cleaners, work)
-        if len(self._busy) + self._pool._work_queue.qsize() < self._size:
-            return loop.run_in_executor(self._pool, work)
-        return asyncio.wrap_future(self._queue(loop, work, min(QUEUE_SECONDS, limit.left)))
-
-    def _queue(
-        self, loop: asyncio.AbstractEventLoop, work: Callable[[], T], seconds: float
-    ) -> Future[T]:
-        """Refuse the call when no thread is free in time."""
-        queued, answer = self._pool.submit(work), Future[T]()
-
-        def refuse() -> None:
-            if queued.cancel():
-                answer.set_exception(Overloaded("the database does not keep up"))
-
-        def pass_on(queued: Future[T]) -> None:
-            if not queued.cancelled() and answer.set_running_or_notify_cancel():
-                if failed := queued.exception():
-                    answer.set_exception(failed)
-                else:
-                    answer.set_result(queued.result())
-
-        def forget(answer: Future[T]) -> None:
-            queued.cancel()  # if its caller was cancelled
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(timer.cancel)
-
-        timer = loop.call_later(seconds, refuse)
-        answer.add_done_callback(forget)
-        queued.add_done_callback(pass_on)
-        return answer
+        threads = self._cleaners if limit.cleanup else self._pool
+        patience = math.inf if limit.cleanup else min(QUEUE_SECONDS, limit.left)
+        return threads.run(loop, work, patience)
 
     def _call(
         self, limit: WaitLimit, asked: float, call: Callable[..., T], args: Any, kwargs: Any
     ) -> T:
-        self._busy.append(None)
         try:
             left = limit.left - (time.monotonic() - asked)
             if left == math.inf:
@@ -202,7 +166,6 @@ class Threads:
                 raise EngineFailure(f"the database's engine fails: {failed.code}") from failed
             raise
         finally:
-            self._busy.pop()
             limit.left -= time.monotonic() - asked
 
 
