@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClientSession
-from pymongo import UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -384,16 +384,14 @@ class UnitOfWork(Outgoing):
         self._codec.require_clear(kind, {**parts, **(push or {})})
         stored = {**update, "$set": self._codec.seal(kind, id, update["$set"])}
         where = self._query(kind, {"_id": id, **(only_if or {})})
-        # Two statements instead of findAndModify, which is slow on some servers.
+        change = self._of(kind).find_one_and_update
         if self._session is None:
-            done = await self._of(kind).update_one(where, stored)
-            return await self.find(kind, {"_id": id}) if done.matched_count else None
-        before = await self._of(kind).find_one(where, session=self._session)
-        if before is None:
+            now = await change(where, stored, return_document=ReturnDocument.AFTER)
+            return self.record(kind, now) if now else None
+        found = await change(where, stored, session=self._session)
+        if found is None:
             return None
-        before = self._codec.open(kind, before)
-        # The transaction reads a snapshot, and a concurrent change of the record aborts it.
-        await self._of(kind).update_one({"_id": id}, stored, session=self._session)
+        before = self._codec.open(kind, found)
         after = documents.apply_update(before, update)
         self.changes.append(Change(kind, before, after))
         return documents.record(kind, self._store.names.shown(kind, dict(after)))

@@ -44,6 +44,7 @@ WITHOUT_TIME = frozenset(
         "insert",
         "update",
         "delete",
+        "findAndModify",
         "aggregate",
         "commitTransaction",
         "abortTransaction",

@@ -12,7 +12,7 @@ from tests.domain.kernel.test_store import Failing
 from tests.faults.outcome import feed_of, feed_values, requests_to
 from tests.support.negotiation import TIMEOUT
 
-COMPLETING = {("update", "offers"), ("update", "jobs"), ("insert", "transactions")}
+COMPLETING = {("findAndModify", "offers"), ("findAndModify", "jobs"), ("insert", "transactions")}
 
 
 class StatementLog(monitoring.CommandListener):
@@ -73,7 +73,7 @@ async def test_primary_step_down_inside_a_transaction(idle_work, failing):
     label = {"errorCode": 189, "errorLabels": ["TransientTransactionError"]}
     failing.order("insert", times=2, **label)
     await idle_work.complete()
-    first, second, third, *_ = STATEMENTS.containing({("update", "offers")})
+    first, second, third, *_ = STATEMENTS.containing({("findAndModify", "offers")})
     # An abort is not sent while the driver knows no primary; the next attempt implies it.
     inserts = [failed for failed in STATEMENTS.failures if failed[0] == "insert"]
     assert inserts == [("insert", first), ("insert", second)]
