@@ -53,7 +53,7 @@ async def test_commands_on_both_wires_while_the_database_hangs(
 ) -> None:
     """Guard: `command_limit` in `Web._limited` and `ConversationMembers._read`, and
     `Writer._refuse_late`: without one of them its command is answered when the driver gives up.
-    Guard: `Threads._queue`: nor does a command wait when background work has all threads."""
+    Guard: `CallThreads._refuse`: nor does a command wait when background work has all threads."""
     talk = await meet(market)
     customer = talk.customer
     others = [await market.sign_in(customer.user) for _ in range(3)]
