@@ -16,6 +16,7 @@ from server.runtime.exit_limit import UNFINISHED
 from tests.faults.outcome import until
 from tests.support.databases import needs
 from tests.support.dev_process import DevServer
+from tests.support.fork_server import ForkServer
 from tests.support.processes import free_port
 from tests.support.steady_load import IN_PROGRESS, SteadyLoad, steady_load
 
@@ -27,12 +28,12 @@ MONGO, REDIS = "server.dev.mongo", "valkey"
 
 @needs("our launcher")
 async def test_stores_suspended_and_killed_under_load(
-    tmp_path: Path, started: list[DevServer]
+    tmp_path: Path, started: list[DevServer], fork_server: ForkServer
 ) -> None:
     """Guard: the time limits of `mongo_client.connect` and `Threads`, `Breaker`,
     `Readiness`, and the supervision of `Embedded`. Guard: `exit_within`: a process that waits for
     its stores ends `END_SECONDS` after the time for draining, and logs what it leaves."""
-    dev = await _dev(tmp_path / "data", tmp_path, started)
+    dev = await _dev(tmp_path / "data", tmp_path, started, fork_server)
     async with steady_load(dev.url, *LOGIN) as load:
         await load.until_served()
         for word in (MONGO, REDIS):
@@ -80,10 +81,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk_under_load(
-    small_disk: Path, tmp_path: Path, started: list[DevServer]
+    small_disk: Path, tmp_path: Path, started: list[DevServer], fork_server: ForkServer
 ) -> None:
     """Guard: `DiskSpace` in `Web._limited` and `Web._check_disk`."""
-    dev = await _dev(small_disk / "data", tmp_path, started)
+    dev = await _dev(small_disk / "data", tmp_path, started, fork_server)
     async with steady_load(dev.url, *LOGIN) as load:
         await load.until_served()
         with (small_disk / "filler").open("wb") as filler:
@@ -110,8 +111,11 @@ def _fill(file: int) -> None:
             continue
 
 
-async def _dev(data: Path, tmp_path: Path, started: list[DevServer]) -> DevServer:
-    dev = DevServer(data, free_port(), tmp_path / "dev.log", COMMANDS_PER_SECOND="1000")
+async def _dev(
+    data: Path, tmp_path: Path, started: list[DevServer], fork_server: ForkServer
+) -> DevServer:
+    log = tmp_path / "dev.log"
+    dev = DevServer(data, free_port(), log, fork_server, COMMANDS_PER_SECOND="1000")
     started.append(dev)
     await asyncio.to_thread(dev.wait_until_it_serves)
     return dev

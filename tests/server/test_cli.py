@@ -52,7 +52,7 @@ def running(pid: int) -> bool:
 
 
 def test_dev_starts_from_nothing_and_finds_its_data_again(
-    tmp_path: Path, started: list[DevServer]
+    tmp_path: Path, started: list[DevServer], fork_server: ForkServer
 ) -> None:
     """Guard: `embedded(...)`, `create_demo_accounts` and `_welcome`; the lock that `embedded` takes
     on DATA_DIR; the watchdog around the stores. After the kill: `secrets.load` (else the old token
@@ -75,7 +75,7 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     assert len(hooks) == 3
     assert _open_to_others(data) == []
 
-    refused = run_command("dev", env={"DATA_DIR": str(data), "PORT": str(free_port())})
+    refused = fork_server.run("dev", env={"DATA_DIR": str(data), "PORT": str(free_port())})
     assert refused.returncode == 1
     said = f"in use by another JobSphere server (process {first.process.pid})"
     assert said in refused.stderr
@@ -86,7 +86,7 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     (data / "redis").chmod(0o755)
     (data / "secrets.json").chmod(0o644)
     prompt = {"server.dev.supervision.LOOK_SECONDS": 0.1}
-    second = DevServer(data, free_port(), tmp_path / "second.log", prompt)
+    second = DevServer(data, free_port(), tmp_path / "second.log", fork_server, prompt)
     started.append(second)
     second.wait_until_it_serves()
     status, me = second.http("GET", "/api/account/me", token=token)

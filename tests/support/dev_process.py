@@ -8,21 +8,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from server.dev.stores import ROOT
 
+if TYPE_CHECKING:
+    from tests.support.fork_server import ForkServer
+
 START_SECONDS = 40.0
-# Runs the server with other values of module constants, as `monkeypatch.setattr` does it here.
-WITH_CONSTANTS = """
-import importlib, json, runpy, sys
-for name, value in json.loads(sys.argv.pop(1)).items():
-    module, _, constant = name.rpartition(".")
-    setattr(importlib.import_module(module), constant, value)
-runpy.run_module("server", run_name="__main__", alter_sys=True)
-"""
 
 
 def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -46,30 +41,33 @@ def run_command(
 
 
 class DevServer:
-    """A `server dev` process on a data folder, if need be with other module constants."""
+    """A `server dev` process on a data folder: a fork, if need be with other module constants, or
+    without `fork_server` a program of its own."""
 
     def __init__(
         self,
         folder: Path,
         port: int,
         log: Path,
+        fork_server: "ForkServer | None" = None,
         constants: Mapping[str, Any] | None = None,
         **env: str,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
-        program = ["-m", "server"]
-        if constants:
-            program = ["-c", WITH_CONSTANTS, json.dumps(constants)]
+        given = {"DATA_DIR": str(folder), "PORT": str(port), "SANDBOX": "plain", **env}
+        cleaned = clean_environment(given)
+        self.process: Any
+        if fork_server:
+            self.process = fork_server.start("dev", env=cleaned, log=log, constants=constants or {})
+            return
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *program, "dev"],
+                [sys.executable, "-m", "server", "dev"],
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
-                env=clean_environment(
-                    {"DATA_DIR": str(folder), "PORT": str(port), "SANDBOX": "plain", **env}
-                ),
+                env=cleaned,
                 start_new_session=True,
             )
 

@@ -65,6 +65,36 @@ class ForkedProcess:
         return int(answer or -signal.SIGKILL)  # no answer: the fork server has ended
 
 
+class ForkedCommand:
+    """The part of `subprocess.Popen` that `DevServer` uses."""
+
+    def __init__(self, pid: int, channel: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._channel = channel
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0.001)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Raises TimeoutExpired."""
+        if self.returncode is None:
+            self._channel.settimeout(timeout)
+            try:
+                answer = self._channel.recv(MOST_BYTES)
+            except TimeoutError as late:
+                raise subprocess.TimeoutExpired("python -m server", timeout) from late
+            self._channel.close()
+            self.returncode = int(answer or -signal.SIGKILL)
+        return self.returncode
+
+    def send_signal(self, sign: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, sign)
+
+
 class ForkServer:
     """Started with the first fork, and closed at the end of the session."""
 
@@ -84,6 +114,18 @@ class ForkServer:
         channel = self._log_to(log, words, env, constants)
         pid = int(await asyncio.get_running_loop().sock_recv(channel, MOST_BYTES))
         return ForkedProcess(pid, channel)
+
+    def start(
+        self,
+        *words: str,
+        env: Mapping[str, str],
+        log: Path,
+        constants: Mapping[str, Any] = NONE,
+    ) -> ForkedCommand:
+        """Like `fork`, for tests without an event loop."""
+        channel = self._log_to(log, words, env, constants)
+        channel.setblocking(True)
+        return ForkedCommand(int(channel.recv(MOST_BYTES)), channel)
 
     def _log_to(
         self, log: Path, words: Sequence[str], env: Mapping[str, str], constants: Mapping[str, Any]

@@ -50,7 +50,9 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     without the `unlink` in `published` (the file stays), without the handler of SIGTERM (the exit
     code), and, for the audits of spoilt books, without `books_audit._check_balances`."""
     data = tmp_path / "data"
-    dev = DevServer(data, free_port(), tmp_path / "dev.log", SANDBOX="")  # by default, strict
+    dev = DevServer(
+        data, free_port(), tmp_path / "dev.log", fork_server, SANDBOX=""
+    )  # by default, strict
     started.append(dev)
     dev.wait_until_it_serves()
     assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
