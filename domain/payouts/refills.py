@@ -8,8 +8,10 @@ falls away, these are missing at Stripe. The platform has them, and transfers th
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.kernel.money import CURRENCIES
+from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications import notices
+from domain.notifications.text import WALLET
 from domain.operations.task import Task
 from domain.payouts.allocation import add_transfer
 from domain.payouts.shortfall import shortfalls_of, take_shortfalls
@@ -53,6 +55,13 @@ class RefillAccount(Task, frozen=True, tag="refill_account"):
                 users=[self.user_id],
             )
             await add_transfer(uow, self.user_id, self.currency, part, None, parked=False)
+            amount = display(part, self.currency)
+            title = f"{amount} of your old account at Stripe is on its way to your wallet again"
+            text = "You had repaid what was missing there."
+            to = [self.user_id]
+            await notices.notify(
+                uow, to, "stranded_settled", title, text, self.user_id, path=WALLET
+            )
 
     async def _unexplained(self, uow: UnitOfWork, accounts: tuple[str, ...]) -> int:
         """What these accounts lack, in whole steps, without what is owed, and without what may be

@@ -158,3 +158,5 @@ async def test_a_chargeback_that_was_won_after_the_account_was_closed(completed_
     assert (await work.sandbox.money_of(account))["USD"] == SHARE
     [waiting] = await work.market.rows(Transfer, status=TransferStatus.WAITING)
     assert (waiting.amount, waiting.refill) == (SHARE, False)
+    title = "700.00 USD of your old account at Stripe is on its way to your wallet again"
+    await work.contractor.push("/account", "notification", lambda n: n["title"] == title)

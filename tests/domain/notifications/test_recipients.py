@@ -60,6 +60,7 @@ DIRECTLY = {
     "refund_paid_otherwise",
     "refund_undone",
     "stranded",
+    "stranded_returned",
     "transfer_returned",
     "transfer_settled",
 }
