@@ -295,19 +295,17 @@ class Offer(Record, frozen=True):
     @property
     def refundable(self) -> int:
         """The amount that can still be refunded: neither requested already nor contested."""
-        return (
-            self.net_amount
-            - sum(refund.amount for refund in self._reserved_refunds)
-            - self.contested_amount
-        )
+        requested = sum(refund.amount for refund in self._reserved_refunds)
+        return max(0, self.net_amount - requested - self.contested_amount)
 
     @property
     def earnable(self) -> int:
-        """The amount that can still be earned: in escrow, and not requested as a refund."""
+        """The amount that can still be earned: in escrow, and not requested as a refund. A lost
+        chargeback may leave less than was requested."""
         requested = sum(
             refund.amount - refund.completed_amount for refund in self._reserved_refunds
         )
-        return self.net_amount - self.completed_amount - requested
+        return max(0, self.net_amount - self.completed_amount - requested)
 
     @property
     def _reserved_refunds(self) -> list[Refund]:

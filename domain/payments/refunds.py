@@ -25,6 +25,7 @@ from domain.payments.waiting_refunds import (
     alert_waiting,
     give_back,
     keep_waiting,
+    undo_by_chargebacks,
     with_refund,
 )
 from domain.payouts.allocation import rebook
@@ -190,7 +191,7 @@ def _with_external_refund(
     refund = Refund(
         id=new_id("rfd"),
         amount=state.amount,
-        completed_amount=max(0, state.amount - max(0, offer.earnable)),
+        completed_amount=max(0, state.amount - offer.earnable),
         reason="Made at Stripe.",
         by="stripe",
         asked_at=uow.now,
@@ -222,6 +223,8 @@ async def _settle_made(
         refunded_amount=total,
         completed_amount=offer.completed_amount - refund.completed_amount,
     ).completed_amount
+    undone = offer.completed_amount - completed + refund.taken_amount
+    await undo_by_chargebacks(uow, offer, max(0, undone - state.amount))
     after = await change_offer(
         uow,
         offer,
@@ -233,7 +236,7 @@ async def _settle_made(
             status=RefundStatus.MADE,
             stripe_id=state.id,
             amount=state.amount,
-            completed_amount=offer.completed_amount - completed + refund.taken_amount,
+            completed_amount=min(undone, state.amount),
             taken_amount=0,
         ),
     )

@@ -4,17 +4,15 @@ The money stays the customer's. An administrator lets the refund be made again, 
 customer was paid in another way, or undoes it, so that the sides of the job have the money again.
 """
 
-import msgspec
-
 from domain import ledger
-from domain.deals.offer import Offer, Refund, change_offer, with_completed_capped
+from domain.deals.offer import Offer, Refund, change_offer
 from domain.kernel.errors import Conflict
 from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices
 from domain.notifications.text import job_path
 from domain.payments.refunds import MAX_REFUNDS, SendRefund
-from domain.payments.waiting_refunds import with_refund
+from domain.payments.waiting_refunds import restore_completed, with_refund
 from domain.payouts.allocation import rebook
 
 
@@ -74,11 +72,8 @@ async def undo_refund(uow: UnitOfWork, offer: Offer, parked: Refund) -> Offer:
     """The sides of the job have the money again, as before the refund. Raises Conflict."""
     if offer.accepted_at is None:
         raise Conflict("The offer was never accepted: the money is the customer's.")
-    restored = msgspec.structs.replace(
-        offer, completed_amount=offer.completed_amount + parked.completed_amount
-    )
     left = offer.returned_amount - parked.amount
-    completed = with_completed_capped(restored, returned_amount=left).completed_amount
+    completed = await restore_completed(uow, offer, parked.completed_amount, returned_amount=left)
     after = await change_offer(
         uow,
         offer,

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from domain.deals.offer import Offer, Refund, change_offer
+from domain.deals.chargeback import Chargeback, ChargebackStatus
+from domain.deals.offer import Offer, Refund, change_offer, with_completed_capped
 from domain.deals.payment import Payment
 from domain.kernel.money import Holdings, display
 from domain.kernel.store import UnitOfWork
@@ -34,11 +35,14 @@ def with_refund(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ..
 async def keep_waiting(
     uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
 ) -> datetime | None:
-    """Store that the refund waits at Stripe, and take back what the contractor had earned of it.
+    """Store that the refund waits at Stripe, and take back what the contractor had earned of it, as
+    far as a chargeback that was lost since has left it.
 
     Returns until when it may wait without anybody's help; None if somebody has to act now.
     """
-    taken = 0 if refund.again else refund.completed_amount  # parked money has no owner
+    taken = min(refund.completed_amount, offer.completed_amount)
+    if refund.again:  # parked money has no owner
+        taken = 0
     left = refund.completed_amount - taken
     fields = {"stripe_id": state.id, "completed_amount": left, "taken_amount": taken}
     after = await change_offer(
@@ -79,7 +83,7 @@ async def give_back(uow: UnitOfWork, offer: Offer, refund: Refund, **fields: Any
     after = await change_offer(
         uow,
         offer,
-        completed_amount=offer.completed_amount + taken,
+        completed_amount=await restore_completed(uow, offer, taken),
         refunds=with_refund(
             offer,
             refund,
@@ -90,6 +94,26 @@ async def give_back(uow: UnitOfWork, offer: Offer, refund: Refund, **fields: Any
     )
     if taken:
         await rebook(uow, f"refund_released:{refund.id}", "refund_released", offer, after)
+
+
+async def restore_completed(uow: UnitOfWork, offer: Offer, amount: int, **fields: int) -> int:
+    """The completed amount with `amount` more, which a refund had undone, as far as the money of
+    the offer with `fields` reaches. Chargebacks that were lost meanwhile undo the rest."""
+    wanted = offer.completed_amount + amount
+    whole = msgspec.structs.replace(offer, completed_amount=wanted)
+    completed = with_completed_capped(whole, **fields).completed_amount
+    await undo_by_chargebacks(uow, offer, wanted - completed)
+    return completed
+
+
+async def undo_by_chargebacks(uow: UnitOfWork, offer: Offer, amount: int) -> None:
+    """Count `amount` of completed work as undone by the offer's lost chargebacks. It is restored
+    when the bank gives their money back."""
+    lost = {"offer_id": offer.id, "status": ChargebackStatus.LOST}
+    for chargeback in await uow.all(Chargeback, lost, (("_id", 1),)) if amount else ():
+        part = min(amount, max(0, chargeback.lost - chargeback.completed_amount))
+        await uow.change(Chargeback, chargeback.id, inc={"completed_amount": part})
+        amount -= part
 
 
 async def alert_waiting(uow: UnitOfWork, offer: Offer, refund: Refund) -> None:

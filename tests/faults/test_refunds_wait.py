@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from domain.disputes.chargebacks import refresh_dispute
 from domain.ledger.transaction import Transaction
 from tests.faults.outcome import books_differences, feed_values
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 DAY = 86_400
+FEE = 1500  # of a dispute
 pytestmark = pytest.mark.usefixtures("prompt_retries")
 
 
@@ -108,6 +110,73 @@ async def test_a_waiting_refund_that_fails_gives_it_back(completed_work):
     await completed_work.refund()
     assert await completed_work.platform_and_escrow() == (0, 0)
     assert await completed_work.wallet("debt") == (-70_000,)
+
+
+async def waits(work):
+    """The next refund waits at Stripe, until a test says how it ends."""
+    await work.sandbox.fault(refund="usd", pending_reason="insufficient_funds", delay=9 * DAY)
+
+
+async def lost_chargeback(work, amount):
+    payment = await work.stored_payment()
+    dispute = await work.sandbox.dispute(payment.charge_id, amount)
+    await work.sandbox.move_dispute(dispute["id"], "lost")
+    return dispute["id"]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_chargeback_is_lost_while_it_waits(completed_work, fails):
+    """Guard: `restore_completed` in `give_back`, and `undo_by_chargebacks` in `_settle_made`. A
+    failed refund restored more work than there was money for, so its events became dead letters;
+    one that was made counted the loss as its own, and what the bank gave back was nobody's."""
+    work = completed_work
+    await waits(work)
+    await work.refund(60_000)
+    refund = await waiting_refund(work)
+    dispute = await lost_chargeback(work, 50_000)
+    await work.platform_and_escrow()
+    assert (await work.stored_offer()).completed_amount == 40_000
+    end = work.sandbox.fail_refund if fails else work.sandbox.settle_refund
+    await end(refund["id"])
+    assert await work.platform_and_escrow() == ((15_000 if fails else 0) - FEE, 0)
+    kept = 50_000 if fails else 0
+    assert (await work.stored_offer()).completed_amount == kept
+    await work.sandbox.move_dispute(dispute, "won")
+    kept = 100_000 if fails else 40_000
+    assert await work.platform_and_escrow() == (kept * 3 // 10 - FEE, 0)
+    available, pending = await work.wallet("available", "pending")
+    assert available + pending == kept * 7 // 10
+    assert (await work.stored_offer()).completed_amount == kept
+
+
+async def test_a_chargeback_is_lost_before_it_is_known(completed_work):
+    """Guard: `taken` in `keep_waiting`: the bank has taken what the contractor had earned."""
+    work = completed_work
+    await waits(work)
+    await work.sandbox.hold_events()
+    refund = await work.sandbox.refund_in_dashboard((await work.stored_payment()).intent_id, 60_000)
+    await refresh_dispute(work.server.ports, await lost_chargeback(work, 100_000))
+    await work.sandbox.release_events()
+    await waiting_refund(work)
+    assert await work.platform_and_escrow() == (-FEE, 0)
+    assert await work.wallet("available", "pending", "debt") == (0, 0, 0)
+    await work.sandbox.fail_refund(refund["id"])
+    assert await work.platform_and_escrow() == (-FEE, 0)
+
+
+async def test_work_is_completed_for_which_no_money_is_left(work):
+    """Guard: `max` in `Offer.earnable`: a refund that waits and a lost chargeback exceed what was
+    paid, and the completed work was below zero."""
+    await waits(work)
+    refund = await work.sandbox.refund_in_dashboard((await work.stored_payment()).intent_id, 80_000)
+    await lost_chargeback(work, 50_000)
+    await work.market.settled(TIMEOUT)
+    offer = await work.stored_offer()
+    assert (offer.net_amount, offer.earnable, offer.refundable) == (50_000, 0, 0)
+    await work.complete()
+    assert await work.platform_and_escrow() == (5000 - FEE, 45_000)
+    await work.sandbox.settle_refund(refund["id"])
+    assert await work.platform_and_escrow() == (-FEE, 0)
 
 
 async def test_a_refund_of_what_is_not_booked_yet_waits(market, server):

@@ -6,6 +6,8 @@ from domain import ledger
 from tests.faults.outcome import feed_values
 from tests.support.job_in_progress import TIMEOUT
 
+FEE = 1500  # of a dispute
+
 
 async def returned(work, amount=50_000):
     """A refund that was made and that the bank returned; as administrators see it."""
@@ -109,6 +111,22 @@ async def test_it_is_undone_for_the_sides_of_the_job(completed_work):
     assert (offer.returned_amount, offer.completed_amount) == (0, 100_000)
     for party in (work.customer, work.contractor):
         assert "refund_undone" in await feed_values(party, "notification", "kind")
+
+
+async def test_it_is_undone_after_a_lost_chargeback(completed_work):
+    """Guard: `undo_by_chargebacks` in `restore_completed`: what the money does not reach for is the
+    contractor's again when the bank gives it back."""
+    work = completed_work
+    refund = await returned(work, 60_000)
+    dispute = await work.sandbox.dispute((await work.stored_payment()).charge_id, 50_000)
+    await work.sandbox.move_dispute(dispute["id"], "lost")
+    await work.platform_and_escrow()
+    assert (await work.stored_offer()).completed_amount == 0
+    await decide(work, refund, "undo")
+    assert await work.platform_and_escrow() == (15_000 - FEE, 0)
+    await work.sandbox.move_dispute(dispute["id"], "won")
+    assert await work.platform_and_escrow() == (30_000 - FEE, 0)
+    assert (await work.stored_offer()).completed_amount == 100_000
 
 
 async def test_the_customer_is_paid_in_another_way(completed_work):
