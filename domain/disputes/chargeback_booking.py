@@ -23,6 +23,7 @@ from domain.payments.deal_steps import fail_offer
 from domain.payments.processing import refund_unaccepted
 from domain.payouts.allocation import rebook
 from domain.payouts.holds import change_of_hold, settle_available
+from domain.payouts.refills import refill_later
 from domain.payouts.stranded import arrival_of_offer
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send_transfers
@@ -80,6 +81,7 @@ async def _book_withdrawn(
     if more < 0:
         await _store_hold(uow, held)
         await settle_available(uow, user, chargeback.currency, fact)
+        await refill_later(uow, user, chargeback.currency)
     return held
 
 

@@ -12,6 +12,7 @@ from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
 from domain.operations.task import Task
 from domain.payouts.allocation import add_transfer
+from domain.payouts.refills import refill_later
 from domain.payouts.reversals import reduce_open_reversals, settle_reversal
 from domain.payouts.stranded import arrival
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
@@ -32,7 +33,8 @@ class ReadReversals(Task, frozen=True, tag="read_reversals"):
 
 
 async def read_reversals(ports: Ports, stripe_id: str) -> bool:
-    """Read all reversals of a transfer from Stripe and settle them.
+    """Read all reversals of a transfer from Stripe and settle them. They may have kept promises
+    that a payout had broken, so what the account lacks since is sent.
 
     False for a transfer that this platform did not make.
     """
@@ -48,10 +50,11 @@ async def read_reversals(ports: Ports, stripe_id: str) -> bool:
         transfer = await uow.find(Transfer, known)
     if transfer is None:
         return False
-    transfer_id = transfer.id
+    transfer_id, user, currency = transfer.id, transfer.user_id, transfer.currency
 
     async def settle(uow: UnitOfWork, reversal: StripeMovement) -> None:
         await settle_external_reversal(uow, transfer_id, reversal)
+        await refill_later(uow, user, currency)
 
     reversals = await ports.gateway.reversals(stripe_id)
     await ports.store.transact_each(reversed(reversals), settle)

@@ -19,6 +19,15 @@ from domain.payouts.transfer import Reversal
 from domain.ports.ports import Ports
 
 
+async def refill_later(uow: UnitOfWork, user_id: str, currency: str) -> None:
+    """Send a contractor's accounts what they lack, if they lack anything, after a promise was kept
+    or fell away."""
+    user = await uow.get(User, user_id)
+    accounts = [*user.closed_accounts, *([user.connect_id] if user.connect_id else [])]
+    if await shortfalls_of(uow, accounts, currency):
+        uow.later(RefillAccount(user_id, currency))
+
+
 class RefillAccount(Task, frozen=True, tag="refill_account"):
     """Transfer what a contractor's accounts lack beyond what is owed or promised."""
 

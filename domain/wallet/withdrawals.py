@@ -33,8 +33,7 @@ from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.holds import settle_available
-from domain.payouts.refills import RefillAccount
-from domain.payouts.shortfall import shortfalls_of
+from domain.payouts.refills import refill_later
 from domain.payouts.stranded import arrival
 from domain.payouts.transfer import RECHECK_AFTER
 from domain.ports.payment_gateway import ACCOUNT_GONE, GatewayRefused, StripeMovement
@@ -362,8 +361,7 @@ async def _return_to_wallet(
     back = await arrival(uow, user, withdrawal.account_id)
     await _book_withdrawal(uow, withdrawal, "payout_failed", source, back)
     await settle_available(uow, user, withdrawal.currency, withdrawal.id)
-    if await shortfalls_of(uow, [withdrawal.account_id], withdrawal.currency):
-        uow.later(RefillAccount(user, withdrawal.currency))
+    await refill_later(uow, user, withdrawal.currency)
     if refusal:
         what = f"A withdrawal of {display(withdrawal.amount, withdrawal.currency)} was refused"
         next_step = returned_to(gone=owner.is_gone)

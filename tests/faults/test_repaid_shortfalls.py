@@ -64,6 +64,10 @@ async def followed_up(work):
     collection = work.server.store.database[Shortfall.COLLECTION]
     await collection.update_many({}, {"$set": {"updated_at": minutes_ago}})
     await follow_up_recent(work.server.ports)
+    await refilled(work)
+
+
+async def refilled(work):
     await settled(work)
     assert [row.amount for row in await work.market.rows(Shortfall)] == [0]
 
@@ -85,8 +89,8 @@ async def can_be_withdrawn(work, account, amount):
 
 
 async def test_a_reversal_took_later_earnings(completed_work, account):
-    """Guard: `RefillAccount`; without it the reversal takes what the debt has paid already, and the
-    wallet offers money that is not at Stripe."""
+    """Guard: `refill_later` in `read_reversals`; without it the reversal takes what the debt has
+    paid already, and the wallet offers money that is not at Stripe."""
     work = completed_work
     await work.sandbox.fault(**REVERSALS, drop=True, times=1000)
     await work.refund()
@@ -98,12 +102,12 @@ async def test_a_reversal_took_later_earnings(completed_work, account):
     async with asyncio.timeout(TIMEOUT):
         while await work.market.rows(Reversal, done=False):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    await followed_up(work)
+    await refilled(work)
     await can_be_withdrawn(work, account, SHARE)
 
 
 async def test_a_withdrawal_took_later_earnings(completed_work, account):
-    """Guard: as above, for a withdrawal that Stripe paid in the end."""
+    """Guard: `RefillAccount` in the follow-up, for a withdrawal that Stripe paid in the end."""
     work = completed_work
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
@@ -116,7 +120,7 @@ async def test_a_withdrawal_took_later_earnings(completed_work, account):
 
 
 async def test_a_withdrawal_that_is_refused_is_there_again(completed_work, account):
-    """Guard: `RefillAccount` in `_return_to_wallet`: what came back to the wallet is at Stripe when
+    """Guard: `refill_later` in `_return_to_wallet`: what came back to the wallet is at Stripe when
     its owner tries again."""
     work = completed_work
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
@@ -133,13 +137,13 @@ async def test_a_withdrawal_that_is_refused_is_there_again(completed_work, accou
 
 
 async def test_a_chargeback_that_was_won(completed_work, account):
-    """Guard: as `RefillAccount`, for what a bank's decision frees."""
+    """Guard: `refill_later` in `_book_withdrawn`, for what a bank's decision frees."""
     work = completed_work
     chargeback = await work.open_chargeback()
     await work.market.settled(TIMEOUT)
     await repaid(work, account)
     await work.decide_chargeback(chargeback, won=True)
-    await followed_up(work)
+    await refilled(work)
     await can_be_withdrawn(work, account, 2 * SHARE)
 
 
@@ -153,7 +157,7 @@ async def test_a_chargeback_that_was_won_after_the_account_was_closed(completed_
     await work.sandbox.close_account(account)
     await work.contractor.push("/account", "account.updated", lambda u: True, TIMEOUT)
     await work.decide_chargeback(chargeback, won=True)
-    await followed_up(work)
+    await refilled(work)
     assert await work.wallet(*PARTS) == (0, SHARE, SHARE, 0)
     assert (await work.sandbox.money_of(account))["USD"] == SHARE
     [waiting] = await work.market.rows(Transfer, status=TransferStatus.WAITING)
