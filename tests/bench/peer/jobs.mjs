@@ -1,7 +1,7 @@
 // Jobs: watching and changing one.
 import { envelope, notFound, shown } from "./wire.mjs";
 
-const PRIVATE = { accepting_offer_id: 0, category_key: 0, skill_keys: 0, terms: 0, point: 0 };
+const PRIVATE = { accepting_offer_id: 0, category_key: 0, skill_keys: 0, point: 0 };
 const CHANGEABLE = ["title", "description"];
 
 const room = (id) => `job:${id}`;

@@ -169,7 +169,6 @@ class _Seeder:
             "location": None,
             "category_key": "painting",
             "skill_keys": ("painting",),
-            "terms": ("fenc", "paint"),
         }
         jobs = [
             self._new(Job, customer_id=owner.id, customer_name="Bench", **details)
