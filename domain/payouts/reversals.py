@@ -106,7 +106,8 @@ async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
     """Repay a contractor's debt from money that is here: a remainder, then what is available."""
-    if not (await ledger.wallet_of(uow, user_id, currency)).debt:
+    owed = -(await ledger.wallet_of(uow, user_id, currency)).debt
+    if not owed:
         return
     await settle_shortfalls(uow, user_id, currency)
     debt = -(await ledger.wallet_of(uow, user_id, currency)).debt
@@ -121,7 +122,7 @@ async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) 
         postings = ledger.postings_for(deltas)
         users = [user_id]
         await ledger.book(uow, f"repaid:{fact}", "debt_repaid", currency, postings, users=users)
-        await notify_debt_repaid(uow, user_id, currency, repaid)
+    await notify_debt_repaid(uow, user_id, currency, owed - debt + repaid)
 
 
 async def notify_debt_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:

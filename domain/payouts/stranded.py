@@ -8,6 +8,7 @@ back. An administrator settles what is stranded, see `admin/stranded_money.py`.
 from domain import ledger
 from domain.accounts.user import PayoutSetup, User
 from domain.kernel.errors import InsufficientFunds
+from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.task import Task
 from domain.payouts.shortfall import take_shortfalls
@@ -51,16 +52,21 @@ async def strand_available(uow: UnitOfWork, user_id: str) -> None:
 
 
 async def settle_shortfalls(uow: UnitOfWork, user_id: str, currency: str) -> None:
-    """Let what is stranded on closed accounts pay what its owner owes for a payout that was not
-    requested here: that payout took it."""
-    wallet = await ledger.wallet_of(uow, user_id, currency)
-    most = min(wallet.stranded, -wallet.debt)
-    if not most:
-        return
-    closed = (await uow.get(User, user_id)).closed_accounts
-    if part := await take_shortfalls(uow, closed, currency, most):
-        paid = ledger.Posting(ledger.stranded(user_id), ledger.debt(user_id), part)
-        await _move(uow, "debt_repaid", wallet, paid)
+    """Let a contractor's money pay what they owe for a payout that was not requested here: what is
+    stranded on closed accounts, or available, as far as these accounts lack it. That payout took
+    it, so nothing has to be reversed. What stays available is a multiple of the step."""
+    user = await uow.get(User, user_id)
+    linked = (user.connect_id,) if user.connect_id else ()
+    for source, accounts, step in (
+        (ledger.stranded(user_id), user.closed_accounts, 1),
+        (ledger.available(user_id), linked, CURRENCIES[currency].step),
+    ):
+        wallet = await ledger.wallet_of(uow, user_id, currency)
+        there = wallet.stranded if source == ledger.stranded(user_id) else wallet.available
+        most = min(there, -wallet.debt)
+        if part := await take_shortfalls(uow, accounts, currency, most - most % step):
+            paid = ledger.Posting(source, ledger.debt(user_id), part)
+            await _move(uow, "debt_repaid", wallet, paid)
 
 
 class FollowRejection(Task, frozen=True, tag="follow_rejection"):

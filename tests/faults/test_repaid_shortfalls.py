@@ -136,6 +136,29 @@ async def test_a_withdrawal_that_is_refused_is_there_again(completed_work, accou
     await can_be_withdrawn(work, account, 2 * SHARE)
 
 
+async def test_an_unasked_payout_that_comes_back_pays_its_debt(completed_work, account):
+    """Guard: `available` in `settle_shortfalls`; without it the debt is collected at Stripe, and
+    the withdrawal that it was promised to is refused."""
+    work = completed_work
+    await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
+    await work.market.withdraw(work.contractor, SHARE)
+    await work.sandbox.pay_out_everything(account)
+    await paid(work, unasked=True)
+    assert await work.wallet("available", "in_transit", "debt") == (0, SHARE, -SHARE)
+    [payout] = (await work.sandbox.api("GET", "payouts", account))["data"]
+    await work.sandbox.fail_payout(payout["id"])
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
+    )
+    assert await work.wallet("available", "in_transit", "debt") == (0, SHARE, 0)
+    await work.sandbox.clear_faults()
+    await paid(work, unasked=False)
+    await refilled(work)
+    assert await work.wallet(*PARTS) == (0, 0, 0, 0)
+    assert await work.market.rows(Reversal) == []
+    assert await work.sandbox.money_of(account) == {"USD": 0}
+
+
 async def test_a_chargeback_that_was_won(completed_work, account):
     """Guard: `refill_later` in `_book_withdrawn`, for what a bank's decision frees."""
     work = completed_work
