@@ -31,7 +31,7 @@ async def audited(env: dict[str, str], offers: int) -> Figures:
     """Run the audit command. The kernel reports its peak memory."""
     began = time.monotonic()
     command = (
-        "import resource, server.cli as cli\ntry: cli.main()\nfinally: print('MAXRSS', "
+        "import resource; from server.cli.main import main\ntry: main()\nfinally: print('MAXRSS', "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     process = await asyncio.create_subprocess_exec(

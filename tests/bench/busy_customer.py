@@ -13,7 +13,7 @@ from tests.support.market import Market
 from tests.support.parties import Party
 
 CONTRACTORS = 24
-ROUNDS = 4
+ROUNDS = 3  # applications that a contractor may send for one job
 PAIRS = 3
 NAMESPACES = ["/account", "/job-request", "/chat"]
 

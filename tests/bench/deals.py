@@ -67,6 +67,7 @@ class Deal:
             amount=self.amount,
             currency=CURRENCY.lower(),
             confirm="true",
+            capture_method="automatic",  # booked at once
             payment_method="pm_card_bypassPending",
             transfer_group=self.offer.id,
             **{
@@ -86,6 +87,7 @@ class Deal:
             available_on=self.now,
             visible=True,
             job_id=self.offer.job_id,
+            job_title=self.offer.job_title,
             customer_id=self.offer.customer_id,
             contractor_id=self.contractor.id,
             amount=self.amount,
