@@ -112,8 +112,9 @@ async def undo_by_chargebacks(uow: UnitOfWork, offer: Offer, amount: int) -> Non
     lost = {"offer_id": offer.id, "status": ChargebackStatus.LOST}
     for chargeback in await uow.all(Chargeback, lost, (("_id", 1),)) if amount else ():
         part = min(amount, max(0, chargeback.lost - chargeback.completed_amount))
-        await uow.change(Chargeback, chargeback.id, inc={"completed_amount": part})
-        amount -= part
+        if part:
+            await uow.change(Chargeback, chargeback.id, inc={"completed_amount": part})
+            amount -= part
 
 
 async def alert_waiting(uow: UnitOfWork, offer: Offer, refund: Refund) -> None:

@@ -128,7 +128,7 @@ async def lost_chargeback(work, amount):
 async def test_a_chargeback_is_lost_while_it_waits(completed_work, fails):
     """Guard: `restore_completed` in `give_back`, and `undo_by_chargebacks` in `_settle_made`. A
     failed refund restored more work than there was money for, so its events became dead letters;
-    one that was made counted the loss as its own, and what the bank gave back was nobody's."""
+    one that was made counted the loss as its own, and what the bank gave back had no owner."""
     work = completed_work
     await waits(work)
     await work.refund(60_000)

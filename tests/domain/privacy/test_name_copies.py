@@ -103,7 +103,7 @@ async def test_a_changed_name_is_shown_before_it_is_copied(
 
         told = [message for message in messages if message[:1] == b"n"]
         assert len(told) == 4
-        web.fanout._on_missed(None)  # as another process, which was told of nothing
+        web.fanout._on_missed(None)  # as in another process, which missed it
         assert await names_seen_by(customer) == old
         for message in reversed(told):
             web.fanout.on_broadcast[b"n"](message)
