@@ -98,7 +98,7 @@ async def give_back(uow: UnitOfWork, offer: Offer, refund: Refund, **fields: Any
 
 async def restore_completed(uow: UnitOfWork, offer: Offer, amount: int, **fields: int) -> int:
     """The completed amount with `amount` more, which a refund had undone, as far as the money of
-    the offer with `fields` reaches. Chargebacks that were lost meanwhile undo the rest."""
+    the offer with `fields` reaches. Chargebacks that were lost since then undo the rest."""
     wanted = offer.completed_amount + amount
     whole = msgspec.structs.replace(offer, completed_amount=wanted)
     completed = with_completed_capped(whole, **fields).completed_amount

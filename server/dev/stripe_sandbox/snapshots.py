@@ -18,7 +18,7 @@ ENDPOINTS = "kind IN ('webhook_endpoint', 'v2.core.event_destination')"
 OWNED = "tenant = ?"
 OF_OWNED = "account IN (SELECT account FROM objects WHERE tenant = ?)"
 # Each table with the condition of its rows and the copied columns. `pending_amounts` and
-# `waiting_refunds` are numbered anew: their numbers may be in use again. Objects come last, as
+# `waiting_refunds` get new numbers: theirs may be in use. Objects come last, as
 # others are found by their accounts.
 TABLES = {
     "balances": (OF_OWNED, "account, currency, net"),
