@@ -4,17 +4,23 @@ MongoDB is the truth, and the index holds nothing that cannot be read there agai
 into it, and all of them end in reading jobs by id:
 
 - What this process commits. A search waits until it is in, so callers find what they wrote.
-- What other processes commit, which they announce to all by the ids.
+- What other processes commit, which they announce to all by the ids. A search waits for what was
+  announced FRESH_SECONDS before.
 - `catch_up`: everything changed since a mark, in the order of `(updated_at, id)`. It runs at the
   start, after a gap in the announcements, and every CATCH_UP_SECONDS for what was announced by
   no process, such as a change outside of a transaction. A transaction that commits late has an
   earlier time than its commit, so each run begins OVERLAP before the mark.
 
+A commit costs milliseconds, however few jobs are in it. While searches come, changes are committed
+soon, so that searches need not wait; without searches they gather for longer.
+
 Reading and writing the files happens in threads, one for all writes.
 """
 
 import asyncio
+import contextlib
 import itertools
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -40,7 +46,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 START_SECONDS = 10.0  # that a start waits for the index; after that the process is not ready
-GATHER_SECONDS = 0.15  # during which announced changes share a commit
+GATHER_SECONDS = 0.15  # during which announced changes share a commit while searches come
+FRESH_SECONDS = 0.5  # for which a search may miss what another process announced
+UNASKED_SECONDS = 5.0  # during which they share one while none comes
 RETRY_SECONDS = 2.0
 CATCH_UP_SECONDS = 60.0
 OVERLAP = timedelta(seconds=60)
@@ -79,10 +87,12 @@ class TantivyJobIndex:
         self._waiting: dict[str, None] = {}  # ids of changed jobs
         self._own: dict[str, None] = {}  # those among them that this process changed
         self._announced, self._applied = 0, 0  # changes of this process
+        self._waiting_since = math.inf  # the oldest change not applied, on the monotonic clock
         self._recent: OrderedDict[str, datetime] = OrderedDict()
         self._gap = asyncio.Event()
         self._ready = asyncio.Event()
         self._arrived = asyncio.Event()
+        self._due = asyncio.Event()  # a search has come, or many changes, since the last commit
         self._loops: list[asyncio.Task[None]] = []
         self.jobs_read = 0  # by the running catch-up
 
@@ -115,6 +125,7 @@ class TantivyJobIndex:
     def changed(self, ids: Iterable[str], *, here: bool) -> None:
         """These jobs were changed, by a commit of this process (`here`) or of another."""
         changed = dict.fromkeys(ids)
+        self._waiting_since = min(self._waiting_since, time.monotonic())
         self._waiting.update(changed)
         if here:
             self._own.update(changed)
@@ -122,6 +133,8 @@ class TantivyJobIndex:
         if len(self._waiting) > MOST_WAITING:
             self._waiting = dict(self._own)
             self._gap.set()
+        if len(self._waiting) >= BATCH:
+            self._due.set()
         self._arrived.set()
 
     def note_gap(self) -> None:
@@ -131,8 +144,12 @@ class TantivyJobIndex:
     async def _apply_loop(self) -> None:
         while True:
             await self._arrived.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UNASKED_SECONDS):
+                    await self._due.wait()
             await asyncio.sleep(GATHER_SECONDS)
             self._arrived.clear()
+            self._due.clear()
             try:
                 while self._waiting:
                     await self._apply()
@@ -148,13 +165,14 @@ class TantivyJobIndex:
     async def _apply(self) -> None:
         """Bring jobs that were announced to their present state."""
         async with self._turn:
-            announced = self._announced
+            announced, began = self._announced, time.monotonic()
             ids = list(itertools.islice(self._own | self._waiting, BATCH))
             own = [id for id in ids if id in self._own]
             all_own = len(own) == len(self._own)
             for id in ids:
                 self._own.pop(id, None)
                 self._waiting.pop(id, None)
+            remaining_since = self._waiting_since if self._waiting else began
             try:
                 if ids:
                     found = self._store.single().documents(Job, {"_id": tuple(ids)}, BY_ID)
@@ -165,6 +183,7 @@ class TantivyJobIndex:
                 raise
             if all_own:
                 self._applied = announced
+            self._waiting_since = remaining_since if self._waiting else math.inf
 
     async def _catch_up_loop(self) -> None:
         while True:
@@ -276,8 +295,9 @@ class TantivyJobIndex:
         """Run `work` with a snapshot that has all that this process committed before."""
         if not self._ready.is_set():
             raise Unavailable
-        wanted = self._announced
-        while self._applied < wanted:
+        self._due.set()
+        wanted, fresh = self._announced, time.monotonic() - FRESH_SECONDS
+        while self._applied < wanted or self._waiting_since < fresh:
             await self._apply()
         searcher = self._files.searcher
         if searcher is None:

@@ -53,15 +53,25 @@ async def found(index: TantivyJobIndex, q: str) -> list[str]:
 async def test_a_change_is_found_in_other_processes_and_after_a_gap(
     market: Market, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `JobChanges.announce`, `TantivyJobIndex.catch_up` from the mark on, and the gap of
-    `changed` with MOST_WAITING."""
+    """Guard: `JobChanges.announce`, `TantivyJobIndex.catch_up` from the mark on, the gap of
+    `changed` with MOST_WAITING, and `_waiting_since` in `TantivyJobIndex._read`."""
     customer = await market.customer()
     oak = await market.job(customer, title="Oak wardrobe")
+    monkeypatch.setattr(index_module, "UNASKED_SECONDS", 600.0)
+    monkeypatch.setattr(index_module, "FRESH_SECONDS", 600.0)
     async with following(server, tmp_path) as index:
+        # A search makes the next change be written.
         assert await found(index, "wardrobe") == [oak["id"]]
         pine = await market.job(customer, title="Pine shelf")
         await wait_until(lambda: index._files.searcher and index._files.searcher.num_docs == 2)
+        # Then changes wait for a search, which finds them.
+        await market.job(customer, title="Ash bench")
+        await wait_until(lambda: index._waiting)
+        assert index._files.searcher and index._files.searcher.num_docs == 2
+        monkeypatch.setattr(index_module, "FRESH_SECONDS", 0.0)
         assert await found(index, "shelf") == [pine["id"]]
+        assert index._files.searcher.num_docs == 3
+        monkeypatch.setattr(index_module, "UNASKED_SECONDS", 0.0)
         assert index._files.mark is not None
     # The next process has its files, and reads what was changed meanwhile.
     await customer.call("/job", "update", {"job_id": oak["id"], "title": "Oak cupboard"})
@@ -73,7 +83,7 @@ async def test_a_change_is_found_in_other_processes_and_after_a_gap(
         assert await index.catch_up() == 0
         monkeypatch.setattr(index_module, "MOST_WAITING", 0)
         elm = await market.job(customer, title="Elm stool")
-        await wait_until(lambda: index._files.searcher and index._files.searcher.num_docs == 3)
+        await wait_until(lambda: index._files.searcher and index._files.searcher.num_docs == 4)
         assert await found(index, "stool") == [elm["id"]]
         index.note_gap()
         await wait_until(lambda: not index._gap.is_set())
