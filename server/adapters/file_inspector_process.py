@@ -2,7 +2,8 @@
 
 Run as `file_inspector_process.py PICTURE THUMBNAIL`, with the file as standard input and the
 descriptors of two empty files. It prints its finding as JSON, imports no other module of this
-project, and is never imported."""
+project, and is never imported. What only some files need is imported for them: Pillow takes longer
+than all else of a start."""
 
 import codecs
 import io
@@ -11,12 +12,10 @@ import os
 import resource
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import puremagic
-from PIL import Image, ImageOps, ImageSequence, WebPImagePlugin
 
 MAX_PIXELS = 54_000_000  # of all frames together; cameras of 50 megapixels have a few more
 MEMORY, CPU_SECONDS, OUTPUT = 1280 * 2**20, 30, 48 * 2**20
@@ -28,7 +27,6 @@ MAX_PROFILE = 4 * 2**20  # bytes of a colour profile; those of printing presses 
 MAX_ENTRIES = 20_000
 
 AVIF, HEIF, WEBP = "image/avif", "image/heif", "image/webp"
-assert WebPImagePlugin.SUPPORTED  # thumbnails are WebP
 PICTURES = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
@@ -120,6 +118,8 @@ def is_text(source: BinaryIO) -> bool:
 
 def pdf(source: BinaryIO) -> str:
     """A PDF that ends with its end marker, and is not an archive too."""
+    import zipfile
+
     source.seek(max(0, source.seek(0, os.SEEK_END) - 1024))
     tail = source.read().rstrip(b"\0\t\n\f\r ")
     if not tail.endswith(b"%%EOF") or zipfile.is_zipfile(source):
@@ -129,6 +129,8 @@ def pdf(source: BinaryIO) -> str:
 
 def archive(source: BinaryIO) -> str:
     """An archive without data before or after it, without programs and macros."""
+    import zipfile
+
     try:
         with zipfile.ZipFile(source) as opened:
             entries = opened.infolist()
@@ -158,6 +160,11 @@ def leaves_the_folder(name: str) -> bool:
 
 def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> dict[str, Any]:
     """Draw a new picture of the same pixels, without metadata and appended data."""
+    from PIL import Image, WebPImagePlugin
+
+    assert WebPImagePlugin.SUPPORTED  # thumbnails are WebP
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     source.seek(0)
     try:
         load_decoder(kind)
@@ -206,6 +213,8 @@ def stored_kind(kind: str, frames: list[Any]) -> str:
 
 def upright(picture: Any) -> Any:
     """The picture as its camera was held; in place, because a copy takes as much memory again."""
+    from PIL import ImageOps
+
     ImageOps.exif_transpose(picture, in_place=True)
     return picture
 
@@ -268,6 +277,8 @@ def thumbnail(picture: Any) -> Any:
 
 def moving(picture: Any) -> Iterator[Any]:
     """The frames as they are seen, each with the milliseconds that it is shown."""
+    from PIL import ImageSequence
+
     profile = picture.info.get("icc_profile")
     for frame in ImageSequence.Iterator(picture):
         seen = in_srgb(frame.convert("RGBA"), profile)
@@ -308,8 +319,6 @@ def save(picture: Any, kind: str, options: dict[str, Any], drawn: BinaryIO) -> N
 
 def main() -> None:
     limit()
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     picture, thumbnail = (open(int(number), "w+b") for number in sys.argv[1:])  # noqa: SIM115
     with picture, thumbnail, open(0, "rb") as source:
         try:
