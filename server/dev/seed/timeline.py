@@ -221,6 +221,8 @@ class Timeline:
 
     async def _under_way(self) -> bool:
         relay = self.web.relay
+        if relay.busy:
+            return True
         await self.web.message_writer.conclude()
         await relay.poll()
         if relay.busy or await self.sandbox.undelivered():

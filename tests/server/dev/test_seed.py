@@ -25,12 +25,20 @@ from server.dev.seed.sandbox import Sandbox
 from tests.conftest import Installation, Server, running_server
 
 JOBS, DAYS = 6, 10
+HOURS = 12  # between two runs of the periodic jobs; a real history has them at least hourly
 ESCROW = re.compile("escrow:").match
 
 
 @pytest.fixture
 def clock() -> MovableClock:
     return MovableClock()
+
+
+@pytest.fixture(autouse=True)
+def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LONGEST_STEP", "LAST_STEP"):
+        monkeypatch.setattr(timeline, name, timedelta(hours=HOURS))
+    monkeypatch.setattr(timeline, "HOURS", dict.fromkeys(timeline.HOURS, HOURS))
 
 
 @pytest.fixture
@@ -57,12 +65,9 @@ async def test_a_history_is_spread_over_its_days_and_its_books_are_exact(
     clock: MovableClock,
     sandbox: Sandbox,
     books: Callable[[], Awaitable[Report]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Guard: `timeline.Timeline`, `mongo_client.move_ids`, `ControlApi.advance_clock`: what happens
     has the time of its story in its ids, here and at Stripe, and the audit finds nothing."""
-    for name in ("LONGEST_STEP", "LAST_STEP"):
-        monkeypatch.setattr(timeline, name, timedelta(hours=4))
     began = datetime.now(UTC)
     told = await seeding.play(server.web, clock, sandbox, JOBS, DAYS)
     assert told.failures == []
