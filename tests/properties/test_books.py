@@ -18,7 +18,7 @@ STORY = (
     ("payout", "failing_payout"),
 )
 MOVES = tuple(move for chapter in STORY for move in chapter)
-EXAMPLES = size(12, deep=34)
+EXAMPLES = size(7, deep=34)
 
 
 @st.composite

@@ -17,9 +17,9 @@ from tests.properties.machine.world import World
 from tests.support import property_sizes
 from tests.support.property_sizes import size
 
-STEPS = int(os.environ.get("MACHINE_STEPS") or size(180, deep=2000))
+STEPS = int(os.environ.get("MACHINE_STEPS") or size(120, deep=2000))
 SEED = int(os.environ.get("MACHINE_SEED") or property_sizes.SEED * 1000 or 1)
-PER_RUN = size(181, deep=251)
+PER_RUN = size(121, deep=251)
 
 
 @pytest.fixture
