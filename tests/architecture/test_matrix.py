@@ -202,11 +202,14 @@ def test_every_operation_has_a_case() -> None:
     assert {name: set(case.fields.split()) for name, case in CASES.items()} == fields
 
 
-async def test_each_operation_as_each_user(market: Market, world: World) -> None:
-    """Guard: see the three checks; they share a world, which they leave as it is."""
+async def test_each_operation_as_each_user_and_with_each_invalid_field(
+    market: Market, world: World, server: Any
+) -> None:
+    """Guard: see the four checks; they share a world, which they leave as it is."""
     await users_without_the_role_are_refused(market, world)
     await outsiders_reach_no_object_of_others(market, world)
     await the_parties_of_a_deal_get_answers(world)
+    await every_field_is_checked(market, world, server)
 
 
 async def users_without_the_role_are_refused(market: Market, world: World) -> None:
@@ -364,7 +367,7 @@ def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tupl
             yield "operator", name, {**valid, name: {"$ne": None}}
 
 
-async def test_every_field_is_checked(market: Market, world: World, server: Any) -> None:
+async def every_field_is_checked(market: Market, world: World, server: Any) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
     `_has_null` in Operation.parse, or when `input_errors.refused_input` does not name the field and
     the rule in a plain sentence. One kind of error is
