@@ -17,6 +17,8 @@ from tests.support.market import Market
 from tests.support.parties import Party
 
 PATIENCE = 80.0  # a dead process: its lease runs out after 15 s, its transactions after 60 s
+DAY = timedelta(days=1)
+MOST_AHEAD = timedelta(days=8)  # the sandbox's clock, in any test
 
 
 async def until(check: Any, seconds: float = PATIENCE) -> Any:
@@ -53,8 +55,7 @@ async def books_differences(market: Market, ports: Ports) -> list[Difference]:
     """What the audit and the comparison with Stripe's lines find, once all is settled."""
     await market.settled(PATIENCE)
     now = ports.clock.now()
-    span = timedelta(days=400)  # the sandbox's clock may be ahead
-    compared = await compare_books(ports, now - span, now + span)
+    compared = await compare_books(ports, now - DAY, now + MOST_AHEAD)
     return [*(await audit(ports)).differences, *compared.differences]
 
 
