@@ -10,11 +10,10 @@ from domain.kernel.store import TRANSACTION_SECONDS
 from domain.operations.command import Style
 from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
-from server.adapters.argon2_passwords import Argon2Passwords
 from tests.faults.outcome import feed_values, requests_to, until
 from tests.support.job_in_progress import TIMEOUT
 from tests.support.operation_cases import VALUES
-from tests.support.parties import Refused
+from tests.support.parties import PASSWORD, Refused
 
 
 async def test_request_id_reused_with_another_body(work):
@@ -108,7 +107,6 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
 
 async def test_user_deleted_with_money_outstanding(market, work):
     """Guard: `MoneyOutstanding` in `deletion.delete`; without it a wallet has no owner."""
-    await set_password(market, work.contractor, work.customer)
     for party in (work.customer, work.contractor):
         await refuses_to_leave(work, party)
     await work.complete()
@@ -119,17 +117,6 @@ async def test_user_deleted_with_money_outstanding(market, work):
     await work.sandbox.add_funds(50_000)
     await work.refund(50_000)  # the books still name the debtor
     assert await work.platform_and_escrow() == (15_000, 0)
-
-
-PASSWORD = "correct horse battery"
-
-
-async def set_password(market, *parties):
-    hashed = await Argon2Passwords().hash(PASSWORD)
-    for party in parties:
-        await market.store.database["users"].update_one(
-            {"_id": party.id}, {"$set": {"password_hash": hashed}}
-        )
 
 
 async def refuses_to_leave(work, party):

@@ -8,32 +8,42 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from tests.faults.outcome import books_differences, feed_values
-from tests.support.negotiation import TIMEOUT
+from tests.support.negotiation import TIMEOUT, Negotiation
 from tests.support.parties import Refused
+from tests.support.worlds import World
 
 PAYS, REFUSES = "pm_usBankAccount_success", "pm_usBankAccount_insufficientFunds"
 DAYS = 4 * 86_400 + 1
 
 
-@pytest.fixture
-async def slow(negotiation):
-    """An offer whose payment a bank works on."""
+async def pay_slowly(negotiation):
+    await negotiation.prepare()
     answer = await negotiation.create_offer(PAYS)
     negotiation.offer = answer["offer"]
     assert answer["payment"]["status"] == "requires_payment"
     assert answer["payment"]["processing_since"]
     assert answer["payment"]["client_secret"] is None, "nothing is left to confirm"
-    return negotiation
+    negotiation.told = await negotiation.customer.push(
+        "/account", "notification", lambda n: n["kind"] == "payment_processing", TIMEOUT
+    )
+
+
+@pytest.fixture(scope="session")
+def world_of_slow_payment():
+    return World(Negotiation, pay_slowly)
+
+
+@pytest.fixture
+async def slow(world_of_slow_payment, market, server):
+    """An offer whose payment a bank works on."""
+    return await world_of_slow_payment.enter(market, server)
 
 
 async def test_the_words_say_that_the_bank_works_on_it(slow):
     """Guard: `settle_processing` in `processing.settle_payment`: without it the customer is asked
     to confirm the payment, again and again."""
-    told = await slow.customer.push(
-        "/account", "notification", lambda n: n["kind"] == "payment_processing", TIMEOUT
-    )
-    assert "Your bank is still working on the payment" in told["title"]
-    assert "held" not in told["title"] + told["text"]
+    assert "Your bank is still working on the payment" in slow.told["title"]
+    assert "held" not in slow.told["title"] + slow.told["text"]
     await slow.market.settled(TIMEOUT)
     kinds = await feed_values(slow.customer, "notification", "kind")
     assert kinds == ["payment_processing"]

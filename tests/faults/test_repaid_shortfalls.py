@@ -13,18 +13,37 @@ from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation.follow_up import follow_up_recent
 from domain.reconciliation.runs import compare_books
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.worlds import World
 
-SHARE = 70_000
+AMOUNT, SHARE = 100_000, 70_000
 PAYOUTS = {"path": "/v1/payouts", "method": "POST"}
 REVERSALS = {"path": "/v1/transfers/*/reversals", "method": "POST"}
 PARTS = "available", "stranded", "pending", "debt"
 
 
+async def start_another(work):
+    """Complete a job, and start another one of twice the amount with the same people."""
+    await work.start_and_complete()
+    later = JobInProgress(work.market, work.server)
+    await later.start(2 * AMOUNT, customer=work.customer, contractor=work.contractor)
+    work.later_job = later.job
+
+
+@pytest.fixture(scope="session")
+def world_of_two_jobs():
+    return World(JobInProgress, start_another)
+
+
 @pytest.fixture
-async def account(completed_work):
-    user = await completed_work.server.store.single().get(User, completed_work.contractor.id)
-    await completed_work.sandbox.settings(payout_delay_seconds=0.1)
-    await completed_work.sandbox.add_funds(200_000)
+async def work(world_of_two_jobs, market, server):
+    return await world_of_two_jobs.enter(market, server)
+
+
+@pytest.fixture
+async def account(work):
+    user = await work.server.store.single().get(User, work.contractor.id)
+    await work.sandbox.settings(payout_delay_seconds=0.1)
+    await work.sandbox.add_funds(200_000)
     return user.connect_id
 
 
@@ -41,9 +60,7 @@ async def repaid(work, account):
     """Stripe pays out all that is promised elsewhere; the next job pays that, and as much more."""
     await work.sandbox.pay_out_everything(account)
     await paid(work, unasked=True)
-    later = JobInProgress(work.market, work.server)
-    await later.start(200_000, contractor=work.contractor)
-    await later.complete()
+    await work.market.complete(work.customer, work.later_job)
     async with asyncio.timeout(TIMEOUT):
         while await work.wallet("available", "debt") != (SHARE, 0):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -88,10 +105,9 @@ async def can_be_withdrawn(work, account, amount):
     assert await work.wallet(*PARTS) == (0, 0, 0, 0)
 
 
-async def test_a_reversal_took_later_earnings(completed_work, account):
+async def test_a_reversal_took_later_earnings(work, account):
     """Guard: `refill_later` in `read_reversals`; without it the reversal takes what the debt has
     paid already, and the wallet offers money that is not at Stripe."""
-    work = completed_work
     await work.sandbox.fault(**REVERSALS, drop=True, times=1000)
     await work.refund()
     async with asyncio.timeout(TIMEOUT):
@@ -106,9 +122,8 @@ async def test_a_reversal_took_later_earnings(completed_work, account):
     await can_be_withdrawn(work, account, SHARE)
 
 
-async def test_a_withdrawal_took_later_earnings(completed_work, account):
+async def test_a_withdrawal_took_later_earnings(work, account):
     """Guard: `RefillAccount` in the follow-up, for a withdrawal that Stripe paid in the end."""
-    work = completed_work
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
     await repaid(work, account)
@@ -119,10 +134,9 @@ async def test_a_withdrawal_took_later_earnings(completed_work, account):
     await can_be_withdrawn(work, account, SHARE)
 
 
-async def test_a_withdrawal_that_is_refused_is_there_again(completed_work, account):
+async def test_a_withdrawal_that_is_refused_is_there_again(work, account):
     """Guard: `refill_later` in `_return_to_wallet`: what came back to the wallet is at Stripe when
     its owner tries again."""
-    work = completed_work
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
     await repaid(work, account)
@@ -136,10 +150,9 @@ async def test_a_withdrawal_that_is_refused_is_there_again(completed_work, accou
     await can_be_withdrawn(work, account, 2 * SHARE)
 
 
-async def test_an_unasked_payout_that_comes_back_pays_its_debt(completed_work, account):
+async def test_an_unasked_payout_that_comes_back_pays_its_debt(work, account):
     """Guard: `available` in `settle_shortfalls`; without it the debt is collected at Stripe, and
     the withdrawal that it was promised to is refused."""
-    work = completed_work
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
     await work.sandbox.pay_out_everything(account)
@@ -159,9 +172,8 @@ async def test_an_unasked_payout_that_comes_back_pays_its_debt(completed_work, a
     assert await work.sandbox.money_of(account) == {"USD": 0}
 
 
-async def test_a_chargeback_that_was_won(completed_work, account):
+async def test_a_chargeback_that_was_won(work, account):
     """Guard: `refill_later` in `_book_withdrawn`, for what a bank's decision frees."""
-    work = completed_work
     chargeback = await work.open_chargeback()
     await work.market.settled(TIMEOUT)
     await repaid(work, account)
@@ -170,10 +182,9 @@ async def test_a_chargeback_that_was_won(completed_work, account):
     await can_be_withdrawn(work, account, 2 * SHARE)
 
 
-async def test_a_chargeback_that_was_won_after_the_account_was_closed(completed_work, account):
+async def test_a_chargeback_that_was_won_after_the_account_was_closed(work, account):
     """Guard: `_replace` in `RefillAccount`: it is not stranded, since the closed account never had
     it; it goes to the next one."""
-    work = completed_work
     chargeback = await work.open_chargeback()
     await work.market.settled(TIMEOUT)
     await repaid(work, account)

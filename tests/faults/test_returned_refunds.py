@@ -4,12 +4,13 @@ import pytest
 
 from domain import ledger
 from tests.faults.outcome import feed_values
-from tests.support.job_in_progress import TIMEOUT
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.worlds import World
 
 FEE = 1500  # of a dispute
 
 
-async def returned(work, amount=50_000):
+async def let_return(work, amount):
     """A refund that was made and that the bank returned; as administrators see it."""
     await work.refund(amount)
     await work.market.settled(TIMEOUT)
@@ -17,13 +18,45 @@ async def returned(work, amount=50_000):
     await work.sandbox.fail_refund(made["id"])
     await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT)
     await work.market.settled(TIMEOUT)
-    return await parked(work)
+    work.refunded = await parked(work)
 
 
 async def parked(work):
     details = await work.as_admin("payment", payment_id=work.offer["payment_id"])
     [found] = [refund for refund in details["refunds"] if refund["parked"]]
     return found
+
+
+async def return_a_part(work):
+    await work.start_and_complete()
+    await let_return(work, 50_000)
+
+
+async def return_it_all(work):
+    await work.start()
+    await let_return(work, 100_000)
+
+
+@pytest.fixture(scope="session")
+def world_of_returned_part():
+    return World(JobInProgress, return_a_part)
+
+
+@pytest.fixture
+async def returned(world_of_returned_part, market, server):
+    """A completed job, half of whose payment was refunded and came back."""
+    return await world_of_returned_part.enter(market, server)
+
+
+@pytest.fixture(scope="session")
+def world_of_returned_payment():
+    return World(JobInProgress, return_it_all)
+
+
+@pytest.fixture
+async def ended(world_of_returned_payment, market, server):
+    """A job that was cancelled, and whose whole payment was refunded and came back."""
+    return await world_of_returned_payment.enter(market, server)
 
 
 async def decide(work, refund, decision):
@@ -37,11 +70,10 @@ async def decide(work, refund, decision):
     )
 
 
-async def test_nobody_gets_the_money_before_a_decision(completed_work):
+async def test_nobody_gets_the_money_before_a_decision(returned):
     """Guard: `parked` and `returned_amount` in `refunds._settle_returned`; without them the
     contractor has the money at once, and a second refund becomes their debt."""
-    work = completed_work
-    refund = await returned(work)
+    work, refund = returned, returned.refunded
     assert (refund["status"], refund["failure"]) == ("failed", "lost_or_stolen_card")
     assert await work.platform_and_escrow() == (15_000, 0)
     assert await work.wallet("available", "pending", "debt") == (35_000, 0, 0)
@@ -58,11 +90,10 @@ async def test_nobody_gets_the_money_before_a_decision(completed_work):
     await work.assert_refused(admin, "/admin", "refund", too_much, "amount_not_payable")
 
 
-async def test_it_is_made_again_from_the_parked_money(completed_work):
+async def test_it_is_made_again_from_the_parked_money(returned):
     """Guard: `again` in `refunds._settle_made`: the second refund takes nothing from the
     contractor."""
-    work = completed_work
-    refund = await returned(work)
+    work, refund = returned, returned.refunded
     await decide(work, refund, "again")
     assert await work.platform_and_escrow() == (15_000, 0)
     assert await work.wallet("available", "pending", "debt") == (35_000, 0, 0)
@@ -77,11 +108,10 @@ async def test_it_is_made_again_from_the_parked_money(completed_work):
     await work.assert_refused(work._admin, "/admin", "refund_decide", unknown, "not_found")
 
 
-async def test_it_may_come_back_again(completed_work):
+async def test_it_may_come_back_again(returned):
     """Guard: `parked=refund.again` in `refunds._settle_refused`, and `_settle_returned`: money that
     comes back twice is parked twice."""
-    work = completed_work
-    refund = await returned(work)
+    work, refund = returned, returned.refunded
     await work.sandbox.fault(
         path="/v1/refunds", method="POST", status=400, error={"code": "charge_disputed"}
     )
@@ -101,10 +131,10 @@ async def test_it_may_come_back_again(completed_work):
     assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
 
 
-async def test_it_is_undone_for_the_sides_of_the_job(completed_work):
+async def test_it_is_undone_for_the_sides_of_the_job(returned):
     """Guard: `undo_refund` restores the completed work."""
-    work = completed_work
-    await decide(work, await returned(work), "undo")
+    work = returned
+    await decide(work, work.refunded, "undo")
     assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
     offer = await work.stored_offer()
@@ -117,22 +147,22 @@ async def test_it_is_undone_after_a_lost_chargeback(completed_work):
     """Guard: `undo_by_chargebacks` in `restore_completed`: what the money does not reach for is the
     contractor's again when the bank gives it back."""
     work = completed_work
-    refund = await returned(work, 60_000)
+    await let_return(work, 60_000)
     dispute = await work.sandbox.dispute((await work.stored_payment()).charge_id, 50_000)
     await work.sandbox.move_dispute(dispute["id"], "lost")
     await work.platform_and_escrow()
     assert (await work.stored_offer()).completed_amount == 0
-    await decide(work, refund, "undo")
+    await decide(work, work.refunded, "undo")
     assert await work.platform_and_escrow() == (15_000 - FEE, 0)
     await work.sandbox.move_dispute(dispute["id"], "won")
     assert await work.platform_and_escrow() == (30_000 - FEE, 0)
     assert (await work.stored_offer()).completed_amount == 100_000
 
 
-async def test_the_customer_is_paid_in_another_way(completed_work):
+async def test_the_customer_is_paid_in_another_way(returned):
     """Guard: `settle_otherwise`: the platform has the parked money, and the offer has less."""
-    work = completed_work
-    await decide(work, await returned(work), "paid_otherwise")
+    work = returned
+    await decide(work, work.refunded, "paid_otherwise")
     assert await work.platform_and_escrow() == (15_000 + 50_000, 0)
     assert await work.wallet("available", "pending", "debt") == (35_000, 0, 0)
     offer = await work.stored_offer()
@@ -143,11 +173,10 @@ async def test_the_customer_is_paid_in_another_way(completed_work):
     assert await work.platform_and_escrow() == (50_000, 0)
 
 
-async def test_a_refund_in_the_dashboard_uses_the_parked_money(completed_work):
+async def test_a_refund_in_the_dashboard_uses_the_parked_money(returned):
     """Guard: `same` in `refunds._with_external_refund`; without it the contractor pays for the
     second refund."""
-    work = completed_work
-    await returned(work)
+    work = returned
     intent = (await work.stored_payment()).intent_id
     await work.sandbox.refund_in_dashboard(intent, 50_000)
     assert await work.platform_and_escrow() == (15_000, 0)
@@ -156,25 +185,25 @@ async def test_a_refund_in_the_dashboard_uses_the_parked_money(completed_work):
     assert (offer.refunded_amount, offer.returned_amount) == (50_000, 0)
 
 
-async def test_an_undone_refund_of_an_ended_job_is_divided_by_an_administrator(work):
+async def test_an_undone_refund_of_an_ended_job_is_divided_by_an_administrator(ended):
     """Guard: `resolution.dispute_recovered_money` in `refund_decisions._decide`; without it the
     money stays in escrow of a job without work."""
-    refund = await returned(work, 100_000)
+    work = ended
     assert (await work.current_job())["status"] == "cancelled"
     assert await work.platform_and_escrow() == (0, 0)
-    await decide(work, refund, "undo")
+    await decide(work, work.refunded, "undo")
     await work._admin.push("/admin", "alert", lambda a: a["kind"] == "dispute_escalated", TIMEOUT)
     assert await work.platform_and_escrow() == (10_000, 90_000)
 
 
 @pytest.mark.parametrize("decision", ["again", "paid_otherwise"])
-async def test_the_refund_of_an_offer_that_was_never_accepted(work, decision):
+async def test_the_refund_of_an_offer_that_was_never_accepted(ended, decision):
     """Guard: `accepted_at` in `undo_refund`: only the customer can have that money."""
-    refund = await returned(work, 100_000)
+    work = ended
     uow = work.server.store.single()
     rows = await work.market.rows(ledger.Transaction)
     assert [row.kind for row in rows].count("refund_failed") == 1
-    await decide(work, refund, decision)
+    await decide(work, work.refunded, decision)
     await work.platform_and_escrow()
     assert (await work.stored_offer()).returned_amount == 0
     assert (await ledger.total_of(uow, "escrow")).get("USD", 0) == 0

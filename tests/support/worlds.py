@@ -3,7 +3,7 @@
 The first test that needs a world plays it through its server, command by command. All that is
 stored by then is kept: the documents of the database, and the tenant of the Stripe sandbox. A later
 test with the same settings gets that before its server starts, as after a restart, and the same
-customer and contractor sign in. In both tests neither has a push from before.
+people sign in. In both tests they have no push from before.
 
 A world is a fixture of the session whose name begins with PREFIX; `server` restores what a test
 uses, and a fixture like `work` enters it.
@@ -24,11 +24,11 @@ from domain.kernel.process_registry import ProcessHeartbeat
 from server.config import Settings
 from tests.support.installations import Installation, Server
 from tests.support.market import Market
+from tests.support.parties import Party
 
 PREFIX = "world_of_"
-PEOPLE = ("customer", "contractor")
-FACTS = ("job", "offer")
 OF_PROCESSES = {Lease.COLLECTION, ProcessHeartbeat.COLLECTION}  # which have ended
+OF_KIND = {"market", "server", "sandbox"}  # the attributes that every test gives anew
 AT_REST = {"faults": 0, "undelivered": 0, "untold": 0}
 
 
@@ -38,12 +38,13 @@ class State(msgspec.Struct, frozen=True):
     documents: dict[str, list[RawBSONDocument]]
     snapshot: str
     people: dict[str, User]
+    connected: set[str]
     facts: dict[str, Any]
 
 
 class World:
-    """One beginning: `kind` of a market and a server, with a customer and a contractor after
-    `play`. Its states are kept by settings."""
+    """One beginning: `kind` of a market and a server, with the people and the answers that `play`
+    gives it as attributes. Its states are kept by settings."""
 
     def __init__(self, kind: Any, play: Callable[[Any], Awaitable[Any]]) -> None:
         self._kind, self._play = kind, play
@@ -67,7 +68,8 @@ class World:
             await self._play(entered)
         elif state := self._states.get(_comparable(installation.settings)):
             for who, user in state.people.items():
-                setattr(entered, who, await market.sign_in(user))
+                party = await market.sign_in(user, connect=who in state.connected)
+                setattr(entered, who, party)
             vars(entered).update(copy.deepcopy(state.facts))
         else:
             is_first = not market.parties
@@ -75,8 +77,8 @@ class World:
             await market.settled()
             if is_first and await server.sandbox.rest() == AT_REST:
                 await self._keep(installation, entered)
-        for who in PEOPLE:
-            getattr(entered, who).clear_pushes()
+        for party in _people(entered).values():
+            party.clear_pushes()
         return entered
 
     async def _keep(self, installation: Installation, entered: Any) -> None:
@@ -84,11 +86,14 @@ class World:
         if settings.smtp_url is not None:  # no other test has the same mail server
             return
         documents = installation.database.documents()
+        people = _people(entered)
+        facts = vars(entered).keys() - people.keys() - OF_KIND
         self._states[settings] = State(
             {name: rows for name, rows in documents.items() if name not in OF_PROCESSES},
             await installation.sandbox.save(),
-            {who: getattr(entered, who).user for who in PEOPLE},
-            {fact: copy.deepcopy(vars(entered)[fact]) for fact in FACTS if fact in vars(entered)},
+            {who: party.user for who, party in people.items()},
+            {who for who, party in people.items() if party.connected()},
+            copy.deepcopy({fact: vars(entered)[fact] for fact in facts}),
         )
 
 
@@ -97,6 +102,10 @@ async def prepare_world(installation: Installation, request: pytest.FixtureReque
     for name in request.fixturenames:
         if name.startswith(PREFIX) and await request.getfixturevalue(name).prepare(installation):
             return
+
+
+def _people(entered: Any) -> dict[str, Party]:
+    return {who: party for who, party in vars(entered).items() if isinstance(party, Party)}
 
 
 def _comparable(settings: Settings) -> Settings:
