@@ -1,5 +1,7 @@
 """Changes of the audit trail by someone with write access to the database are detected."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from domain.audit_trail import chain_state, hash_chain, verification
@@ -31,35 +33,40 @@ async def findings(server, noted=None):
     return [(finding.what, finding.subject) for finding in proof.findings]
 
 
-async def test_audit_row_edited(trail, market, server):
-    """Guard: `WaitingRow.content` in `verification._read_row`: the seal covers every field."""
-    row = (await rows(market))[2]
+@asynccontextmanager
+async def undone(server):
+    """What is changed within is undone at the end, after which nothing is found."""
     collection = server.store.database["audit"]
-    for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
-        kept = await collection.find_one({"_id": row.id})
-        await collection.update_one({"_id": row.id}, {"$set": {field: value}})
-        assert await findings(server) == [(EDITED, row.id)]
-        await collection.replace_one({"_id": row.id}, kept)
+    kept = await collection.find().to_list()
+    yield collection
+    await collection.delete_many({})
+    await collection.insert_many(kept)
     assert await findings(server) == []
 
 
-async def test_audit_row_deleted(trail, market, server):
-    """Guard: `number > seq + 1` in `verification.verify`."""
-    third, fourth = (await rows(market))[2:4]
-    await server.store.database["audit"].delete_one({"_id": third.id})
-    assert ("rows are missing", "3 to 3") in await findings(server)
-    assert (MOVED, fourth.id) in await findings(server)
-
-
-async def test_audit_row_moved(trail, market, server):
-    """Guard: the number and the previous seal in `hash_chain.link`."""
-    third, fifth = (await rows(market))[2], (await rows(market))[4]
-    collection = server.store.database["audit"]
-    await collection.update_one({"_id": third.id}, {"$set": {"seq": 99}})
-    await collection.update_one({"_id": fifth.id}, {"$set": {"seq": 3}})
-    await collection.update_one({"_id": third.id}, {"$set": {"seq": 5}})
-    found = await findings(server)
-    assert {third.id, fifth.id} <= {subject for _, subject in found}
+async def test_audit_rows_edited_deleted_moved_or_hidden(trail, market, server):
+    """Guard: `WaitingRow.content` in `verification._read_row`: the seal covers every field; the
+    number and the previous seal in `hash_chain.link`; `number > seq + 1` and `isinstance` in
+    `verification.verify`; `hidden` in `verification._check_waiting`."""
+    _, _, third, fourth, fifth, _ = await rows(market)
+    for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
+        async with undone(server) as collection:
+            await collection.update_one({"_id": third.id}, {"$set": {field: value}})
+            assert await findings(server) == [(EDITED, third.id)], field
+    async with undone(server) as collection:
+        await collection.delete_one({"_id": third.id})
+        assert ("rows are missing", "3 to 3") in await findings(server)
+        assert (MOVED, fourth.id) in await findings(server)
+    async with undone(server) as collection:
+        await collection.update_one({"_id": third.id}, {"$set": {"seq": 99}})
+        await collection.update_one({"_id": fifth.id}, {"$set": {"seq": 3}})
+        await collection.update_one({"_id": third.id}, {"$set": {"seq": 5}})
+        found = await findings(server)
+        assert {third.id, fifth.id} <= {subject for _, subject in found}
+    for number in (-1, 0, "none", 2.5, [7]):
+        async with undone(server) as collection:
+            await collection.update_one({"_id": third.id}, {"$set": {"seq": number}})
+            assert (NO_NUMBER, third.id) in await findings(server), number
 
 
 async def test_audit_tail_cut(trail, market, server):
@@ -106,15 +113,6 @@ async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, se
     assert await findings(server) == found
     assert await hash_chain.extend(server.ports) == 2
     assert await findings(server) == found
-
-
-async def test_audit_row_hidden_by_a_number_that_is_not_an_integer(trail, market, server):
-    """Guard: `hidden` in `verification._check_waiting`, and `isinstance` in
-    `verification.verify`."""
-    row = (await rows(market))[2]
-    for number in (-1, 0, "none", 2.5, [7]):
-        await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"seq": number}})
-        assert (NO_NUMBER, row.id) in await findings(server), number
 
 
 async def test_audit_row_under_the_number_of_another(own_database, trail, market, server):
