@@ -3,9 +3,9 @@
 Unpatched, each statement in a transaction searches all transactions of all sessions (and nothing
 else ends an abandoned one, which locks its rows for ever), each command reads the profiling level,
 the collection and its indexes about six times, storage keys are packed character by character, and
-splits of large pages block all clients. The patches of the catalogue and of indexes are in
-`mongo_catalogue.py` and `mongo_indexes.py`. The patched parts are private, so pyproject.toml pins
-the version. The rest is SecantusDB's own `secantusd-py`.
+splits of large pages block all clients. The patches of the catalogue, indexes, keys and writes are
+in modules of their own. The patched parts are private, so pyproject.toml pins the version. The rest
+is SecantusDB's own `secantusd-py`.
 """
 
 import contextlib
@@ -27,9 +27,8 @@ from secantus.server import SecantusDBServer
 from secantus.sessions import SessionRegistry
 from secantus.storage import Storage
 from secantus.transactions import TransactionRegistry, TxnState
-from wiredtiger.intpacking import pack_int, unpack_int
 
-from server.dev import mongo_catalogue, mongo_indexes
+from server.dev import mongo_catalogue, mongo_indexes, mongo_keys, mongo_writes
 
 LOOK_SECONDS = 1.0
 IDLE_SECONDS = 20.0  # longer than `kernel.store` retries; mongod allows 60 s for a transaction
@@ -59,8 +58,13 @@ def main() -> None:
     mongo_catalogue.share()
     mongo_indexes.look_up_ids_first()
     mongo_indexes.keep_equal_entries()
-    mongo_indexes.encode_fast()
-    pack_whole_keys()
+    mongo_keys.pack_whole_keys()
+    mongo_keys.encode_fast()
+    mongo_keys.make_plain_keys()
+    mongo_writes.reset_cursors_at_once()
+    mongo_writes.keep_sessions_of_transactions()
+    mongo_writes.copy_plainly()
+    mongo_writes.truncate_emptied()
     keep_pages_small()
     keep_no_oplog()
     release_after_expiry()
@@ -108,43 +112,6 @@ def prune_transactions(registry: Any) -> None:
                 logging.warning("A transaction was idle for %.0f s and is aborted.", idle)
             elif last.state is not TxnState.IN_PROGRESS and idle > registry._lifetime:
                 del registry._txns[session]
-
-
-def pack_whole_keys() -> None:
-    """Pack keys and values of strings (S), numbers (q) and final bytes (u) in the format of
-    WiredTiger's `packing`, which parses each format character by character at every call."""
-    plain = {"q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu"}
-    packing = sys.modules[wiredtiger.Cursor.__module__]  # the package re-exports its names
-    slow_pack, slow_unpack = packing.pack, packing.unpack
-
-    def pack(fmt: str, *values: Any) -> Any:
-        if fmt not in plain or len(values) != len(fmt):
-            return slow_pack(fmt, *values)
-        packed = b""
-        for kind, value in zip(fmt, values, strict=True):
-            if kind == "q":
-                packed += pack_int(value)
-                continue
-            data = value if type(value) is bytes else value.encode()
-            packed += data if kind == "u" else data.partition(b"\0")[0] + b"\0"
-        return packed
-
-    def unpack(fmt: str, packed: bytes | None) -> Any:
-        if fmt not in plain or packed is None:
-            return slow_unpack(fmt, packed)
-        values: list[Any] = []
-        for kind in fmt:
-            if kind == "S":
-                text, _, packed = packed.partition(b"\0")
-                values.append(text.decode())
-            elif kind == "q":
-                number, packed = unpack_int(packed)
-                values.append(number)
-            else:
-                values.append(packed)
-        return values
-
-    packing.pack, packing.unpack = pack, unpack  # type: ignore[attr-defined]
 
 
 def keep_pages_small() -> None:

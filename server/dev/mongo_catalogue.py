@@ -21,7 +21,6 @@ Places = Callable[..., list[tuple[str, str]]]
 # After these methods a thread may see writes of other threads.
 REFRESHING = (
     "release_thread_snapshot",
-    "_refresh_read_snapshot",
     "_reset_thread_session",
     "_coll_lock",
     "_write_coll_options",
@@ -58,8 +57,12 @@ class Collection(NamedTuple):
 
 
 class Known(threading.local):
+    """`is_fresh` while the thread has a snapshot that its command has taken for the options of a
+    collection, and has read nothing else."""
+
     def __init__(self) -> None:
         self.collections: dict[tuple[str, ...], Collection] = {}
+        self.is_fresh = False
 
 
 class Catalogue:
@@ -79,6 +82,18 @@ class Catalogue:
 
     def clear(self) -> None:
         self._thread.collections.clear()
+        self._thread.is_fresh = False
+
+    def get_fresh(self, store: Any, *place: str) -> Collection:
+        """Take a snapshot, which the next part of the command need not take again."""
+        store._refresh_read_snapshot()
+        found = self.get(store, *place)
+        self._thread.is_fresh = True
+        return found
+
+    def use_fresh(self) -> bool:
+        was, self._thread.is_fresh = self._thread.is_fresh, False
+        return was
 
     def get(self, store: Any, *place: str) -> Collection:
         known = self._thread.collections
@@ -161,10 +176,11 @@ class Versions:
 def share() -> None:
     """Read the catalogue through a `Catalogue`."""
     known = Catalogue()
-    prepare, mark, ensure = (
+    prepare, mark, ensure, take_snapshot = (
         Storage.__init__,
         Storage._maybe_mark_multikey,
         Storage._ensure_collection,
+        Storage._refresh_read_snapshot,
     )
 
     def prepared(store: Any, *given: Any, **options: Any) -> None:
@@ -187,12 +203,16 @@ def share() -> None:
             ensure(store, db, coll)
 
     def public_options(store: Any, db: str, coll: str) -> dict[str, Any]:
-        store._refresh_read_snapshot()
-        return dict(known.get(store, db, coll).public)
+        return dict(known.get_fresh(store, db, coll).public)
 
     def options(store: Any, db: str, coll: str) -> dict[str, Any] | None:
         found = known.get(store, db, coll).options
         return dict(found) if found else known._read_options(store, db, coll)
+
+    def refresh(store: Any) -> None:
+        if not known.use_fresh():
+            known.clear()
+            take_snapshot(store)
 
     def clearing(method: Callable[..., Any]) -> Callable[..., Any]:
         def cleared(*given: Any) -> Any:
@@ -210,7 +230,7 @@ def share() -> None:
 
     Storage.__init__, Storage._maybe_mark_multikey = prepared, mark_multikey
     Storage._ensure_collection, Storage.get_collection_options = ensure_collection, public_options
-    Storage._coll_options = options
+    Storage._coll_options, Storage._refresh_read_snapshot = options, refresh
     Storage._iter_indexes = lambda *place: known.get(*place).indexes
     Storage._all_indexes = lambda *place: known.get(*place).described
     Storage._partial_filters = lambda *place: known.get(*place).partial

@@ -26,7 +26,7 @@ from pymongo import MongoClient
 from secantus.transactions import TransactionRegistry
 
 from server.config import load
-from server.dev import mongo, secrets, store_kinds, stores, supervision
+from server.dev import mongo, mongo_keys, secrets, store_kinds, stores, supervision
 from server.dev.store_kinds import EmbeddedError
 from server.dev.stores import Addresses, Embedded, embedded
 from tests.support.databases import needs
@@ -359,7 +359,7 @@ def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
 @examples(50, deep=500)
 @given(data=st.data())
 def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
-    """Guard: each branch of `pack` and `unpack` in `mongo.pack_whole_keys`; also other
+    """Guard: each branch of `pack` and `unpack` in `mongo_keys.pack_whole_keys`; also other
     formats, which it passes on."""
     fmt = data.draw(st.sampled_from(("q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu", "qS")))
     each = {"q": st.integers(-(2**63), 2**63 - 1), "u": st.binary(), "S": st.text("a0\0é€😀")}
@@ -370,7 +370,7 @@ def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("pack", "unpack"):
             patched.setattr(packing, name, getattr(packing, name))
-        mongo.pack_whole_keys()
+        mongo_keys.pack_whole_keys()
         assert wiredtiger.Cursor.set_key.__globals__["pack"](fmt, *values) == packed
         assert wiredtiger.Cursor.get_keys.__globals__["unpack"](fmt, packed) == unpacked
 

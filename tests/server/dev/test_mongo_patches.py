@@ -3,20 +3,28 @@
 import os
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bson import Code, Int64
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
-from secantus import sortkey
+from secantus import collation, sortkey, storage
 from secantus.sessions import SessionRegistry
 
-from server.dev import mongo, mongo_indexes
+from server.dev import mongo, mongo_keys
 from server.dev.stores import Addresses
 from tests.support.databases import needs
 
 Rows = Collection[dict[str, Any]]
+
+IGNORING_CASE = collation.parse({"locale": "en", "strength": 2})
+PATCHED_KEYS = {
+    sortkey: ("_encode_number", "invert_bytes", "encode_value"),
+    storage: ("encode_value", "_index_key_variants", "_index_field_values"),
+}
 
 
 @pytest.fixture
@@ -126,16 +134,69 @@ def test_an_index_made_by_one_client_is_used_by_a_transaction_of_another(
 
 
 def test_keys_are_encoded_as_secantus_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard: `mongo_indexes.encode_fast`."""
-    values = [0, 1, -1, 7_000_000_000, True, 1.5, -0.0, float("inf"), "text", None, b"\0\xff"]
-    for direction in (1, -1):
-        before = [sortkey.encode_value_directed(value, direction) for value in values]
-        with monkeypatch.context() as patched:
-            for name in ("_encode_number", "invert_bytes"):
-                patched.setattr(sortkey, name, getattr(sortkey, name))
-            mongo_indexes.encode_fast()
-            for _ in range(2):
-                assert [sortkey.encode_value_directed(v, direction) for v in values] == before
+    """Guard: `mongo_keys.encode_fast`, with each of its encoders, and `make_plain_keys`: arrays,
+    dotted fields, missing ones in a sparse index, and collations."""
+    now, text = datetime.now(UTC), "text\0\xff"
+    values = [0, 1, -1, 7_000_000_000, True, 1.5, -0.0, float("inf"), text, None, b"\0\xff"]
+    values += [now, now.replace(tzinfo=None), Code(text), Int64(7), {"a": text}, [1, [text]]]
+    documents = [{"a": value, "b": {"c": other}} for value in values for other in values]
+    documents += [{}, {"a": None}, {"b": [{"c": 1}, {"c": 2}]}]
+    indexes = [{"a": 1}, {"a": -1}, {"a": 1, "b": -1}, {"b.c": 1, "a": 1}, {"d": 1}]
+
+    def encoded() -> list[Any]:
+        single = [sortkey.encode_value_directed(v, way) for v in values for way in (1, -1)]
+        collated = [sortkey.encode_value(text, collation=IGNORING_CASE)]
+        return (
+            single
+            + collated
+            + [
+                (
+                    keys(document, index, sparse=sparse, collation=collation),
+                    multikey(document, index),
+                )
+                for keys in [storage._index_key_variants]
+                for multikey in [storage._doc_makes_multikey]
+                for document in documents
+                for index in indexes
+                for sparse in (True, False)
+                for collation in (None, IGNORING_CASE)
+            ]
+        )
+
+    before = encoded()
+    for module, names in PATCHED_KEYS.items():
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(module, name))
+    mongo_keys.encode_fast()
+    mongo_keys.make_plain_keys()
+    for _ in range(2):
+        assert encoded() == before
+
+
+def test_a_collection_is_emptied_alone(rows: Rows) -> None:
+    """Guard: `mongo_writes.truncate_emptied`: its range, its count, and the rows of a transaction
+    that has not ended; `keep_sessions_of_transactions`: each begins anew."""
+    others = [rows.database[name] for name in (rows.name[:-1], f"{rows.name}0")]
+    for each in (rows, *others):
+        each.create_index("name", unique=True)
+        each.insert_many({"_id": n, "name": f"name {n}"} for n in range(3))
+    client = rows.database.client
+    with client.start_session() as session:
+        for last in (False, True):
+            with session.start_transaction():
+                rows.insert_one({"_id": 3, "name": "name 3"}, session=session)
+                assert rows.count_documents({}, session=session) == 4 - 3 * last
+                assert rows.delete_many({}).deleted_count == 3 * (not last)
+                assert rows.count_documents({}, session=session) == 4 - 3 * last
+                if not last:
+                    session.abort_transaction()
+    assert [row["_id"] for row in rows.find({"name": "name 3"})] == [3]
+    assert rows.find_one({"name": "name 1"}) is None
+    rows.insert_one({"_id": 1, "name": "name 1"})
+    for each in others:
+        assert each.count_documents({}) == 3
+        assert each.find_one({"name": "name 2"})
+        each.drop()
 
 
 def test_sessions_are_pruned_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
