@@ -340,6 +340,11 @@ def world_of_negotiation() -> World:
 
 
 @pytest.fixture(scope="session")
+def world_of_offer() -> World:
+    return World(Negotiation, Negotiation.prepare_offer)
+
+
+@pytest.fixture(scope="session")
 def world_of_work() -> World:
     return World(JobInProgress, JobInProgress.start)
 
@@ -353,6 +358,12 @@ def world_of_completed_work() -> World:
 async def negotiation(world_of_negotiation: World, market: Market, server: Server) -> Negotiation:
     """A customer, an applicant and an open job, ready for an offer."""
     return await world_of_negotiation.enter(market, server)
+
+
+@pytest.fixture
+async def offered(world_of_offer: World, market: Market, server: Server) -> Negotiation:
+    """A negotiation with a pending offer, `offered.offer`, whose money is held."""
+    return await world_of_offer.enter(market, server)
 
 
 @pytest.fixture

@@ -107,27 +107,32 @@ async def test_the_events_of_a_payout_end_it(completed_work, account):
     assert await parts(completed_work) == (0, 70_000, 0, 0)
 
 
-@pytest.mark.parametrize(("outcome", "there"), [("paid", (0, 0)), ("failed", (70_000, 0))])
-async def test_an_administrator_ends_a_payout_whose_events_are_lost(
-    completed_work, account, outcome, there
-):
+async def test_an_administrator_ends_a_payout_whose_events_are_lost(completed_work, account):
     """Guard: `admin.withdrawal_end`; an open account is asked instead."""
     await completed_work.sandbox.settings(payout_delay_seconds=600)
-    await completed_work.market.withdraw(completed_work.contractor, 70_000)
+    for amount in (40_000, 30_000):
+        await completed_work.market.withdraw(completed_work.contractor, amount)
     await completed_work.market.settled(TIMEOUT)
-    [withdrawal] = await completed_work.market.rows(Withdrawal)
-    end = {"withdrawal_id": withdrawal.id, "outcome": outcome, "reason": REASON}
     admin = await completed_work.market.admin()
-    await completed_work.assert_refused(admin, "/admin", "withdrawal_end", end, "conflict")
+    ends = [
+        {"withdrawal_id": withdrawal.id, "outcome": outcome, "reason": REASON}
+        for withdrawal, outcome in zip(
+            await completed_work.market.rows(Withdrawal), ("paid", "failed"), strict=True
+        )
+    ]
+    for end in ends:
+        await completed_work.assert_refused(admin, "/admin", "withdrawal_end", end, "conflict")
     await close(completed_work, account)
-    [listed] = (await admin.call("/admin", "withdrawals"))["items"]
-    assert listed["account_closed"]
-    assert (await admin.call("/admin", "withdrawal_end", end))["status"] == outcome
-    assert await completed_work.platform_and_escrow() == (30_000, 0)
-    assert await completed_work.wallet("stranded", "in_transit") == there
-    await completed_work.assert_refused(admin, "/admin", "withdrawal_end", end, "conflict")
-    [row] = await completed_work.market.trail(operation="admin.withdrawal_end")
-    assert row.actor_id == admin.id
+    listed = (await admin.call("/admin", "withdrawals"))["items"]
+    assert [each["account_closed"] for each in listed] == [True, True]
+    for end, there in zip(ends, ((0, 30_000), (30_000, 0)), strict=True):
+        ended = await admin.call("/admin", "withdrawal_end", end)
+        assert ended["status"] == end["outcome"]
+        assert await completed_work.platform_and_escrow() == (30_000, 0)
+        assert await completed_work.wallet("stranded", "in_transit") == there
+        await completed_work.assert_refused(admin, "/admin", "withdrawal_end", end, "conflict")
+    rows = await completed_work.market.trail(operation="admin.withdrawal_end")
+    assert [row.actor_id for row in rows] == [admin.id] * 2
 
 
 async def test_what_became_of_it_is_booked(completed_work, account):

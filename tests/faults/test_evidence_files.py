@@ -1,7 +1,5 @@
 """Files of the dispute as evidence in a chargeback: the bank gets each file, and gets it once."""
 
-import pytest
-
 from domain.files.file import File, State
 from domain.stripe_events.inbox import WebhookEvent
 from tests.support.file_samples import picture, upload
@@ -33,12 +31,32 @@ async def evidence_at_stripe(work):
     return found["evidence"]
 
 
-async def test_files_of_the_dispute_are_sent_as_evidence(work):
-    """Guard: `evidence_files.upload` in `SubmitEvidence._post`: Stripe gets the file itself,
-    without the name that a person gave it."""
-    [shot, _] = await give_in_dispute(work, picture(), b"It is bare.")
+async def test_only_files_of_the_dispute_are_evidence(work, monkeypatch):
+    """Guard: `check_files` in `chargebacks.evidence`: files of the dispute only, of types and up to
+    a size that Stripe takes, one for each field; nothing is stored or sent otherwise. And
+    `evidence_files.upload` in `SubmitEvidence._post`: Stripe gets the file itself, without the name
+    that a person gave it."""
+    shot, words = await give_in_dispute(work, picture(), b"It is bare.")
     opened = await work.open_chargeback()
-    seen = await work.as_admin("chargeback", chargeback_id=opened["id"])
+    admin = work._admin = await work.market.admin()
+    loose = await upload(work.customer, picture())
+
+    async def refused(code, *files):
+        wanted = [{"field": field, "file_id": id} for field, id in files]
+        fields = {"chargeback_id": opened["id"], "files": wanted}
+        await work.assert_refused(admin, "/admin", "evidence", fields, code)
+
+    for id in (words["id"], loose["id"], "file_none"):
+        await refused("not_found", ("receipt", id))
+    for names in (["secret"], ["receipt", "receipt"]):
+        await refused("invalid", *((name, shot["id"]) for name in names))
+    with monkeypatch.context() as patched:
+        patched.setattr("domain.disputes.evidence_files.MAX_BYTES", 100)
+        await refused("invalid", ("receipt", shot["id"]))
+    seen = await admin.call("/admin", "chargeback", {"chargeback_id": opened["id"]})
+    assert seen["evidence"] == []
+    assert await work.stripe_list("files") == []
+
     assert [file["id"] for file in seen["files"]] == [shot["id"]]
     seen = await send(work, opened, submit=False, service_documentation=shot)
     assert seen["evidence"][0]["files"] == [
@@ -55,55 +73,24 @@ async def test_files_of_the_dispute_are_sent_as_evidence(work):
     assert (await evidence_at_stripe(work))["customer_communication"]
 
 
-async def test_other_files_are_no_evidence(work):
-    """Guard: `check_files` in `chargebacks.evidence`: files of the dispute only, of types that
-    Stripe takes, one for each field; nothing is stored or sent otherwise."""
-    shot, words = await give_in_dispute(work, picture(), b"It is bare.")
-    opened = await work.open_chargeback()
-    admin = await work.market.admin()
-    loose = await upload(work.customer, picture())
-    for id in (words["id"], loose["id"], "file_none"):
-        files = [{"field": "receipt", "file_id": id}]
-        fields = {"chargeback_id": opened["id"], "files": files}
-        await work.assert_refused(admin, "/admin", "evidence", fields, "not_found")
-    for names in (["secret"], ["receipt", "receipt"]):
-        files = [{"field": name, "file_id": shot["id"]} for name in names]
-        fields = {"chargeback_id": opened["id"], "files": files}
-        await work.assert_refused(admin, "/admin", "evidence", fields, "invalid")
-    seen = await admin.call("/admin", "chargeback", {"chargeback_id": opened["id"]})
-    assert seen["evidence"] == []
-    assert await work.stripe_list("files") == []
-
-
-async def test_files_beyond_the_size_are_refused(work, monkeypatch):
-    """Guard: `MAX_BYTES` in `check_files`: Stripe would refuse the whole evidence later."""
-    monkeypatch.setattr("domain.disputes.evidence_files.MAX_BYTES", 100)
-    [shot] = await give_in_dispute(work, picture())
-    opened = await work.open_chargeback()
-    fields = {
-        "chargeback_id": opened["id"],
-        "files": [{"field": "receipt", "file_id": shot["id"]}],
-    }
-    admin = await work.market.admin()
-    await work.assert_refused(admin, "/admin", "evidence", fields, "invalid")
-
-
-@pytest.mark.parametrize("path", [UPLOADS, "/v1/disputes/*"])
-async def test_a_lost_answer_sends_no_file_twice(work, path):
+async def test_a_lost_answer_sends_no_file_twice(work):
     """Guard: the key of `upload`, which is that of the evidence with the field."""
     shot, other = await give_in_dispute(work, picture(), picture(size=(64, 40)))
     opened = await work.open_chargeback()
-    await work.sandbox.fault(path=path, method="POST", drop=True, when="after")
-    seen = await send(work, opened, receipt=shot, uncategorized_file=other)
-    assert (seen["submissions"], seen["evidence"][0]["refusal"]) == (1, None)
-    given = await evidence_at_stripe(work)
-    uploaded = {file["id"] for file in await work.stripe_list("files")}
-    assert uploaded == {given["receipt"], given["uncategorized_file"]}
+    known = set()
+    for path, submit in ((UPLOADS, False), ("/v1/disputes/*", True)):
+        await work.sandbox.fault(path=path, method="POST", drop=True, when="after")
+        seen = await send(work, opened, submit, receipt=shot, uncategorized_file=other)
+        assert (seen["submissions"], seen["evidence"][0]["refusal"]) == (submit, None)
+        given = await evidence_at_stripe(work)
+        uploaded = {file["id"] for file in await work.stripe_list("files")}
+        assert uploaded - known == {given["receipt"], given["uncategorized_file"]}, path
+        known = uploaded
 
 
-async def test_a_file_that_stripe_refuses_is_told(work):
+async def test_a_file_that_stripe_refuses_or_that_is_removed_meanwhile_is_told(work):
     """Guard: `upload` inside of `post_repeatable`; nothing is submitted without the file, and it
-    can be sent again."""
+    can be sent again. And `REMOVED` in `upload`; a dead letter would tell no person."""
     [shot] = await give_in_dispute(work, picture())
     opened = await work.open_chargeback()
     error = {"type": "invalid_request_error", "code": "file_invalid", "message": "Unreadable."}
@@ -115,12 +102,7 @@ async def test_a_file_that_stripe_refuses_is_told(work):
     assert "file_invalid: Unreadable." in alerts["items"][0]["message"]
     seen = await send(work, opened, receipt=shot)
     assert (seen["submissions"], seen["evidence"][0]["refusal"]) == (1, None)
-
-
-async def test_a_file_that_is_removed_meanwhile_is_told(work):
-    """Guard: `REMOVED` in `upload`; a dead letter would tell no person."""
-    [shot] = await give_in_dispute(work, picture())
-    opened = await work.open_chargeback()
+    # The file is removed while Stripe is asked again.
     await work.sandbox.fault(path=UPLOADS, method="POST", status=500, drop=True)
     uow = work.server.store.single()
     wanted = [{"field": "receipt", "file_id": shot["id"]}]
@@ -129,6 +111,6 @@ async def test_a_file_that_is_removed_meanwhile_is_told(work):
     await work.market.settled(TIMEOUT)
     seen = await work.as_admin("chargeback", chargeback_id=opened["id"])
     assert seen["evidence"][0]["refusal"] == "A file was removed before it was sent."
-    assert (seen["files"], seen["submissions"]) == ([], 0)
+    assert (seen["files"], seen["submissions"]) == ([], 1)
     events = await work.market.rows(WebhookEvent)
     assert not [event for event in events if event.status == "dead"]

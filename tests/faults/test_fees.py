@@ -12,7 +12,6 @@ from domain.ledger.transaction import Transaction
 from domain.payments.caused_refunds import CausedRefund
 from domain.reconciliation.books_audit import audit
 from server.config import load
-from tests.faults.outcome import until
 from tests.support.job_in_progress import TIMEOUT
 from tests.support.parties import Refused
 
@@ -31,7 +30,9 @@ async def refusal(party, namespace, event, fields):
 
 
 async def test_a_withdrawal_of_one_cent_is_refused(completed_work):
-    """Guard: `_check_minimum` in `withdrawals.withdraw`: a payout of a cent costs 25."""
+    """Guard: `_check_minimum` in `withdrawals.withdraw`: a payout of a cent costs 25. And
+    `available` in it: the whole balance can always be withdrawn, so the last cents are not locked
+    in."""
     work = completed_work
     set_rates(work.server, minimum_withdrawal=100)
     before = await work.market.traces()
@@ -44,21 +45,13 @@ async def test_a_withdrawal_of_one_cent_is_refused(completed_work):
     await work.withdraw(100)
     assert await work.wallet("available") == (69_900,)
     assert (await audit(work.server.ports)).differences == []
-
-
-async def test_the_whole_balance_can_always_be_withdrawn(completed_work):
-    """Guard: `available` in `_check_minimum`: the last cents are not locked in."""
-    work = completed_work
-    set_rates(work.server, minimum_withdrawal=100)
-    await work.withdraw(69_950)
+    work.contractor.clear_pushes()
+    await work.withdraw(69_850)
     refused = await refusal(work.contractor, "/wallet", "withdraw", {"amount": 49})
     assert refused.code == Code.INVALID
+    work.contractor.clear_pushes()
     await work.withdraw(50)
-
-    async def arrived():
-        return await work.wallet("available", "in_transit") == (0, 0)
-
-    await until(arrived, TIMEOUT)
+    assert await work.wallet("available", "in_transit") == (0, 0)
     assert (await audit(work.server.ports)).differences == []
 
 
@@ -101,14 +94,14 @@ async def withdraw_offer(negotiation, offer):
     await negotiation.market.settled(TIMEOUT)
 
 
-async def costs(negotiation):
-    admin = await negotiation.market.admin()
+async def costs(negotiation, admin):
     return (await admin.call("/admin", "user", {"user_id": negotiation.customer.id}))["costs"]
 
 
 async def test_the_fee_of_a_withdrawn_offer_is_shown(negotiation):
     """Guard: `record_refund` in `processing.refund_unaccepted`, and `fees_of`: the platform bears
-    Stripe's fee, so administrators see which customer causes it."""
+    Stripe's fee, so administrators see which customer causes it. And `BY_CUSTOMER`: the fee of an
+    offer that is rejected is shown, and does not count as caused by the customer."""
     await negotiation.sandbox.settings(fee_bps=290, fee_fixed=30)
     offer = await captured_offer(negotiation)
     await withdraw_offer(negotiation, offer)
@@ -122,9 +115,19 @@ async def test_the_fee_of_a_withdrawn_offer_is_shown(negotiation):
     assert [(each.source, each.destination) for each in fee.postings] == [
         (ledger.PLATFORM, ledger.STRIPE_FEES)
     ]
-    shown = await costs(negotiation)
+    admin = await negotiation.market.admin()
+    shown = await costs(negotiation, admin)
     assert shown["refund_fees"] == [{"amount": fee.postings[0].amount, "currency": fee.currency}]
     assert (shown["caused_refunds"], shown["caused_refunds_allowed"]) == (1, 1000)
+    # A rejection is not the customer's doing.
+    offer = await captured_offer(negotiation)
+    await negotiation.contractor.call("/bidding", "reject", {"offer_id": offer["id"]})
+    await negotiation.market.settled(TIMEOUT)
+    (_, row) = await negotiation.market.rows(CausedRefund)
+    assert (row.offer_id, row.cause) == (offer["id"], "offer_ended")
+    shown = await costs(negotiation, admin)
+    assert shown["caused_refunds"] == 1
+    assert [each["amount"] for each in shown["refund_fees"]] == [2 * fee.postings[0].amount]
     assert (await audit(negotiation.server.ports)).differences == []
 
 
@@ -185,15 +188,4 @@ async def test_open_offers_and_cancelling_are_bounded_as_well(negotiation):
     await negotiation.market.settled(TIMEOUT)
     causes = [row.cause for row in await negotiation.market.rows(CausedRefund)]
     assert causes == ["withdrawn", "job_cancelled"]
-    assert (await audit(negotiation.server.ports)).differences == []
-
-
-async def test_a_rejection_is_not_the_customers_doing(negotiation):
-    """Guard: `BY_CUSTOMER`: the fee is shown, and does not count as caused by the customer."""
-    offer = await captured_offer(negotiation)
-    await negotiation.contractor.call("/bidding", "reject", {"offer_id": offer["id"]})
-    await negotiation.market.settled(TIMEOUT)
-    (row,) = await negotiation.market.rows(CausedRefund)
-    assert row.cause == "offer_ended"
-    assert (await costs(negotiation))["caused_refunds"] == 0
     assert (await audit(negotiation.server.ports)).differences == []

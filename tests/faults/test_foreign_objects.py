@@ -205,8 +205,9 @@ async def test_a_forbidden_capture_fails_nothing(negotiation):
 
 
 @pytest.mark.usefixtures("prompt_retries")
-async def test_a_forbidden_refund_fails_nothing(work):
-    """The refund waits and is made once the permission is there."""
+async def test_a_forbidden_refund_transfer_and_payout_fail_nothing(work):
+    """The refund waits and is made once the permission is there, then the transfer, and then the
+    withdrawal, each with its alert."""
     await forbid(work.sandbox, "/v1/refunds")
     await work.refund(30_000)
     await told_of(work.market, "refunds")
@@ -214,29 +215,23 @@ async def test_a_forbidden_refund_fails_nothing(work):
     assert not await alerts_of(work.market, "refund_failed")
     await work.sandbox.clear_faults()
     await until(lambda: refunded(work))
-    assert (await audit(work.server.ports)).differences == []
-
-
-async def refunded(work):
-    return (await work.stored_payment()).refunded_amount == 30_000
-
-
-@pytest.mark.usefixtures("prompt_retries")
-async def test_a_forbidden_payout_and_transfer_fail_nothing(work):
-    """The transfer waits, and then the withdrawal, each with its alert."""
     await forbid(work.sandbox, "/v1/transfers")
     await work.complete()
     await told_of(work.market, "transfers")
     await work.sandbox.clear_faults()
-    await until(lambda: wallet_has(work, 70_000))
+    await until(lambda: wallet_has(work, 49_000))
     await forbid(work.sandbox, "/v1/payouts")
-    asked = await work.contractor.call("/wallet", "withdraw", {"amount": 70_000})
+    asked = await work.contractor.call("/wallet", "withdraw", {"amount": 49_000})
     await told_of(work.market, "payouts")
     shown = await work.contractor.call("/wallet", "withdrawal", {"withdrawal_id": asked["id"]})
     assert shown["status"] == "requested"
     await work.sandbox.clear_faults()
     await until(lambda: withdrawal_is(work, asked["id"], "paid"))
     assert (await audit(work.server.ports)).differences == []
+
+
+async def refunded(work):
+    return (await work.stored_payment()).refunded_amount == 30_000
 
 
 async def wallet_has(work, amount):

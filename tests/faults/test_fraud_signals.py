@@ -54,10 +54,21 @@ async def test_a_warning_holds_the_release_until_it_is_cleared(work):
     await work.assert_refused(admin, "/admin", "fraud_clear", fields, "conflict")
 
 
-async def test_a_warning_is_told_once_however_often_it_comes(work):
-    """Guard: `signal == known` in `fraud.settle_fraud_signal`; a cleared signal stays cleared."""
+async def test_both_signals_must_be_cleared_and_each_is_told_once(work):
+    """Guard: `all` in `fraud._store`: an approved review does not end a warning. And
+    `signal == known` in `fraud.settle_fraud_signal`; a cleared signal stays cleared, however often
+    it comes."""
     admin = await work.market.admin()
     await warned(work, admin)
+    made, _ = await warned(work, admin, "fraud_review")
+    await work.sandbox.api("POST", f"reviews/{made['id']}/approve")
+    await work.market.settled(TIMEOUT)
+    seen = await payment_of(work, admin)
+    assert {each["kind"]: each["cleared"] for each in seen["fraud_signals"]} == {
+        "warning": False,
+        "review": True,
+    }
+    assert seen["release_held_at"]
     fields = {"payment_id": work.offer["payment_id"], "reason": "They are known"}
     await admin.call("/admin", "fraud_clear", fields)
     [event] = await work.sandbox.events("radar.early_fraud_warning.created")
@@ -112,21 +123,6 @@ async def test_a_review_that_ends_otherwise_waits_for_an_administrator(work):
     await admin.call("/admin", "refund", fields)
     assert await work.platform_and_escrow() == (0, 0)
     assert await work.wallet("available", "pending", "debt") == (0, 0, 0)
-
-
-async def test_both_signals_must_be_cleared(work):
-    """Guard: `all` in `fraud._store`: an approved review does not end a warning."""
-    admin = await work.market.admin()
-    await warned(work, admin)
-    made, _ = await warned(work, admin, "fraud_review")
-    await work.sandbox.api("POST", f"reviews/{made['id']}/approve")
-    await work.market.settled(TIMEOUT)
-    seen = await payment_of(work, admin)
-    assert {each["kind"]: each["cleared"] for each in seen["fraud_signals"]} == {
-        "warning": False,
-        "review": True,
-    }
-    assert seen["release_held_at"]
 
 
 async def test_signals_whose_events_were_lost_are_found(work):

@@ -10,10 +10,10 @@ from tests.support.negotiation import TIMEOUT
 HELD, TAKEN = 100_000, 60_000
 
 
-async def test_a_partial_capture_is_refunded_by_what_was_taken(negotiation):
+async def test_a_partial_capture_is_refunded_by_what_was_taken(offered):
     """Guard: `amount_refunded` in `stripe_mapping.intent`; compensated by the released part, the
     audit reads a refund of -40,000 before the refund, and of 20,000 after it."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     intent = await negotiation.stripe_intent(offer)
     await negotiation.sandbox.capture_partly(intent["id"], TAKEN)
     payment = await negotiation.customer.push(
@@ -28,10 +28,10 @@ async def test_a_partial_capture_is_refunded_by_what_was_taken(negotiation):
     await assert_clean(negotiation)
 
 
-async def test_a_cancelled_hold_is_no_refund(negotiation):
+async def test_a_cancelled_hold_is_no_refund(offered):
     """Guard: `charges.cancel_intent` of the sandbox, and `PaymentStatus.CANCELED`: it reads as that
     of a released hold, not as a refund."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     await negotiation.contractor.call("/bidding", "reject", {"offer_id": offer["id"]})
     payment = await negotiation.assert_ended_unbooked(offer, "rejected", "canceled")
     assert (payment["captured_amount"], payment["refunded_amount"]) == (0, 0)
@@ -39,9 +39,9 @@ async def test_a_cancelled_hold_is_no_refund(negotiation):
     await assert_nothing_refunded(negotiation)
 
 
-async def test_an_expired_hold_is_no_refund(negotiation):
+async def test_an_expired_hold_is_no_refund(offered):
     """Guard: `settle_cancellation` for the cancellation reason `expired`."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     await negotiation.market.settled(TIMEOUT)
     await negotiation.sandbox.advance(7 * 86_400 + 1)
     await negotiation.wait_for_push(negotiation.customer, "offer.expired", offer)

@@ -30,10 +30,10 @@ async def captured_once(negotiation, offer, amount=100_000):
 
 
 @pytest.mark.usefixtures("prompt_retries")
-async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
+async def test_time_out_with_the_effect_done(impatient_gateway, offered):
     """Guard: `CapturePayment.run` repeats the request under the same key; Stripe replays its
     result."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="after", delay=1.5)
     await negotiation.accept(offer)
@@ -41,9 +41,9 @@ async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
 
 
 @pytest.mark.usefixtures("prompt_retries")
-async def test_time_out_without_the_effect(impatient_gateway, negotiation):
+async def test_time_out_without_the_effect(impatient_gateway, offered):
     """Guard: the relay repeats a task after `GatewayUnknown`, and no failure is booked."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="before", drop=True, times=2)
     await negotiation.accept(offer)
@@ -115,10 +115,10 @@ async def repaired(negotiation, amount):
     return offer
 
 
-async def test_hold_expired_at_accept(negotiation):
+async def test_hold_expired_at_accept(offered):
     """Guard: `fail_offer` in `processing.settle_cancellation`: the offer fails and the job is open
     again."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     # An event of the hold that is still processed would read its end.
     await negotiation.market.settled()
     await negotiation.sandbox.fault(**NEWS_LOST)
@@ -130,10 +130,10 @@ async def test_hold_expired_at_accept(negotiation):
     assert job["status"] == "open"
 
 
-async def test_already_captured(negotiation):
+async def test_already_captured(offered):
     """Guard: `CapturePayment.run` reads the payment after a refusal; it was captured in Stripe's
     dashboard, and the acceptance is booked on that capture."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     intent = (await negotiation.stripe_intent(offer))["id"]
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.api("POST", f"payment_intents/{intent}/capture")
@@ -141,10 +141,10 @@ async def test_already_captured(negotiation):
     await captured_once(negotiation, offer)
 
 
-async def test_captured_by_hand_before_the_answer(negotiation):
+async def test_captured_by_hand_before_the_answer(offered):
     """Guard: a pending offer stays open when its payment is captured; without `accept_captured` its
     acceptance waits for a capture that has happened already."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     intent = (await negotiation.stripe_intent(offer))["id"]
     await negotiation.sandbox.api("POST", f"payment_intents/{intent}/capture")
     await negotiation.customer.push(
@@ -168,10 +168,10 @@ async def test_3d_secure_abandoned(negotiation):
     await negotiation.assert_hidden_from_contractor(offer)
 
 
-async def test_partial_capture_from_stripes_dashboard(negotiation):
+async def test_partial_capture_from_stripes_dashboard(offered):
     """Guard: `intent.captured_amount != offer.amount` in `processing.settle_capture`; without it
     the contractor accepts a job that is not fully paid."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     await negotiation.sandbox.capture_partly((await negotiation.stripe_intent(offer))["id"], 60_000)
     await negotiation.wait_for_push(negotiation.contractor, "offer.expired", offer)
     await negotiation.market.settled(TIMEOUT)

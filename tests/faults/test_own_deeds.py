@@ -79,8 +79,13 @@ async def test_every_kind_of_booking_has_a_row(market, server):
 
 async def test_what_follows_from_a_deal(work):
     """Captured, accepted, transferred, refunded and paid out: each has its row, and the chain
-    proves them. Guard: `caused_by` in `Relay._run_task` and `ProcessEvent.run`."""
+    proves them. Guard: `caused_by` in `Relay._run_task` and `ProcessEvent.run`; and `WaitingRow` in
+    `queue_own_deeds`: what a command books is in the command's own row."""
+    before = len(await deeds(work.market))
     await work.complete()
+    rows = await work.market.trail(operation="job.complete")
+    assert len(rows) == 1 and rows[0].actor_id == work.customer.id
+    assert "completed" not in {name for name, _, _ in (await deeds(work.market))[before:]}
     await work.market.settled(TIMEOUT)
     await work.withdraw(30_000)
     await work.refund(10_000)
@@ -146,9 +151,9 @@ async def test_an_automatic_completion_has_a_row(work):
     await every_booking_has_its_row(work.market)
 
 
-async def test_an_offer_that_expires_has_a_row(negotiation):
+async def test_an_offer_that_expires_has_a_row(offered):
     """Guard: `_moves` in `own_deeds`: nothing is booked, and yet a state of a deal has changed."""
-    offer = await negotiation.pending_offer()
+    negotiation, offer = offered, offered.offer
     ports = negotiation.server.ports
     uow = negotiation.server.store.single()
     await uow.change(Offer, offer["id"], expires_at=uow.now)
@@ -157,17 +162,6 @@ async def test_an_offer_that_expires_has_a_row(negotiation):
     found = {name: row for name, _, row in await deeds(negotiation.market)}
     assert offer["id"] in found["offer_expired"].subjects
     assert offer["payment_id"] in found["payment_canceled"].subjects
-
-
-async def test_a_command_has_one_row_and_no_second_one(work):
-    """Guard: `WaitingRow` in `queue_own_deeds`: what a command books is in the command's own
-    row."""
-    before = len(await deeds(work.market))
-    await work.complete()
-    rows = await work.market.trail(operation="job.complete")
-    assert len(rows) == 1 and rows[0].actor_id == work.customer.id
-    assert "completed" not in {name for name, _, _ in (await deeds(work.market))[before:]}
-    await every_booking_has_its_row(work.market)
 
 
 @pytest.mark.books_differ("the booking is made up")

@@ -9,37 +9,32 @@ from server.config import ConfigError, load
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
-async def test_payout_paid_then_failed(completed_work):
-    """Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the state table of withdrawals;
-    the money is booked back from the bank."""
-    await completed_work.withdraw(70_000)
-    user = await completed_work.server.store.single().find(
-        User, {"_id": completed_work.contractor.id}
-    )
-    payout = (await completed_work.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
-    await completed_work.sandbox.fail_payout(payout["id"])
-    await completed_work.contractor.push(
+async def fail_payout(work):
+    """The bank returns the last payout."""
+    user = await work.server.store.single().find(User, {"_id": work.contractor.id})
+    payout = (await work.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
+    work.contractor.clear_pushes()
+    await work.sandbox.fail_payout(payout["id"])
+    await work.contractor.push(
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
     )
+
+
+async def test_payout_paid_then_failed(completed_work):
+    """Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the state table of withdrawals;
+    the money is booked back from the bank. And `collect_debt` in `withdrawals._return_to_wallet`;
+    without it the money can be withdrawn again although it is owed."""
+    await completed_work.withdraw(70_000)
+    await fail_payout(completed_work)
     assert await completed_work.platform_and_escrow() == (30_000, 0)
     assert await completed_work.wallet("available", "in_transit") == (70_000, 0)
-
-
-async def test_payout_that_fails_late_pays_a_debt_first(completed_work):
-    """Guard: `collect_debt` in `withdrawals._return_to_wallet`; without it the money can be
-    withdrawn again although it is owed."""
+    # A payout that fails late pays a debt first.
+    completed_work.contractor.clear_pushes()
     await completed_work.withdraw(70_000)
     await completed_work.refund(50_000)
     await completed_work.market.settled(TIMEOUT)
     assert await completed_work.wallet("debt") == (-35_000,)
-    user = await completed_work.server.store.single().find(
-        User, {"_id": completed_work.contractor.id}
-    )
-    payout = (await completed_work.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
-    await completed_work.sandbox.fail_payout(payout["id"])
-    await completed_work.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
-    )
+    await fail_payout(completed_work)
     assert await completed_work.platform_and_escrow() == (15_000, 0)
     assert await completed_work.wallet("available", "debt") == (35_000, 0)
 

@@ -1,8 +1,6 @@
 """Stripe refuses for good: those concerned see why, no retry by the clock, and the
 next try has a key of its own, so that it succeeds once the cause is gone."""
 
-import pytest
-
 from domain.accounts.user import User
 from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
 from domain.notifications.templates.refusals import GENERAL, REASONS
@@ -59,32 +57,35 @@ async def nothing_more_happens(server, market, sandbox, path, known):
     assert (await audit(server.ports)).differences == []
 
 
-@pytest.mark.parametrize("code", ["country_unsupported", "something_new"])
-async def test_onboarding_refused(market, server, code):
+async def test_onboarding_refused(market, server):
     """Guard: `CreateConnectAccount._refused`; without it the answer is null for ever, the stored
-    refusal is replayed after its cause is gone, without a notice."""
-    admin, contractor = await market.admin(), await market.contractor()
-    await refuse(server.sandbox, "/v*/accounts", code)
-    answer = await contractor.call("/account", "onboard", {"country": "GB"})
-    assert answer == {"url": None, "refusal": REASONS.get(code, GENERAL)}
-    alert = await alerted(admin, "onboarding_refused", code)
-    assert alert["subject"] == contractor.id
-    notice = await told(market, contractor, "payouts_refused", code)
-    assert notice["path"] == "/wallet"
-    me = await contractor.call("/account", "me")
-    assert (me["payout_setup"], me["payout_refusal"]) == ("none", answer["refusal"])
-    first = await keys(server.sandbox, "/accounts")
-    assert len(first) == 1
-    await nothing_more_happens(server, market, server.sandbox, "/accounts", first)
-    again = await contractor.call("/account", "onboard", {"country": "GB"})
-    assert again["url"] and again["refusal"] is None
-    assert (await contractor.call("/account", "me"))["payout_refusal"] is None
-    assert len(set(await keys(server.sandbox, "/accounts"))) == 2
-
-
-async def test_onboarding_link_refused(market, server):
-    """Guard: `except GatewayRefused` in `onboarding.onboarding_link`."""
-    admin, contractor = await market.admin(), await market.contractor()
+    refusal is replayed after its cause is gone, without a notice. And `except GatewayRefused` in
+    `onboarding.onboarding_link`."""
+    admin, known = await market.admin(), []
+    for code in ("country_unsupported", "something_new"):
+        contractor = await market.contractor()
+        admin.clear_pushes()
+        await refuse(server.sandbox, "/v*/accounts", code)
+        answer = await contractor.call("/account", "onboard", {"country": "GB"})
+        assert answer == {"url": None, "refusal": REASONS.get(code, GENERAL)}
+        alert = await alerted(admin, "onboarding_refused", code)
+        assert alert["subject"] == contractor.id
+        notice = await told(market, contractor, "payouts_refused", code)
+        assert notice["path"] == "/wallet"
+        me = await contractor.call("/account", "me")
+        assert (me["payout_setup"], me["payout_refusal"]) == ("none", answer["refusal"])
+        first = await keys(server.sandbox, "/accounts")
+        assert len(first) == len(known) + 1
+        await nothing_more_happens(server, market, server.sandbox, "/accounts", first)
+        again = await contractor.call("/account", "onboard", {"country": "GB"})
+        assert again["url"] and again["refusal"] is None
+        assert (await contractor.call("/account", "me"))["payout_refusal"] is None
+        tried = await keys(server.sandbox, "/accounts")
+        assert len(set(tried)) == len(known) + 2
+        known = tried
+    # The account is made, and its link is refused.
+    contractor = await market.contractor()
+    admin.clear_pushes()
     await refuse(server.sandbox, "/v*/account_links", "account_invalid")
     answer = await contractor.call("/account", "onboard")
     assert answer == {"url": None, "refusal": REASONS["account_invalid"]}
@@ -92,12 +93,13 @@ async def test_onboarding_link_refused(market, server):
     await told(market, contractor, "payouts_refused", "account_invalid")
     assert (await contractor.call("/account", "onboard"))["url"]
     assert (await contractor.call("/account", "me"))["payout_refusal"] is None
-    assert len(await keys(server.sandbox, "/accounts")) == 1
+    assert len(await keys(server.sandbox, "/accounts")) == len(known) + 1
 
 
 async def test_customer_refused(market, server):
     """Guard: `CreateCustomer._refused`; without it the task becomes a dead letter, and the stored
-    refusal is replayed."""
+    refusal is replayed. And `payment_methods.store_refusal`, which forgets a customer that is gone
+    at Stripe."""
     admin, customer = await market.admin(), await market.customer()
     await refuse(server.sandbox, "/v1/customers", "email_invalid", param="email")
     answer = await customer.call("/payment", "setup")
@@ -108,12 +110,8 @@ async def test_customer_refused(market, server):
     again = await customer.call("/payment", "setup")
     assert again["client_secret"] and again["refusal"] is None
     assert len(set(await keys(server.sandbox, "/customers"))) == 2
-
-
-async def test_saving_a_card_refused(market, server):
-    """Guard: `payment_methods.store_refusal`, which forgets a customer that is gone at Stripe."""
-    admin, customer = await market.admin(), await market.customer()
-    assert (await customer.call("/payment", "setup"))["client_secret"]
+    # The customer is deleted at Stripe, which refuses to save a card then.
+    admin.clear_pushes()
     [user] = await market.rows(User, _id=customer.id)
     await server.sandbox.api("DELETE", f"customers/{user.customer_id}")
     answer = await customer.call("/payment", "setup")
@@ -252,11 +250,11 @@ async def test_evidence_refused(work):
     assert len(set(await keys(work.sandbox, f"/disputes/{seen['stripe_id']}"))) == 2
 
 
-async def test_capture_refused(negotiation):
+async def test_capture_refused(offered):
     """Guard: `stripe_says` in `processing.settle_failed_capture`."""
+    negotiation, offer = offered, offered.offer
     market, sandbox = negotiation.market, negotiation.sandbox
     admin = await market.admin()
-    offer = await negotiation.pending_offer()
     await refuse(sandbox, "/v1/payment_intents/*/capture", "charge_expired_for_capture")
     await negotiation.contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
     await alerted(admin, "capture_failed", "charge_expired_for_capture")

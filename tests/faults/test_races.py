@@ -8,9 +8,10 @@ from domain.deals.offer import Offer, OfferStatus
 from domain.deals.payment import Payment, PaymentStatus
 from tests.faults.outcome import PATIENCE, feed_of, feed_values
 from tests.support.market import Market
+from tests.support.property_sizes import size
 
-CONTRACTORS = 14
-PAIRS = 4
+CONTRACTORS = size(8, deep=14)
+PAIRS = size(2, deep=4)
 CLOSED = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
 
@@ -157,43 +158,10 @@ async def test_accept_against_withdraw(processes, books):
     assert (await books()).differences == []
 
 
-async def test_withdrawal_race(processes, books):
-    """Guard: the `$gte` in `booking._change_balance`."""
-    first, second = await processes.web(), await processes.web()
-    market = processes.market
-    deal = await market.accepted_job()
-    await market.start(deal.contractor, deal.job)
-    await market.complete(deal.customer, deal.job)
-    await deal.contractor.push("/wallet", "wallet.updated", lambda p: p["available"] == 70_000)
-    replies = await asyncio.gather(
-        *(
-            deal.contractor.http(
-                "POST",
-                "/api/wallet/withdrawals",
-                {"amount": 70_000},
-                url=(first, second)[i % 2].url,
-            )
-            for i in range(8)
-        )
-    )
-    assert sorted(status for status, _ in replies) == [200] + [409] * 7
-    assert {body["code"] for status, body in replies if status == 409} == {"insufficient_funds"}
-    await market.settled(PATIENCE)
-    account = (await market.sandbox.api("GET", "accounts"))["data"][0]["id"]
-    await deal.contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
-    payouts = (await market.sandbox.api("GET", "payouts", account))["data"]
-    assert [payout["amount"] for payout in payouts] == [70_000]
-    balance = await deal.contractor.call("/wallet", "balance")
-    assert (balance["available"], balance["in_transit"]) == (0, 0)
-    assert (await books()).differences == []
-    assert (await feed_values(deal.contractor, "withdrawal.updated", "status")).count(
-        "requested"
-    ) == 1
-
-
-async def test_milestones_completed_in_parallel(processes, books):
+async def test_milestones_completed_and_withdrawn_in_parallel(processes, books):
     """Guard: version and snapshot of `offer.change_offer`; without them two completions read the
-    same rest and both pay it."""
+    same rest and both pay it. And the `$gte` in `booking._change_balance`: of many withdrawals of
+    what was earned, one gets it."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
@@ -231,3 +199,27 @@ async def test_milestones_completed_in_parallel(processes, books):
         ]
         assert [n for n in paid if n] == [1, 2, 3, 4, 5]
         assert (await feed_values(party, "job.updated", "status")).count("completed") == 1
+
+    replies = await asyncio.gather(
+        *(
+            contractor.http(
+                "POST",
+                "/api/wallet/withdrawals",
+                {"amount": 70_000},
+                url=(first, second)[n % 2].url,
+            )
+            for n in range(8)
+        )
+    )
+    assert sorted(status for status, _ in replies) == [200] + [409] * 7
+    assert {body["code"] for status, body in replies if status == 409} == {"insufficient_funds"}
+    await market.settled(PATIENCE)
+    account = (await market.sandbox.api("GET", "accounts"))["data"][0]["id"]
+    await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
+    payouts = (await market.sandbox.api("GET", "payouts", account))["data"]
+    assert [payout["amount"] for payout in payouts] == [70_000]
+    balance = await contractor.call("/wallet", "balance")
+    assert (balance["available"], balance["in_transit"]) == (0, 0)
+    assert (await books()).differences == []
+    statuses = await feed_values(contractor, "withdrawal.updated", "status")
+    assert statuses.count("requested") == 1

@@ -23,13 +23,22 @@ async def test_refund_webhook_before_the_api_reply(impatient_gateway, work):
 
 async def test_refund_after_transfer_with_balance(completed_work):
     """Guard: `take_available` in `allocation.claw_back`: the contractor's share is reversed at
-    Stripe."""
+    Stripe. And `refund_reserved` in `waiting_refunds.keep_waiting`: the money that the refund waits
+    for is on the contractor's account, and came back only after the refund."""
     await completed_work.refund()
     assert await completed_work.platform_and_escrow() == (0, 0)
     assert await completed_work.wallet("available", "pending", "debt") == (0, 0, 0)
     assert [t["amount_reversed"] for t in await completed_work.stripe_list("transfers")] == [70_000]
     await refund_was_notified(completed_work)
     assert (await feed_values(completed_work.contractor, "wallet.updated", "available"))[-1] == 0
+    kinds = [row.kind for row in await completed_work.market.rows(Transaction)]
+    assert [kind for kind in kinds if kind.startswith("refund")] == ["refund_reserved", "refunded"]
+    told = await feed_values(completed_work.contractor, "notification", "kind")
+    assert told.count("refund_reserved") == 1
+    alerts = completed_work._admin.received("/admin", "alert")
+    assert "refund_waits" not in [push.data["kind"] for push in alerts]
+    (refund,) = (await completed_work.stored_offer()).refunds
+    assert (refund.status, refund.completed_amount, refund.taken_amount) == ("made", 100_000, 0)
 
 
 async def test_refund_after_transfer_without_balance(completed_work):
@@ -57,22 +66,6 @@ async def refund_was_notified(completed_work):
         assert [amount for amount in back if amount] == [100_000]
         kinds = await feed_values(party, "notification", "kind")
         assert kinds.count("refund_made") == 1
-
-
-async def test_refund_failed(completed_work):
-    """Guard: `_settle_returned` in `refunds.settle_refund`, its alert, and the new transfer when an
-    administrator undoes it."""
-    await completed_work.refund(50_000)
-    await completed_work.market.settled(TIMEOUT)
-    await completed_work.sandbox.fail_refund((await completed_work.stripe_list("refunds"))[0]["id"])
-    await completed_work._admin.push(
-        "/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT
-    )
-    assert await completed_work.platform_and_escrow() == (15_000, 0)
-    assert (await completed_work.stored_payment()).status == "captured"
-    await completed_work.decide_refund("undo")
-    assert await completed_work.platform_and_escrow() == (30_000, 0)
-    assert await completed_work.wallet("available", "pending", "debt") == (70_000, 0, 0)
 
 
 async def test_refund_during_dispute(work):

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from domain.disputes.chargebacks import refresh_dispute
-from domain.ledger.transaction import Transaction
 from tests.faults.outcome import books_differences, feed_values
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.worlds import World
@@ -80,23 +79,6 @@ async def test_a_refund_that_waits_too_long_is_an_alert(early, monkeypatch):
         "/payment", "payment.updated", lambda p: p["refunded_amount"] == 30_000, TIMEOUT
     )
     assert await early.platform_and_escrow() == (7000, 63_000)
-
-
-async def test_what_the_contractor_has_is_taken_back_for_it(completed_work):
-    """Guard: `refund_reserved` in `waiting_refunds.keep_waiting`: the money that the refund waits
-    for is on the contractor's account, and came back only after the refund."""
-    await completed_work.refund()
-    assert await completed_work.platform_and_escrow() == (0, 0)
-    assert await completed_work.wallet("available", "pending", "debt") == (0, 0, 0)
-    kinds = [row.kind for row in await completed_work.market.rows(Transaction)]
-    assert [kind for kind in kinds if kind.startswith("refund")] == ["refund_reserved", "refunded"]
-    told = await feed_values(completed_work.contractor, "notification", "kind")
-    assert told.count("refund_reserved") == 1
-    assert await alerts_of(completed_work, "refund_waits") == []
-    (refund,) = (await completed_work.stored_offer()).refunds
-    assert (refund.status, refund.completed_amount, refund.taken_amount) == ("made", 100_000, 0)
-    ports = completed_work.server.ports
-    assert await books_differences(completed_work.market, ports) == []
 
 
 async def test_a_waiting_refund_that_fails_gives_it_back(completed_work):
@@ -189,37 +171,29 @@ async def test_work_is_completed_for_which_no_money_is_left(work):
     assert await work.platform_and_escrow() == (-FEE, 0)
 
 
-async def test_a_refund_of_what_is_not_booked_yet_waits(market, server):
+async def test_fees_funds_and_refund_of_an_asynchronous_capture_are_booked_later(market, server):
     """Guard: `charge_pending` in the sandbox's `refunds._reason_to_wait`, and `charge.updated` for
-    a payment that Stripe captures asynchronously."""
-    await server.sandbox.settings(async_seconds=DAY)
+    a payment that Stripe captures asynchronously; `settle_charge` on it: Stripe's fee is not known
+    at the capture."""
+    await server.sandbox.settings(
+        async_seconds=DAY, fee_bps=290, fee_fixed=30, available_delay_seconds=2 * DAY
+    )
     work = JobInProgress(market, server)
     await work.start(payment_method="pm_crypto_usdc")
     assert (await work.stored_payment()).available_on is None
+    assert await work.platform_and_escrow() == (10_000, 90_000)
     await work.refund(30_000)
     await work.market.settled(TIMEOUT)
     (refund,) = await work.stripe_list("refunds")
     assert (refund["status"], refund["pending_reason"]) == ("pending", "charge_pending")
     assert await alerts_of(work, "refund_waits") == []
     await server.sandbox.advance(DAY + 1)
-    await work.customer.push(
-        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 30_000, TIMEOUT
-    )
-    assert (await work.stored_payment()).available_on is not None
-    assert await work.platform_and_escrow() == (7000, 63_000)
-    assert await books_differences(market, server.ports) == []
-
-
-async def test_fees_and_funds_of_an_asynchronous_capture_are_booked_later(market, server):
-    """Guard: `settle_charge` on `charge.updated`: Stripe's fee is not known at the capture."""
-    await server.sandbox.settings(
-        async_seconds=DAY, fee_bps=290, fee_fixed=30, available_delay_seconds=2 * DAY
-    )
-    work = JobInProgress(market, server)
-    await work.start(payment_method="pm_crypto_usdc")
-    assert await work.platform_and_escrow() == (10_000, 90_000)
-    await server.sandbox.advance(DAY + 1)
     await market.settled(TIMEOUT)
     assert (await work.stored_payment()).available_on is not None
     assert await work.platform_and_escrow() == (10_000 - 2930, 90_000)
+    await server.sandbox.advance(2 * DAY + 1)
+    await work.customer.push(
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 30_000, TIMEOUT
+    )
+    assert await work.platform_and_escrow() == (7000 - 2930, 63_000)
     assert await books_differences(market, server.ports) == []

@@ -22,6 +22,11 @@ class Negotiation:
         await self.add_job(**job)
         return self
 
+    async def prepare_offer(self):
+        """A pending offer, whose money is held, as `offer`."""
+        await self.prepare()
+        self.offer = await self.pending_offer()
+
     async def add_job(self, **job):
         """Another job with an application; from now on it is the one that is negotiated."""
         self.job = await self.market.job(self.customer, **job)
