@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 import uvloop
 from pymongo import MongoClient
 
@@ -44,6 +45,7 @@ from tests.support.installations import (
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
+from tests.support.one_server import ServersOfFile, Shared, has_one_server
 from tests.support.processes import Processes, free_port
 from tests.support.property_sizes import SEED
 from tests.support.smtp_server import SmtpServer
@@ -243,12 +245,46 @@ def database(request: pytest.FixtureRequest, shared_database: Database) -> Datab
     return shared_database
 
 
+@pytest.fixture(scope="session")
+def databases_of_files(stores: Addresses, mongo: MongoClient[Any]) -> Callable[[int], Database]:
+    """The databases of servers that tests share; each file uses the first ones."""
+    made: dict[int, Database] = {}
+    return lambda number: made.setdefault(number, Database(stores, mongo))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers_of_file(
+    stores: Addresses,
+    databases_of_files: Callable[[int], Database],
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[ServersOfFile]:
+    failed_before = request.session.testsfailed
+    servers = ServersOfFile(stores, databases_of_files)
+    yield servers
+    await servers.close(books=request.session.testsfailed == failed_before)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared(
+    servers_of_file: ServersOfFile, realtime: str, request: pytest.FixtureRequest
+) -> Shared:
+    """What a test shares with others, see `one_server.py`."""
+    return await servers_of_file.prepare(realtime, request.fixturenames)
+
+
 @pytest.fixture
-async def installation(
+def installation(realtime: str, request: pytest.FixtureRequest) -> Installation:
+    """A new installation, or the shared one; at the end, all requests to Stripe and all events are
+    checked against Stripe's API description."""
+    if has_one_server(request.node):
+        return request.getfixturevalue("shared").installation
+    return request.getfixturevalue("own_installation")
+
+
+@pytest.fixture
+async def own_installation(
     stores: Addresses, database: Database, realtime: str
 ) -> AsyncIterator[Installation]:
-    """A new installation; at the end, all requests to Stripe and all events are checked against
-    Stripe's API description."""
     async with new_installation(stores, database, realtime) as installation:
         yield installation
 
@@ -260,10 +296,17 @@ def short_intents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def server(
+def server(installation: Installation, request: pytest.FixtureRequest) -> Server:
+    """A server inside the test; at its end the books are checked, see `clean_books.py`."""
+    if has_one_server(request.node):
+        return request.getfixturevalue("shared").server
+    return request.getfixturevalue("started_server")
+
+
+@pytest.fixture
+async def started_server(
     installation: Installation, request: pytest.FixtureRequest
 ) -> AsyncIterator[Server]:
-    """A server inside the test; at its end the books are checked, see `clean_books.py`."""
     await prepare_world(installation, request)
     async with running_server(installation) as server:
         yield server
@@ -272,8 +315,20 @@ async def server(
 
 
 @pytest.fixture
-async def market(server: Server, installation: Installation) -> AsyncIterator[Market]:
+def market(server: Server, request: pytest.FixtureRequest) -> Market:
     """Users of the server inside the test."""
+    shared = has_one_server(request.node)
+    return request.getfixturevalue("market_on_shared_server" if shared else "own_market")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def market_on_shared_server(shared: Shared) -> AsyncIterator[Market]:
+    async with new_market(shared.server, shared.installation) as market:
+        yield market
+
+
+@pytest.fixture
+async def own_market(server: Server, installation: Installation) -> AsyncIterator[Market]:
     async with new_market(server, installation) as market:
         yield market
 
@@ -322,16 +377,24 @@ async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaita
 
 
 @pytest.fixture
-async def smtp(installation: Installation) -> AsyncIterator[SmtpServer]:
+def smtp(installation: Installation, request: pytest.FixtureRequest) -> SmtpServer:
     """A mail server for the mails of the installation. Request it before `market` or `server`."""
+    if has_one_server(request.node):
+        return request.getfixturevalue("shared").smtp
+    return request.getfixturevalue("own_smtp")
+
+
+@pytest.fixture
+async def own_smtp(installation: Installation) -> AsyncIterator[SmtpServer]:
     async with new_mail_server(installation) as smtp:
         yield smtp
 
 
 @pytest.fixture
-def verification_required(installation: Installation) -> None:
+def verification_required(installation: Installation, request: pytest.FixtureRequest) -> None:
     """New accounts must verify their address. Request it before `market` or `server`."""
-    installation.configure(REQUIRE_VERIFICATION="on")
+    if not has_one_server(request.node):
+        installation.configure(REQUIRE_VERIFICATION="on")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,13 @@ class Database:
         self._mongo = mongo
         self._redis_url = stores.redis_url
 
-    def empty(self) -> None:
-        """Delete what a test left, here and in Redis."""
+    def empty(self, *, keep: Collection[str] = ()) -> None:
+        """Delete what a test left, here (but for the collections `keep`) and in Redis."""
         database = self._mongo[self.name]
         names = set(database.list_collection_names())
         for collection in names - COLLECTIONS:
             database.drop_collection(collection)
-        for collection in self._filled(sorted(names & COLLECTIONS)):
+        for collection in self._filled(sorted((names & COLLECTIONS) - {*keep})):
             database[collection].delete_many({})
         with Redis.from_url(self._redis_url) as redis:
             if keys := list(redis.scan_iter(f"{self.name}:*", count=1000)):

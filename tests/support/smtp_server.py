@@ -53,17 +53,21 @@ class SmtpServer:
     """
 
     def __init__(self) -> None:
+        self.accepting = asyncio.Event()
+        self.waiting = 0
+        self.url = ""
+        self._server: asyncio.Server | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all mails, and accept the next ones."""
         self.mails: list[ReceivedMail] = []
         self.attempts: list[ReceivedMail] = []  # also refused ones
         self.recipient_answers: list[str] = []
         self.data_answers: list[str] = []
-        self.accepting = asyncio.Event()
-        self.accepting.set()
-        self.waiting = 0
         self.senders: list[str] = []
         self.login: tuple[str, str] | None = None
-        self.url = ""
-        self._server: asyncio.Server | None = None
+        self.accepting.set()
 
     async def start(self, host: str = "127.0.0.1", **options: Any) -> "SmtpServer":
         loop = asyncio.get_running_loop()

@@ -8,7 +8,10 @@ import pytest
 from domain.accounts.user import MAX_CLOSED_ACCOUNTS, User
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import PASSWORD, Refused
+
+pytestmark = one_server
 
 NEW = {"email": "New@Example.com", "password": PASSWORD, "name": "Nia New", "role": "customer"}
 

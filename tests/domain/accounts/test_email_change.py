@@ -16,8 +16,11 @@ from domain.accounts.user import User
 from domain.operations.task import TryAgain
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
 from tests.support.smtp_server import SmtpServer
+
+pytestmark = one_server
 
 ASKED = "The e-mail address of your account is about to change"
 DONE = "The e-mail address of your account was changed"

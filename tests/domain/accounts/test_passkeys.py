@@ -12,7 +12,10 @@ from domain.accounts.user import User
 from tests.domain.accounts.test_totp import answer, challenge_for, set_up
 from tests.support.authenticator import Authenticator
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party, Refused
+
+pytestmark = one_server
 
 OPTIONS, LOGIN = "/api/account/passkey_options", "/api/account/passkey_login"
 

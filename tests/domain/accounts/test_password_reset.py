@@ -15,9 +15,12 @@ from domain.accounts.user import User
 from domain.kernel.outbox import OutboxRow
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
 from tests.support.processes import Processes
 from tests.support.smtp_server import ReceivedMail, SmtpServer
+
+pytestmark = one_server
 
 NEW = "a fence of larch wood"
 SUBJECT = "Set a new password"
@@ -84,6 +87,7 @@ async def test_a_reset_does_not_replace_the_second_factor(smtp: SmtpServer, mark
     assert (status, problem["code"]) == (401, "second_factor_required")
 
 
+@own_server
 async def test_a_reset_ends_the_sessions_on_all_processes(
     smtp: SmtpServer, processes: Processes
 ) -> None:
@@ -147,6 +151,7 @@ def _others(row: MailedToken) -> dict[str, Any]:
     } | {"id": "mtk_other"}
 
 
+@own_server
 async def test_a_request_does_not_reveal_whether_an_account_exists(
     smtp: SmtpServer, market: Market, server: Server
 ) -> None:
@@ -230,6 +235,7 @@ async def test_an_account_gets_three_mails_at_once(smtp: SmtpServer, market: Mar
     assert await reset(stranger, smtp.mails[0].token) == (200, None, None), "one of them is enough"
 
 
+@own_server
 @pytest.mark.usefixtures("prompt_retries")
 async def test_tokens_are_stored_and_logged_nowhere(
     smtp: SmtpServer, market: Market, server: Server

@@ -8,7 +8,10 @@ from domain.accounts.user import NO_PASSWORD
 from domain.kernel.errors import Invalid
 from server.adapters.argon2_passwords import Argon2Passwords
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import LEAST_COST, PASSWORD, Json
+
+pytestmark = one_server
 
 NEW = {"email": "nia.new@example.com", "name": "Nia Newhouse", "role": "customer"}
 

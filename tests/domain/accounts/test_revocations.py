@@ -29,9 +29,12 @@ from tests.support.file_samples import (
     upload,
 )
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import PASSWORD, Party, Refused
 from tests.support.processes import Processes, RunningProcess, free_port
 from tests.support.raw_socket import open_raw_socket, wait_until
+
+pytestmark = one_server
 
 End = Callable[[Server, Market, Party], Awaitable[None]]
 
@@ -197,6 +200,7 @@ ENDINGS = [logout, revoke, delete, ban, reuse, end_others]
 WITHOUT_REDIS = [logout, revoke, delete, end_others]
 
 
+@own_server
 async def test_an_ended_session_does_not_come_back_when_redis_is_killed(
     market: Market, server: Server
 ) -> None:
@@ -225,6 +229,7 @@ async def test_an_ended_session_does_not_come_back_when_redis_is_killed(
         assert await server.web.sessions.reachable()
 
 
+@own_server
 async def test_a_session_that_ends_while_redis_is_away_stays_ended(
     market: Market, server: Server
 ) -> None:
@@ -254,6 +259,7 @@ async def test_a_session_that_ends_while_redis_is_away_stays_ended(
         assert not any(session_of(party) == each.id for each in left), name
 
 
+@own_server
 async def test_revoking_a_foreign_session_without_redis_has_no_effect(
     market: Market, server: Server
 ) -> None:
@@ -266,6 +272,7 @@ async def test_revoking_a_foreign_session_without_redis_has_no_effect(
     assert await me(victim) == (200, None)
 
 
+@own_server
 async def test_a_revocation_expires_only_after_it_was_carried_out(
     market: Market, server: Server
 ) -> None:
@@ -282,6 +289,7 @@ async def test_a_revocation_expires_only_after_it_was_carried_out(
             await task.run(server.ports)
 
 
+@own_server
 async def test_a_process_that_starts_knows_earlier_revocations(
     market: Market, server: Server
 ) -> None:
@@ -299,6 +307,7 @@ async def test_a_process_that_starts_knows_earlier_revocations(
 # -- over processes -----------------------------------------------------------------------------
 
 
+@own_server
 async def test_a_banned_user_is_out_on_every_process_without_redis(
     isolated_processes: Processes,
 ) -> None:

@@ -16,8 +16,11 @@ from server.adapters.jwt_tokens import ACCESS, AUDIENCE, ISSUER, AccessTokens
 from server.config import SecretKey
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
 from tests.support.processes import Processes
+
+pytestmark = one_server
 
 
 class SlowClock:
@@ -172,6 +175,7 @@ async def refresh(party: Party, token: str) -> tuple[int, Any]:
     return await party.http("POST", "/api/account/refresh", {"refresh_token": token})
 
 
+@own_server
 @both_paths
 async def test_a_reused_refresh_token_ends_the_family(market: Market, server: Server) -> None:
     """Fails without the `reused` branch of ROTATE, or `end_session` in `sign_in.refresh`."""
@@ -194,6 +198,7 @@ async def test_a_reused_refresh_token_ends_the_family(market: Market, server: Se
     assert other.connected(), "another device of the same user is another family"
 
 
+@own_server
 async def test_a_session_has_a_longest_life(market: Market, server: Server) -> None:
     """Guard: `left` in ROTATE: refreshing again and again does not extend it for ever."""
     user = await market.customer(connect=False)
@@ -222,6 +227,7 @@ async def test_simultaneous_refreshes_get_the_same_pair(market: Market) -> None:
     assert (await refresh(party, pair["refresh_token"]))[0] == 200
 
 
+@own_server
 @both_paths
 async def test_a_refresh_is_repeated_after_a_lost_answer(market: Market, server: Server) -> None:
     """Guard: REFRESH_REPEATED in ROTATE. The last repetition is a moment before it is over."""
@@ -258,6 +264,7 @@ async def test_redis_holds_no_usable_refresh_token(market: Market) -> None:
         assert not {secret.encode(), raw, raw.hex().encode()} & set(row.values())
 
 
+@own_server
 async def test_two_processes_give_the_same_pair(processes: Processes) -> None:
     """Guard: the successor is in Redis and not in a process; a true reuse ends it on both."""
     one, two = await processes.web(), await processes.web()
@@ -295,6 +302,7 @@ async def test_a_wrong_secret_ends_only_a_known_session(market: Market) -> None:
     assert (await party.http("GET", "/api/account/me"))[0] == 401
 
 
+@own_server
 async def test_refresh_extends_the_sockets_in_place_on_all_processes(
     processes: Processes,
 ) -> None:
@@ -325,6 +333,7 @@ async def test_refresh_extends_the_sockets_in_place_on_all_processes(
 # -- logout ------------------------------------------------------------------------------------
 
 
+@own_server
 async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
     processes: Processes,
 ) -> None:
@@ -390,6 +399,7 @@ async def test_a_busy_redis_does_not_count_as_unreachable(
     assert await sessions.reachable()
 
 
+@own_server
 async def test_sessions_outlive_the_key_of_their_address(market: Market, server: Server) -> None:
     """Guard: `except UndecipherableField` in `RedisSessions._decrypted`: after the old key was
     removed, its users sign in, and see their sessions."""

@@ -24,8 +24,11 @@ from server.token_buckets import Rate
 from tests.conftest import Server
 from tests.domain.accounts.test_revocations import take_redis_away
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.operation_cases import VALUES
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
+
+pytestmark = one_server
 
 CODE = "/api/account/login/code"
 
@@ -204,6 +207,7 @@ async def test_a_wrong_first_code_changes_nothing(market: Market) -> None:
     assert not user.totp_enabled
 
 
+@own_server
 async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
     market: Market, server: Server
 ) -> None:
@@ -243,6 +247,7 @@ async def test_the_first_code_is_not_guessed(market: Market) -> None:
     assert codes == ["wrong_credentials"] * 10 + ["rate_limited"]
 
 
+@own_server
 async def test_recovery_codes_are_shown_although_redis_is_away(
     market: Market, server: Server
 ) -> None:
@@ -255,6 +260,7 @@ async def test_recovery_codes_are_shown_although_redis_is_away(
     assert len(enabled["recovery_codes"]) == RECOVERY_CODES
 
 
+@own_server
 async def test_guesses_in_a_signed_in_session_are_told_and_limited(
     market: Market, server: Server
 ) -> None:

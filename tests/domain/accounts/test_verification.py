@@ -18,8 +18,11 @@ from domain.notifications.notices import notify
 from domain.operations.task import TryAgain
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import PASSWORD, AnonymousClient, Json, Party, Refused
 from tests.support.smtp_server import SmtpServer
+
+pytestmark = one_server
 
 NEW = {"email": "nia@example.com", "password": PASSWORD, "name": "Nia New", "role": "customer"}
 CONFIRM = "Confirm your e-mail address"
@@ -70,6 +73,7 @@ async def test_the_mailed_proof_opens_the_account(
     assert user.search_keys == search_keys(user.name, user.email)
 
 
+@own_server
 async def test_registration_answers_the_same_for_a_known_address(
     smtp: SmtpServer, verification_required: None, market: Market, server: Server
 ) -> None:
@@ -95,6 +99,7 @@ async def test_registration_answers_the_same_for_a_known_address(
     assert [row.body["type"] for row in await market.rows(OutboxRow)] == ["send_registration"] * 2
 
 
+@own_server
 async def test_the_owner_is_told_of_a_registration_when_mails_go_out_again(
     smtp: SmtpServer, verification_required: None, market: Market, server: Server
 ) -> None:

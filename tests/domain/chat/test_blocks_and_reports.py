@@ -10,7 +10,10 @@ from domain.notifications.feed import FeedRow
 from tests.domain.chat.test_conversations import Talk, listed, meet, open_chat, refused
 from tests.domain.chat.test_messages import change, refused_change
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party
+
+pytestmark = one_server
 
 
 async def block(talk: Talk, party: Party, on: bool = True) -> Json:

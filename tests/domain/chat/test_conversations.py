@@ -10,7 +10,10 @@ from domain.chat.conversation import PREVIEW, Conversation, Message, open_betwee
 from domain.chat.history import SYNC_ITEMS
 from domain.kernel.store import UnitOfWork
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party, Refused
+
+pytestmark = one_server
 
 
 class Talk(NamedTuple):

@@ -21,7 +21,10 @@ from tests.conftest import Server
 from tests.domain.chat.test_conversations import Talk, listed, meet, refused, seqs
 from tests.domain.kernel.test_store import Failing
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Json, Party
+
+pytestmark = one_server
 
 # All leases and waiting times have expired since.
 LONG_AGO = LATE_WRITE_WINDOW + timedelta(seconds=30)
@@ -171,6 +174,7 @@ async def _die(*_: Any) -> None:
     raise Died
 
 
+@own_server
 @pytest.mark.usefixtures("prompt_retries")
 @pytest.mark.parametrize("step", ["_insert_numbered", "_update_conversations", "push", "remove"])
 async def test_the_batch_of_a_dead_process_is_finished_by_another(
@@ -218,6 +222,7 @@ async def test_the_batch_of_a_dead_process_is_finished_by_another(
     assert len(await stored_messages(market, talk)) == len(texts) + 1
 
 
+@own_server
 @pytest.mark.usefixtures("prompt_retries")
 async def test_an_intent_is_kept_until_late_writes_have_arrived(
     market: Market, server: Server
@@ -250,6 +255,7 @@ async def until(read: Callable[[], Any], fits: Callable[[Any], bool], seconds: f
 # -- failures ------------------------------------------------------------------------------------
 
 
+@own_server
 @pytest.mark.usefixtures("prompt_reconnects")
 async def test_messages_are_refused_while_the_database_fails(
     market: Market, failing: Failing

@@ -21,7 +21,10 @@ from domain.kernel.store import UnitOfWork, new_id
 from tests.conftest import Server
 from tests.domain.chat.test_conversations import Talk, listed, meet, refused
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party
+
+pytestmark = one_server
 
 INDEX = "conversation_id_1_terms_1__id_-1"
 

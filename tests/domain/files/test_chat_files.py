@@ -6,7 +6,10 @@ from domain.chat.conversation import Message
 from tests.domain.chat.test_conversations import listed, meet, refused
 from tests.support.file_samples import download, picture, upload
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Party
+
+pytestmark = one_server
 
 
 async def readers(file: str, *parties: Party) -> list[int]:

@@ -22,7 +22,10 @@ from domain.kernel.rooms import role_room
 from server.adapters.s3 import S3Blobs, bucket
 from server.runtime.spool import PIECE, Spool
 from tests.support.file_samples import download, picture, try_upload, upload
+from tests.support.one_server import one_server, own_server
 from tests.support.processes import free_port
+
+pytestmark = one_server
 
 TEXT = b"0123456789" * 100
 
@@ -363,6 +366,7 @@ async def test_a_file_is_closed_only_after_its_writing_thread_has_finished(monke
 # -- a bucket --------------------------------------------------------------------------------
 
 
+@own_server
 async def test_files_are_stored_in_a_bucket(market, server):
     """Guard: S3Blobs; the bytes are in the bucket and not in the database."""
     kept = MemoryStore()
@@ -382,6 +386,7 @@ async def test_files_are_stored_in_a_bucket(market, server):
     assert [row for rows in obstore.list(kept) for row in rows] == []
 
 
+@own_server
 async def test_an_unreachable_bucket_is_reported_as_unavailable(market, server, monkeypatch):
     """Guard: `_as_unavailable` and RETRIES in s3.py; `downloads.send` reads the first piece before
     it sends headers, so the reader gets an error response."""

@@ -11,7 +11,10 @@ from domain.jobs.job import Job, JobStatus
 from tests.conftest import Server
 from tests.support.databases import needs
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Party, Refused
+
+pytestmark = one_server
 
 
 async def statuses(party: Party, event: str, **fields: object) -> list[str]:

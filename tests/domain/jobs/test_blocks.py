@@ -7,7 +7,10 @@ from tests.conftest import both_paths
 from tests.domain.chat.test_blocks_and_reports import block
 from tests.domain.chat.test_conversations import Talk, meet
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party
+
+pytestmark = one_server
 
 OFFER = {
     "amount": 100_000,

@@ -7,7 +7,10 @@ import pytest
 
 from domain.jobs.job import Job, JobStatus
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party, Refused
+
+pytestmark = one_server
 
 BERLIN = {"lon": 13.405, "lat": 52.52, "label": "Berlin"}
 

@@ -24,8 +24,11 @@ from domain.jobs.search import List, SearchCriteria, SearchFilters, list_
 from domain.kernel.actor import Actor, Role
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party, Refused
 from tests.support.property_sizes import size
+
+pytestmark = one_server
 
 BERLIN = {"lon": 13.405, "lat": 52.52}
 

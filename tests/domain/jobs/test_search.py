@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from domain.kernel import text_search
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Party, Refused
+
+pytestmark = one_server
 
 BERLIN = {"lon": 13.405, "lat": 52.52, "label": "Berlin"}
 POTSDAM = {"lon": 13.0645, "lat": 52.3906, "label": "Potsdam"}
@@ -208,6 +211,7 @@ async def test_the_nearest_jobs_come_first(market: Market) -> None:
             await customer.call("/job", "list", wrong)
 
 
+@own_server
 async def test_facets_count_what_a_search_finds(market: Market) -> None:
     """Guard: `facets.facets`, which counts open jobs with the query of `job.list`."""
     customer = await market.customer()

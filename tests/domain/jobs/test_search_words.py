@@ -5,7 +5,10 @@ import pytest
 from domain.jobs.saved_searches import SavedSearch, renew_anchors
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Party, Refused
+
+pytestmark = one_server
 
 
 async def titles(party: Party, q: str, sort: str = "relevance") -> list[str]:
@@ -101,6 +104,7 @@ async def test_saved_searches_mean_what_the_list_means(market: Market, server: S
     }
 
 
+@own_server
 async def test_what_is_typed_is_completed(market: Market) -> None:
     """Guard: `reading.complete` and `suggestions.suggest`: open jobs only, and each name once."""
     customer = await market.customer()

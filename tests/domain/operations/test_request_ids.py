@@ -14,8 +14,11 @@ from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command
 from domain.operations.idempotency import Reply, fingerprint
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Refused
 from tests.support.steady_load import JOB
+
+pytestmark = one_server
 
 
 async def test_a_repeated_request_id_returns_the_first_reply(market: Market) -> None:

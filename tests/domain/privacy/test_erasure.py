@@ -17,7 +17,10 @@ from domain.privacy.erasure import (
 from domain.registry import RECORDS
 from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.one_server import one_server
 from tests.support.parties import PASSWORD
+
+pytestmark = one_server
 
 NAME = "Quentin Quincewood"
 STREET = "Quittenweg 17b"

@@ -10,7 +10,10 @@ from domain.files import file as files
 from domain.files.file import File
 from domain.privacy.export import EXPORT_LIFE, MakeExport, _keep
 from tests.support.file_samples import picture, upload
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import PASSWORD
+
+pytestmark = one_server
 
 
 async def exported(market, party) -> dict:
@@ -40,6 +43,7 @@ def unpacked(archive: bytes) -> dict:
     }
 
 
+@own_server
 async def test_an_export_has_everything_of_its_owner(market, completed_work):
     """Guard: the parts of `export.archive`; a contractor's has other people's jobs, too."""
     work = completed_work

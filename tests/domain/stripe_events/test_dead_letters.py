@@ -17,6 +17,7 @@ from domain.stripe_events import replay
 from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 from server.cli import replay as replay_command
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.one_server import one_server, own_server
 from tests.support.stripe_event_samples import (
     exhaust_attempts,
     make_dead_letters,
@@ -25,6 +26,8 @@ from tests.support.stripe_event_samples import (
     stop_relay,
     stored_events,
 )
+
+pytestmark = one_server
 
 
 async def alert_of(admin, id):
@@ -88,6 +91,7 @@ async def test_a_dead_letter_is_discarded_with_a_reason(market, server):
     assert msgspec.json.encode(trail)
 
 
+@own_server
 async def test_a_live_row_cannot_be_retried_or_discarded(market, server):
     """Guard: `dead=True` in `dead_letters.retry` and `dead_letters.discard`: a live row belongs to
     its worker."""
@@ -128,6 +132,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     assert set(broken) == {first}
 
 
+@own_server
 async def test_a_row_that_was_claimed_again_does_not_become_dead(market, server):
     """Guard: `exhausted` in `dead_letters.move_to_dead_letters`: the row was claimed between the
     read and the change."""
@@ -143,6 +148,7 @@ async def test_a_row_that_was_claimed_again_does_not_become_dead(market, server)
     assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
 
+@own_server
 async def test_a_processed_event_does_not_become_dead(market, server):
     """Guard: `only_if` of the event in `dead_letters.move_to_dead_letters` and
     `dead_letters.retry`: the last attempt succeeded, and its process ended before it removed the
@@ -163,6 +169,7 @@ async def test_a_processed_event_does_not_become_dead(market, server):
     ]
 
 
+@own_server
 async def test_a_lost_alert_causes_no_alert(market, server):
     """Guard: `_carries_an_alert` in `dead_letters.move_to_dead_letters`: an alert about a lost
     alert would be lost too, and cause the next one. It also covers the notification and the mail of
@@ -199,6 +206,7 @@ async def test_a_lost_alert_causes_no_alert(market, server):
     assert [letter["subject"] for letter in mails] == ["mail_1"]
 
 
+@own_server
 async def test_dead_letter_and_alert_are_one_transaction(market, server, monkeypatch):
     """Guard: `dead_letters.move_to_dead_letters` in one transaction: a crash leaves both or
     neither."""
@@ -233,6 +241,7 @@ async def test_a_replay_replaces_the_dead_letter(market, server):
     assert [letter["subject"] for letter in left] == ["evt_2"]
 
 
+@own_server
 async def test_a_queued_event_is_not_replayed(market, server):
     """Guard: `only_if` in `replay.requeue`; without it the event is processed twice at once."""
     admin, work = await market.admin(), JobInProgress(market, server)
@@ -248,6 +257,7 @@ async def test_a_queued_event_is_not_replayed(market, server):
         await server.store.transact(lambda uow: replay.requeue(uow, row))
 
 
+@own_server
 async def test_the_command_line_replays(market, server):
     """Guard: `requeue` in `server/cli/replay.py`. The audit trail has an entry."""
     admin = await market.admin()
@@ -270,6 +280,7 @@ async def test_the_command_line_replays(market, server):
     assert {row["detail"]["fields"]["event_id"] for row in trail} == {"evt_1", "evt_2"}
 
 
+@own_server
 async def test_the_command_line_as_it_is_typed(market, server, installation, fork_server):
     """Guard: `since`, `--dead` and the wrong uses of `replay` in server/cli.py; `NotFound` in
     `replay.run`, for scripts. It works beside servers that run."""
@@ -326,6 +337,7 @@ async def test_the_lists_over_http(market, server):
     assert (status, row["status"]) == (200, "received")
 
 
+@own_server
 async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
     """Guard: the INDEXES of WebhookEvent and OutboxRow, one for each filter; and for what
     `_unprocessed_duplicate`, `_alert_quarantined` and `requeue` look for."""

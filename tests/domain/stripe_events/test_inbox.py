@@ -12,7 +12,10 @@ from domain.stripe_events import inbox, replay
 from domain.stripe_events.inbox import ALERT_INTERVAL, EventStatus, ProcessEvent, WebhookEvent
 from domain.stripe_events.payloads import WebhookPayload
 from tests.support.job_in_progress import TIMEOUT
+from tests.support.one_server import one_server, own_server
 from tests.support.stripe_event_samples import make_event, post_event, stop_relay, stored_events
+
+pytestmark = one_server
 
 SIGNATURES = {
     # name: (change, status)
@@ -143,6 +146,7 @@ async def test_an_event_of_an_unknown_account_is_not_ours(market, server, monkey
     assert [row.status for row in await stored_events(market)] == ["not_ours"]
 
 
+@own_server
 async def test_duplicate_events_read_the_object_once(market, server):
     """Guard: `_unprocessed_duplicate` in `receive_event`: the first event was not processed yet
     when the second arrives."""
@@ -156,6 +160,7 @@ async def test_duplicate_events_read_the_object_once(market, server):
     assert [row.status for row in await stored_events(market)] == ["not_ours", "done", "received"]
 
 
+@own_server
 async def test_application_events_of_two_accounts_are_no_duplicates(market, server):
     """Guard: `body.account` in the digest of `inbox._record_of`: the object of these events is our
     own application, for every account."""
@@ -177,6 +182,7 @@ async def test_application_events_of_two_accounts_are_no_duplicates(market, serv
     assert [row.status for row in await stored_events(market)] == ["received", "received"]
 
 
+@own_server
 async def test_a_repeated_state_is_processed_after_another_one(market, server):
     """Guard: `_unprocessed_duplicate` matches only unprocessed events: in the sequence on, off, on
     the third event equals the first, which was processed before the account changed again."""
@@ -197,6 +203,7 @@ async def test_a_repeated_state_is_processed_after_another_one(market, server):
     assert rows == {"evt_0": "working", "evt_1": "received", "evt_2": "received", "evt_3": "done"}
 
 
+@own_server
 async def test_the_latest_attempt_decides_the_status(market, server, monkeypatch):
     """Guard: `latest` in `inbox._change_own`: a slow worker read the object before the replay,
     whose read another event may rely on."""
@@ -222,6 +229,7 @@ async def test_the_latest_attempt_decides_the_status(market, server, monkeypatch
     assert [(row.status, row.attempts) for row in await stored_events(market)] == [("done", 2)]
 
 
+@own_server
 async def test_a_failed_event_shows_its_error(market, server, monkeypatch):
     """Guard: `last_error=problem` in `ProcessEvent.run`, which success clears."""
     await stop_relay(server)

@@ -6,7 +6,10 @@ import msgspec
 
 from domain.stripe_events.inbox import RECEIVED_LAST, EventStatus, WebhookEvent
 from domain.stripe_events.payloads import KEPT, LEFT_OUT, WebhookPayload
+from tests.support.one_server import one_server, own_server
 from tests.support.stripe_event_samples import make_event, post_event, stop_relay, stored_events
+
+pytestmark = one_server
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # In the order of their receipt, which is not the order of their ids.
@@ -68,6 +71,7 @@ async def test_the_order_comes_from_an_index(server):
         assert f"'keyPattern': {keys}" in plan, (where, plan)
 
 
+@own_server
 async def test_an_administrator_reads_what_stripe_sent(market, server):
     """Guard: `packed` in `inbox.receive_event`, and PERSONAL in `payloads`."""
     await stop_relay(server)
@@ -88,6 +92,7 @@ async def test_an_administrator_reads_what_stripe_sent(market, server):
     assert (status, problem["code"]) == (404, "not_found")
 
 
+@own_server
 async def test_events_about_persons_have_no_payload(market, server):
     """Guard: WITH_PAYLOAD in `inbox`; a malformed event has one, to be looked into."""
     await stop_relay(server)
