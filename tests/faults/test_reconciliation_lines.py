@@ -97,8 +97,10 @@ async def test_an_administrator_assigns_a_line(work):
         assert row.actor_id == work._admin.id and line["id"] in row.detail
 
 
+@pytest.mark.books_differ("Stripe has a charge that the books lack")
 async def test_payments_refunds_and_disputes_of_other_business(work):
-    """Guard: `_is_foreign_charge` and its siblings: an integration beside ours is no difference."""
+    """Guard: `_is_foreign_charge` and its siblings: an integration beside ours is no difference.
+    And `payment_id` in it: what was made here is never other business."""
     paid = await work.sandbox.api("POST", "payment_intents", **PAID_ELSEWHERE)
     await work.sandbox.api("POST", "refunds", payment_intent=paid["id"], amount=100)
     await work.sandbox.fault(webhook="*", drop=True, times=20)
@@ -110,11 +112,7 @@ async def test_payments_refunds_and_disputes_of_other_business(work):
         "a refund",
         "a dispute",
     }
-
-
-@pytest.mark.books_differ("Stripe has a charge that the books lack")
-async def test_a_payment_of_ours_that_is_not_known_stays_a_difference(work):
-    """Guard: `payment_id` in `_is_foreign_charge`: what was made here is never other business."""
+    # A payment of ours that is not known here stays a difference.
     made_here = {"metadata[payment_id]": "pay_none"}
     await work.sandbox.api("POST", "payment_intents", **PAID_ELSEWHERE, **made_here)
     found = await compared(work)

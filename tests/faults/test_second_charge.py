@@ -37,13 +37,21 @@ async def no_difference_to_stripe(work):
     assert result.differences == []
 
 
-async def test_a_second_charge_is_refunded_in_full(work):
-    """Guard: `settle_duplicate` in `duplicates.settle_second_intent`; without it the customer stays
-    charged twice, without a notice. For repeated events: the unique `intent_id` of
-    `DuplicateCharge`, and the facts of its bookings. For a refund of it that the bank returns:
-    `_settle_refund` in `duplicates._read_refunds`: the money is the customer's, and it is on the
-    platform's balance again."""
+async def test_a_second_hold_is_released_and_a_second_charge_refunded(work):
+    """Guard: `gateway.cancel` and `settle_duplicate` in `duplicates.settle_second_intent`; without
+    it the customer stays charged twice, without a notice. For repeated events: the unique
+    `intent_id` of `DuplicateCharge`, and the facts of its bookings. For a refund of it that the
+    bank returns: `_settle_refund` in `duplicates._read_refunds`: the money is the customer's, and
+    it is on the platform's balance again."""
     admin = await work.market.admin()
+    hold = {"payment_method_options[card][capture_method]": "manual"}
+    second = await charge_again(work, **hold)
+    assert second["status"] == "requires_capture"
+    assert await work.platform_and_escrow() == (10_000, 90_000)
+    found = await work.sandbox.api("GET", f"payment_intents/{second['id']}")
+    assert found["status"] == "canceled"
+    assert await work.market.rows(DuplicateCharge) == []
+
     await work.sandbox.settings(fee_bps=290, fee_fixed=30)
     second = await charge_again(work)
     assert second["status"] == "succeeded"
@@ -79,14 +87,3 @@ async def test_a_second_charge_is_refunded_in_full(work):
     [row] = await work.market.rows(DuplicateCharge)
     assert row.status == "failed"
     await no_difference_to_stripe(work)
-
-
-async def test_a_second_hold_is_released_and_not_charged(work):
-    """Guard: `gateway.cancel` in `duplicates.settle_second_intent`."""
-    hold = {"payment_method_options[card][capture_method]": "manual"}
-    second = await charge_again(work, **hold)
-    assert second["status"] == "requires_capture"
-    assert await work.platform_and_escrow() == (10_000, 90_000)
-    found = await work.sandbox.api("GET", f"payment_intents/{second['id']}")
-    assert found["status"] == "canceled"
-    assert await work.market.rows(DuplicateCharge) == []

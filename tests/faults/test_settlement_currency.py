@@ -41,9 +41,11 @@ async def told_admin(work, kind, subject):
     return push
 
 
-async def test_a_conversion_is_noticed_at_the_capture(euros):
+async def test_a_conversion_is_noticed_transferred_to_nobody_and_refunded(euros):
     """Guard: `note_settlement` in `processing.settle_capture`: the books had EUR at Stripe that are
-    USD there, and found out in the night."""
+    USD there, and found out in the night. `settled_currency` in `transfer_currency.park_unfit`:
+    Stripe refuses such a transfer every time. `_book_converted_refund` in
+    `stripe_lines._compare_refund`: Stripe takes USD."""
     told = euros.alert["message"]
     assert "1,000.00 EUR" in told and "1,080.00 USD" in told
     payment = await euros.stored_payment()
@@ -59,6 +61,34 @@ async def test_a_conversion_is_noticed_at_the_capture(euros):
         ("EUR", [("exchange", "world:stripe", AMOUNT)]),
         ("USD", [("world:stripe", "exchange", CONVERTED)]),
     ]
+    # The share of the contractor stays here.
+    await euros.complete()
+    told = await euros.contractor.push(
+        "/account", "notification", lambda n: n["kind"] == "transfer_unfit", TIMEOUT
+    )
+    assert "arrived in USD instead of EUR" in told["text"]
+    (transfer,) = await euros.market.rows(Transfer)
+    assert (transfer.status, transfer.parked_for) == ("parked", "settlement")
+    await told_admin(euros, "transfer_unfit", transfer.id)
+    await euros.market.settled(TIMEOUT)
+    assert await requests_to(euros.market, "transfers") == 0
+    (part,) = (await euros.contractor.call("/wallet", "waiting"))["items"]
+    assert (part["reason"], part["currency"]) == ("administrator", "EUR")
+    assert "arrived in USD" in part["why"]
+    assert await books_differences(euros.market, euros.server.ports) == []
+    # The customer is refunded.
+    await euros.sandbox.add_funds(10_000)
+    await euros.refund()
+    await euros.customer.push(
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == AMOUNT, TIMEOUT
+    )
+    for _ in range(2):  # what the first books is no difference for the second
+        assert await books_differences(euros.market, euros.server.ports) == []
+    rows = [row for row in await euros.market.rows(Transaction) if row.kind == "converted"]
+    out = sum(p.amount for row in rows for p in row.postings if p.source == "exchange")
+    back = sum(p.amount for row in rows for p in row.postings if p.destination == "exchange")
+    assert (len(rows), out, back) == (4, AMOUNT + CONVERTED, AMOUNT + CONVERTED)
+    assert await euros.wallet("available", "pending", "debt") == (0, 0, 0)
 
 
 async def test_no_further_offers_until_an_administrator_says_so(euros):
@@ -95,43 +125,6 @@ async def test_no_further_offers_until_an_administrator_says_so(euros):
     assert (
         await euros.server.store.single().get(Payment, offer["payment_id"])
     ).status == "captured"
-
-
-async def test_nothing_is_transferred_in_another_currency(euros):
-    """Guard: `settled_currency` in `transfer_currency.park_unfit`: Stripe refuses such a transfer
-    every time."""
-    await euros.complete()
-    told = await euros.contractor.push(
-        "/account", "notification", lambda n: n["kind"] == "transfer_unfit", TIMEOUT
-    )
-    assert "arrived in USD instead of EUR" in told["text"]
-    (transfer,) = await euros.market.rows(Transfer)
-    assert (transfer.status, transfer.parked_for) == ("parked", "settlement")
-    await told_admin(euros, "transfer_unfit", transfer.id)
-    await euros.market.settled(TIMEOUT)
-    assert await requests_to(euros.market, "transfers") == 0
-    (part,) = (await euros.contractor.call("/wallet", "waiting"))["items"]
-    assert (part["reason"], part["currency"]) == ("administrator", "EUR")
-    assert "arrived in USD" in part["why"]
-    assert await books_differences(euros.market, euros.server.ports) == []
-
-
-async def test_a_converted_payment_is_refunded(euros):
-    """Guard: `_book_converted_refund` in `stripe_lines._compare_refund`: Stripe takes USD."""
-    await euros.sandbox.add_funds(10_000)
-    await euros.complete()
-    await euros.market.settled(TIMEOUT)
-    await euros.refund()
-    await euros.customer.push(
-        "/payment", "payment.updated", lambda p: p["refunded_amount"] == AMOUNT, TIMEOUT
-    )
-    for _ in range(2):  # what the first books is no difference for the second
-        assert await books_differences(euros.market, euros.server.ports) == []
-    rows = [row for row in await euros.market.rows(Transaction) if row.kind == "converted"]
-    out = sum(p.amount for row in rows for p in row.postings if p.source == "exchange")
-    back = sum(p.amount for row in rows for p in row.postings if p.destination == "exchange")
-    assert (len(rows), out, back) == (4, AMOUNT + CONVERTED, AMOUNT + CONVERTED)
-    assert await euros.wallet("available", "pending", "debt") == (0, 0, 0)
 
 
 async def exchanged(work):
