@@ -8,7 +8,7 @@ from domain import ledger
 from domain.deals.chargeback import Chargeback
 from domain.reconciliation.runs import compare_stripe
 from tests.faults.outcome import feed_values
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 FEE = 1500
 
@@ -188,19 +188,18 @@ async def account_of(work):
     return transfer["destination"]
 
 
-async def test_what_arrives_during_a_dispute_is_held_up_to_the_risk(completed_work):
+async def test_what_arrives_during_a_dispute_is_held_up_to_the_risk(two_jobs):
     """Guard: `settle_available` in `transfer_tasks.make_available`."""
-    work = completed_work
+    work = two_jobs
     await work.withdraw(50_000)
     made = await dispute(work)
     assert await work.wallet("available", "held") == (0, 20_000)
-    later = await JobInProgress(work.market, work.server).start_and_complete(
-        customer=work.customer, contractor=work.contractor
-    )
-    assert await later.wallet("available", "held") == (20_000, 70_000)
+    await work.market.complete(work.customer, work.later_job)
+    await work.market.settled(TIMEOUT)
+    assert await work.wallet("available", "held") == (90_000, 70_000)
     await work.sandbox.close_dispute(made["id"], won=False)
-    assert await later.platform_and_escrow() == (30_000 - FEE, 0)
-    assert await later.wallet("available", "held", "debt") == (20_000, 0, 0)
+    assert await work.platform_and_escrow() == (60_000 - FEE, 0)
+    assert await work.wallet("available", "held", "debt") == (90_000, 0, 0)
 
 
 async def test_a_record_without_lines_is_read_as_before(completed_work):

@@ -1,15 +1,12 @@
 """Money and debts of people who are banned or deleted: paid out, held or written off."""
 
-import pytest
-
 from domain import ledger
 from domain.accounts.user import User
 from domain.notifications.alerts import AlertRecord
 from domain.reconciliation.books_audit import audit
 from domain.reconciliation.ownerless_money import find_ownerless
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 from tests.support.parties import PASSWORD
-from tests.support.worlds import World
 
 REASON = "Agreed on with them by letter"
 
@@ -44,25 +41,6 @@ async def losses(work):
     return (await ledger.balance_of(work.server.store.single(), ledger.LOSSES)).get("USD", 0)
 
 
-async def leave_and_return(work):
-    await work.start_and_complete()
-    await work.withdraw(70_000)
-    await delete(work)
-    await fail_payout(work)
-    assert await balances(work) == (70_000, 0, 0)
-
-
-@pytest.fixture(scope="session")
-def world_of_ownerless_money():
-    return World(JobInProgress, leave_and_return)
-
-
-@pytest.fixture
-async def returned(world_of_ownerless_money, market, server):
-    """70,000 that came back from the bank after their owner deleted the account."""
-    return await world_of_ownerless_money.enter(market, server)
-
-
 def fields(work, amount=70_000, **more):
     return {
         "user_id": work.contractor.id,
@@ -73,62 +51,61 @@ def fields(work, amount=70_000, **more):
     }
 
 
-async def test_the_alert_says_what_is_true_and_the_audit_lists_it(returned):
-    """Guard: `gone` in `payout_failure`: today it says that the owner has been notified; and
-    `ownerless` in `books_audit.audit`, which is no difference."""
-    [alert] = await alerts(returned, "payout_failed")
+async def test_it_is_listed_held_paid_out_and_written_off(completed_work):
+    """70,000 come back from the bank after their owner deleted the account.
+
+    Guard: `gone` in `payout_failure`: today it says that the owner has been notified; and
+    `ownerless` in `books_audit.audit`, which is no difference. `admin.hold`: the reason outlives
+    the hourly walk. `admin.pay_out`; the bank account that they had is still at Stripe.
+    `admin.write_off`: the money is reversed at Stripe, and the books stay exact."""
+    work, admin = completed_work, await completed_work.market.admin()
+    await work.withdraw(70_000)
+    await delete(work)
+    await fail_payout(work)
+    assert await balances(work) == (70_000, 0, 0)
+    [alert] = await alerts(work, "payout_failed")
     assert "nobody can withdraw it" in alert.message and "notified" not in alert.message
-    report = await audit(returned.server.ports)
+    report = await audit(work.server.ports)
     assert report.differences == []
     [found] = report.ownerless
     assert (found.kind, found.subject, found.amount) == (
         "wallet_closed",
-        returned.contractor.id,
+        work.contractor.id,
         70_000,
     )
 
-
-async def test_an_administrator_pays_it_out(returned):
-    """Guard: `admin.pay_out`; the bank account that they had is still at Stripe."""
-    admin = await returned.market.admin()
-    paid = await admin.call("/admin", "pay_out", fields(returned, 40_000))
-    assert (paid["status"], paid["amount"]) == ("requested", 40_000)
-    await returned.market.settled(TIMEOUT)
-    await returned.sandbox.advance(10)
-    assert await returned.platform_and_escrow() == (30_000, 0)
-    assert await balances(returned) == (30_000, 0, 0)
-    [row] = await returned.market.trail(operation="admin.pay_out")
-    assert row.actor_id == admin.id and REASON in row.detail
-    await returned.assert_refused(
-        admin, "/admin", "pay_out", fields(returned, 30_001), "insufficient_funds"
-    )
-
-
-async def test_an_administrator_writes_it_off(returned):
-    """Guard: `admin.write_off`: the money is reversed at Stripe, and the books stay exact."""
-    admin = await returned.market.admin()
-    await admin.call("/admin", "write_off", fields(returned, what="money"))
-    assert await returned.platform_and_escrow() == (30_000, 0)
-    assert (await balances(returned), await losses(returned)) == ((0, 0, 0), 70_000)
-    assert (await audit(returned.server.ports)).ownerless == []
-    for what in ("money", "debt"):
-        given = fields(returned, 1, what=what)
-        await returned.assert_refused(admin, "/admin", "write_off", given, "insufficient_funds")
-
-
-async def test_an_administrator_holds_it(returned):
-    """Guard: `admin.hold`: the reason outlives the hourly walk."""
-    admin = await returned.market.admin()
-    await find_ownerless(returned.server.ports)
+    # It is held.
+    await find_ownerless(work.server.ports)
     [row] = (await admin.call("/admin", "ownerless"))["items"]
     assert (row["held_by"], row["held_reason"]) == (None, "")
     held = await admin.call("/admin", "hold", {"ownerless_id": row["id"], "reason": REASON})
-    await find_ownerless(returned.server.ports)
+    await find_ownerless(work.server.ports)
     [row] = (await admin.call("/admin", "ownerless"))["items"]
     assert (row["held_by"], row["held_at"]) == (admin.id, held["held_at"])
     assert row["held_reason"] == REASON
     unknown = {"ownerless_id": "own_none", "reason": REASON}
-    await returned.assert_refused(admin, "/admin", "hold", unknown, "not_found")
+    await work.assert_refused(admin, "/admin", "hold", unknown, "not_found")
+    # A part is paid out.
+    paid = await admin.call("/admin", "pay_out", fields(work, 40_000))
+    assert (paid["status"], paid["amount"]) == ("requested", 40_000)
+    await work.market.settled(TIMEOUT)
+    await work.sandbox.advance(10)
+    assert await work.platform_and_escrow() == (30_000, 0)
+    assert await balances(work) == (30_000, 0, 0)
+    [row] = await work.market.trail(operation="admin.pay_out")
+    assert row.actor_id == admin.id and REASON in row.detail
+    await work.assert_refused(
+        admin, "/admin", "pay_out", fields(work, 30_001), "insufficient_funds"
+    )
+
+    # The rest is written off.
+    await admin.call("/admin", "write_off", fields(work, 30_000, what="money"))
+    assert await work.platform_and_escrow() == (30_000, 0)
+    assert (await balances(work), await losses(work)) == ((0, 0, 0), 30_000)
+    assert (await audit(work.server.ports)).ownerless == []
+    for what in ("money", "debt"):
+        given = fields(work, 1, what=what)
+        await work.assert_refused(admin, "/admin", "write_off", given, "insufficient_funds")
 
 
 async def test_a_chargeback_after_the_deletion_is_owed_by_nobody(completed_work):

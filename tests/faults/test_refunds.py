@@ -4,7 +4,7 @@ import pytest
 
 from domain.ledger.transaction import Transaction
 from tests.faults.outcome import feed_values
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 
 @pytest.mark.usefixtures("prompt_retries")
@@ -41,22 +41,19 @@ async def test_refund_after_transfer_with_balance(completed_work):
     assert (refund.status, refund.completed_amount, refund.taken_amount) == ("made", 100_000, 0)
 
 
-async def test_refund_after_transfer_without_balance(completed_work):
+async def test_refund_after_transfer_without_balance(two_jobs):
     """Guard: the debt in `allocation.claw_back`; later earnings repay it first (`repaid` in
     `allocate`)."""
-    await completed_work.withdraw(70_000)
-    await completed_work.sandbox.add_funds(70_000)  # else the refund waits for it
-    await completed_work.refund()
-    assert await completed_work.platform_and_escrow() == (0, 0)
-    assert await completed_work.wallet("available", "debt") == (0, -70_000)
-    assert [t["amount_reversed"] for t in await completed_work.stripe_list("transfers")] == [0]
-    await refund_was_notified(completed_work)
-    assert (await feed_values(completed_work.contractor, "wallet.updated", "debt"))[-1] == -70_000
-    later = await JobInProgress(completed_work.market, completed_work.server).start_and_complete(
-        customer=completed_work.customer, contractor=completed_work.contractor
-    )
-    assert await later.platform_and_escrow() == (30_000, 0)
-    assert await later.wallet("available", "pending", "debt") == (0, 0, 0)
+    await two_jobs.withdraw(70_000)
+    await two_jobs.refund()
+    assert await two_jobs.platform_and_escrow() == (20_000, 180_000)
+    assert await two_jobs.wallet("available", "debt") == (0, -70_000)
+    assert [t["amount_reversed"] for t in await two_jobs.stripe_list("transfers")] == [0]
+    await refund_was_notified(two_jobs)
+    assert (await feed_values(two_jobs.contractor, "wallet.updated", "debt"))[-1] == -70_000
+    await two_jobs.market.complete(two_jobs.customer, two_jobs.later_job)
+    assert await two_jobs.platform_and_escrow() == (60_000, 0)
+    assert await two_jobs.wallet("available", "pending", "debt") == (70_000, 0, 0)
 
 
 async def refund_was_notified(completed_work):

@@ -12,38 +12,19 @@ from domain.payouts.shortfall import Shortfall
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation.follow_up import follow_up_recent
 from domain.reconciliation.runs import compare_books
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
-from tests.support.worlds import World
+from tests.support.job_in_progress import TIMEOUT
 
-AMOUNT, SHARE = 100_000, 70_000
+SHARE = 70_000
 PAYOUTS = {"path": "/v1/payouts", "method": "POST"}
 REVERSALS = {"path": "/v1/transfers/*/reversals", "method": "POST"}
 PARTS = "available", "stranded", "pending", "debt"
 
 
-async def start_another(work):
-    """Complete a job, and start another one of twice the amount with the same people."""
-    await work.start_and_complete()
-    later = JobInProgress(work.market, work.server)
-    await later.start(2 * AMOUNT, customer=work.customer, contractor=work.contractor)
-    work.later_job = later.job
-
-
-@pytest.fixture(scope="session")
-def world_of_two_jobs():
-    return World(JobInProgress, start_another)
-
-
 @pytest.fixture
-async def work(world_of_two_jobs, market, server):
-    return await world_of_two_jobs.enter(market, server)
-
-
-@pytest.fixture
-async def account(work):
-    user = await work.server.store.single().get(User, work.contractor.id)
-    await work.sandbox.settings(payout_delay_seconds=0.1)
-    await work.sandbox.add_funds(200_000)
+async def account(two_jobs):
+    user = await two_jobs.server.store.single().get(User, two_jobs.contractor.id)
+    await two_jobs.sandbox.settings(payout_delay_seconds=0.1)
+    await two_jobs.sandbox.add_funds(200_000)
     return user.connect_id
 
 
@@ -105,9 +86,10 @@ async def can_be_withdrawn(work, account, amount):
     assert await work.wallet(*PARTS) == (0, 0, 0, 0)
 
 
-async def test_a_reversal_took_later_earnings(work, account):
+async def test_a_reversal_took_later_earnings(two_jobs, account):
     """Guard: `refill_later` in `read_reversals`; without it the reversal takes what the debt has
     paid already, and the wallet offers money that is not at Stripe."""
+    work = two_jobs
     await work.sandbox.fault(**REVERSALS, drop=True, times=1000)
     await work.refund()
     async with asyncio.timeout(TIMEOUT):
@@ -122,8 +104,9 @@ async def test_a_reversal_took_later_earnings(work, account):
     await can_be_withdrawn(work, account, SHARE)
 
 
-async def test_a_withdrawal_took_later_earnings(work, account):
+async def test_a_withdrawal_took_later_earnings(two_jobs, account):
     """Guard: `RefillAccount` in the follow-up, for a withdrawal that Stripe paid in the end."""
+    work = two_jobs
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
     await repaid(work, account)
@@ -134,9 +117,10 @@ async def test_a_withdrawal_took_later_earnings(work, account):
     await can_be_withdrawn(work, account, SHARE)
 
 
-async def test_a_withdrawal_that_is_refused_is_there_again(work, account):
+async def test_a_withdrawal_that_is_refused_is_there_again(two_jobs, account):
     """Guard: `refill_later` in `_return_to_wallet`: what came back to the wallet is at Stripe when
     its owner tries again."""
+    work = two_jobs
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
     await repaid(work, account)
@@ -150,9 +134,10 @@ async def test_a_withdrawal_that_is_refused_is_there_again(work, account):
     await can_be_withdrawn(work, account, 2 * SHARE)
 
 
-async def test_an_unasked_payout_that_comes_back_pays_its_debt(work, account):
+async def test_an_unasked_payout_that_comes_back_pays_its_debt(two_jobs, account):
     """Guard: `available` in `settle_shortfalls`; without it the debt is collected at Stripe, and
     the withdrawal that it was promised to is refused."""
+    work = two_jobs
     await work.sandbox.fault(**PAYOUTS, drop=True, times=1000)
     await work.market.withdraw(work.contractor, SHARE)
     await work.sandbox.pay_out_everything(account)
@@ -172,8 +157,9 @@ async def test_an_unasked_payout_that_comes_back_pays_its_debt(work, account):
     assert await work.sandbox.money_of(account) == {"USD": 0}
 
 
-async def test_a_chargeback_that_was_won(work, account):
+async def test_a_chargeback_that_was_won(two_jobs, account):
     """Guard: `refill_later` in `_book_withdrawn`, for what a bank's decision frees."""
+    work = two_jobs
     chargeback = await work.open_chargeback()
     await work.market.settled(TIMEOUT)
     await repaid(work, account)
@@ -182,9 +168,10 @@ async def test_a_chargeback_that_was_won(work, account):
     await can_be_withdrawn(work, account, 2 * SHARE)
 
 
-async def test_a_chargeback_that_was_won_after_the_account_was_closed(work, account):
+async def test_a_chargeback_that_was_won_after_the_account_was_closed(two_jobs, account):
     """Guard: `_replace` in `RefillAccount`: it is not stranded, since the closed account never had
     it; it goes to the next one."""
+    work = two_jobs
     chargeback = await work.open_chargeback()
     await work.market.settled(TIMEOUT)
     await repaid(work, account)

@@ -70,9 +70,10 @@ async def decide(work, refund, decision):
     )
 
 
-async def test_nobody_gets_the_money_before_a_decision(returned):
+async def test_nobody_gets_the_money_before_it_is_undone(returned):
     """Guard: `parked` and `returned_amount` in `refunds._settle_returned`; without them the
-    contractor has the money at once, and a second refund becomes their debt."""
+    contractor has the money at once, and a second refund becomes their debt. And `undo_refund`,
+    which restores the completed work for the sides of the job."""
     work, refund = returned, returned.refunded
     assert (refund["status"], refund["failure"]) == ("failed", "lost_or_stolen_card")
     assert await work.platform_and_escrow() == (15_000, 0)
@@ -88,11 +89,19 @@ async def test_nobody_gets_the_money_before_a_decision(returned):
     admin, fields = work._admin, {"payment_id": work.offer["payment_id"], "reason": "Again"}
     too_much = {**fields, "amount": 60_000}
     await work.assert_refused(admin, "/admin", "refund", too_much, "amount_not_payable")
+    await decide(work, refund, "undo")
+    assert await work.platform_and_escrow() == (30_000, 0)
+    assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
+    offer = await work.stored_offer()
+    assert (offer.returned_amount, offer.completed_amount) == (0, 100_000)
+    for party in (work.customer, work.contractor):
+        assert "refund_undone" in await feed_values(party, "notification", "kind")
 
 
 async def test_it_is_made_again_from_the_parked_money(returned):
     """Guard: `again` in `refunds._settle_made`: the second refund takes nothing from the
-    contractor."""
+    contractor. `parked=refund.again` in `refunds._settle_refused`, and `_settle_returned`: money
+    that comes back again is parked again."""
     work, refund = returned, returned.refunded
     await decide(work, refund, "again")
     assert await work.platform_and_escrow() == (15_000, 0)
@@ -107,40 +116,23 @@ async def test_it_is_made_again_from_the_parked_money(returned):
     unknown = {**fields, "refund_id": "rfd_none"}
     await work.assert_refused(work._admin, "/admin", "refund_decide", unknown, "not_found")
 
-
-async def test_it_may_come_back_again(returned):
-    """Guard: `parked=refund.again` in `refunds._settle_refused`, and `_settle_returned`: money that
-    comes back twice is parked twice."""
-    work, refund = returned, returned.refunded
-    await work.sandbox.fault(
-        path="/v1/refunds", method="POST", status=400, error={"code": "charge_disputed"}
-    )
-    await decide(work, refund, "again")
-    await work.market.settled(TIMEOUT)
-    second = await parked(work)
-    assert second["id"] != refund["id"]
-    await decide(work, second, "again")
-    await work.market.settled(TIMEOUT)
+    # The bank returns it as well, and Stripe refuses the next.
     [*_, made] = await work.stripe_list("refunds")
     await work.sandbox.fail_refund(made["id"])
     await work.market.settled(TIMEOUT)
+    second = await parked(work)
+    assert second["id"] != refund["id"]
+    await work.sandbox.fault(
+        path="/v1/refunds", method="POST", status=400, error={"code": "charge_disputed"}
+    )
+    await decide(work, second, "again")
+    await work.market.settled(TIMEOUT)
     third = await parked(work)
+    assert third["id"] not in (refund["id"], second["id"])
     assert await work.platform_and_escrow() == (15_000, 0)
     await decide(work, third, "undo")
     assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
-
-
-async def test_it_is_undone_for_the_sides_of_the_job(returned):
-    """Guard: `undo_refund` restores the completed work."""
-    work = returned
-    await decide(work, work.refunded, "undo")
-    assert await work.platform_and_escrow() == (30_000, 0)
-    assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
-    offer = await work.stored_offer()
-    assert (offer.returned_amount, offer.completed_amount) == (0, 100_000)
-    for party in (work.customer, work.contractor):
-        assert "refund_undone" in await feed_values(party, "notification", "kind")
 
 
 async def test_it_is_undone_after_a_lost_chargeback(completed_work):

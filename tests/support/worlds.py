@@ -38,7 +38,6 @@ class State(msgspec.Struct, frozen=True):
     documents: dict[str, list[RawBSONDocument]]
     snapshot: str
     people: dict[str, User]
-    connected: set[str]
     facts: dict[str, Any]
 
 
@@ -68,8 +67,7 @@ class World:
             await self._play(entered)
         elif state := self._states.get(_comparable(installation.settings)):
             for who, user in state.people.items():
-                party = await market.sign_in(user, connect=who in state.connected)
-                setattr(entered, who, party)
+                setattr(entered, who, await market.sign_in(user))
             vars(entered).update(copy.deepcopy(state.facts))
         else:
             is_first = not market.parties
@@ -92,7 +90,6 @@ class World:
             {name: rows for name, rows in documents.items() if name not in OF_PROCESSES},
             await installation.sandbox.save(),
             {who: party.user for who, party in people.items()},
-            {who for who, party in people.items() if party.connected()},
             copy.deepcopy({fact: vars(entered)[fact] for fact in facts}),
         )
 
