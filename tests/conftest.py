@@ -36,6 +36,7 @@ from tests.support.installations import (
     Database,
     Installation,
     Server,
+    memory,
     new_installation,
     new_mail_server,
     new_market,
@@ -85,8 +86,6 @@ SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "browse
 OF_OWN_DATABASE = {"processes", "isolated_processes", "started", "own_database"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
 UNDECLARED = re.compile(f"undeclared error|{documented.MARK}")
-MEMORY = Path("/dev/shm")
-MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
 
 
 def pytest_configure() -> None:
@@ -185,7 +184,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def stores_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="jobsphere-", dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="jobsphere-", dir=memory()) as folder:
         yield Path(folder)
 
 
@@ -193,13 +192,6 @@ def stores_folder() -> Iterator[Path]:
 def stores(stores_folder: Path) -> Iterator[Addresses]:
     with Embedded(stores_folder, {"mongo", "redis", "stripe"}, test_commands=True) as addresses:
         yield addresses
-
-
-def _memory() -> Path | None:
-    """A folder in memory, if possible: the stores sync every commit to their disk."""
-    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
-        return None
-    return MEMORY if shutil.disk_usage(MEMORY).free > MEMORY_BYTES else None
 
 
 @pytest.fixture(scope="session")
@@ -223,8 +215,10 @@ def realtime() -> str:
 
 
 @pytest.fixture(scope="session")
-def shared_database(stores: Addresses, mongo: MongoClient[Any]) -> Database:
-    return Database(stores, mongo)
+def shared_database(stores: Addresses, mongo: MongoClient[Any]) -> Iterator[Database]:
+    database = Database(stores, mongo)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -234,6 +228,7 @@ def own_database(stores: Addresses, mongo: MongoClient[Any]) -> Iterator[Databas
     database = Database(stores, mongo)
     yield database
     database.drop()
+    database.close()
 
 
 @pytest.fixture

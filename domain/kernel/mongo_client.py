@@ -248,7 +248,9 @@ async def end_sessions(client: AsyncIOMotorClient[dict[str, Any]], ids: Iterable
 
 async def create_collections(database: Any, kinds: Iterable[type[Record]]) -> None:
     """Create collections and indexes. Idempotent, also for several processes at once."""
-    existing = set(await database.list_collection_names())
+    kinds = tuple(kinds)
+    unindexed = any(not kind.INDEXES for kind in kinds)
+    existing = set(await database.list_collection_names()) if unindexed else set()
     for kind in kinds:
         if kind.INDEXES:  # also creates the collection
             indexes = [index.definition for index in kind.INDEXES]

@@ -53,10 +53,11 @@ async def send_heartbeat(store: Store, figures: ProcessFigures = UNTOLD) -> None
         "alive_until": uow.now + HEARTBEAT_TTL,
         "sessions": tuple(id.hex() for id in store.sessions),
         "figures": figures,
+        "ended_at": None,
+        "lost": False,
     }
-    known = await uow.change(ProcessHeartbeat, store.worker, **state, ended_at=None, lost=False)
-    if known is None:
-        await uow.add(uow.new(ProcessHeartbeat, id=store.worker, **state))
+    beat = uow.new(ProcessHeartbeat, id=store.worker, **state)
+    await uow.upsert(beat, {}, **state)
 
 
 async def end_abandoned_sessions(store: Store) -> None:

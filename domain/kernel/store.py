@@ -443,15 +443,17 @@ class UnitOfWork(Outgoing):
         done = await self._of(kind).bulk_write(updates, ordered=False) if updates else None
         return int(done.modified_count) if done else 0
 
-    async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
-        """Add to counters of a record, which is created from `record` if it does not exist."""
+    async def upsert(self, record: Record, inc: Mapping[str, int], **fields: Any) -> None:
+        """Add to counters of a record and set `fields`, which are stored in clear; it is created
+        from `record` if it does not exist."""
         kind = type(record)
+        self._codec.require_clear(kind, fields)
         fresh = self._codec.seal(kind, record.id, documents.document(record))
-        for field in ("_id", "version", "updated_at", *inc):
+        for field in ("_id", "version", "updated_at", *inc, *fields):
             fresh.pop(field)
         await self._of(kind).update_one(
             {"_id": record.id},
-            {**self._update(kind, inc, {}), "$setOnInsert": fresh},
+            {**self._update(kind, inc, fields), "$setOnInsert": fresh},
             upsert=True,
             session=self._session,
         )

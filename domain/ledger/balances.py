@@ -74,6 +74,12 @@ async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:
     return await uow.all(Snapshot, {"_id": ids})
 
 
+async def accounts_with_snapshots(uow: UnitOfWork) -> list[str]:
+    """The unbounded accounts that have snapshots; the others are read from the journal alone."""
+    rows = await uow.all(Snapshot, {"_id": {"$gt": "snapshot:", "$lt": "snapshot;"}})
+    return sorted({row.id.partition(":")[2].rpartition("|")[0] for row in rows})
+
+
 # -- reading -----------------------------------------------------------------------------------
 
 

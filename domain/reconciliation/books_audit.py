@@ -18,7 +18,6 @@ from domain.accounts.user import User
 from domain.deals.chargeback import STATUS_OF_STRIPE, Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment, PaymentStatus
-from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
@@ -85,23 +84,30 @@ class Report(msgspec.Struct):
 
 
 async def audit(ports: Ports) -> Report:
+    """Compare all records, and list the first money without an owner."""
+    report = await compare_records(ports)
+    report.ownerless = [each async for each in _first_ownerless(ports.store.single())]
+    return report
+
+
+async def compare_records(ports: Ports) -> Report:
     """Read and compare all records once.
 
     It reads no snapshot, so changes during the audit may appear as differences.
     """
     uow = ports.store.single()
     report = Report(totals={}, differences=[], known=await explained_differences(uow))
-    report.ownerless = [each async for each in _first_ownerless(uow)]
+    since = await _first_created(uow)
     journal = await _sum_journal(uow, report)
     await _check_balances(uow, report, journal)
     waiting = await _check_offers(uow, report, journal)
-    fees = await _check_payments(ports, uow, report, waiting)
-    await _check_chargebacks(ports, uow, report, journal.balances, fees)
+    fees = await _check_payments(ports, uow, report, since, waiting)
+    await _check_chargebacks(ports, uow, report, since, journal.balances, fees)
     for currency, charged in fees.items():
         booked = journal.balances.get((ledger.STRIPE_FEES, currency), 0)
         report.compare("Stripe's fees", currency, charged, booked - journal.other_fees[currency])
-    await _check_transfers(ports, uow, report)
-    await _check_withdrawals(ports, uow, report)
+    await _check_transfers(ports, uow, report, since)
+    await _check_withdrawals(ports, uow, report, since)
     return report
 
 
@@ -201,7 +207,7 @@ async def _check_balances(uow: UnitOfWork, report: Report, journal: JournalSums)
         report.compare("balance within its bound", row.id, True, inside)
     for account, currency in sorted(rowless):
         report.compare("balance", f"{account}|{currency}", sums.get((account, currency), 0), None)
-    for account in ledger.SNAPSHOT_ACCOUNTS:
+    for account in await ledger.accounts_with_snapshots(uow):
         for currency, found in (await ledger.balance_of(uow, account)).items():
             booked = sums.get((account, currency), 0)
             report.compare("balance", f"{account}|{currency}", booked, found)
@@ -246,7 +252,7 @@ async def _check_offers(uow: UnitOfWork, report: Report, journal: JournalSums) -
 
 
 async def _check_payments(
-    ports: Ports, uow: UnitOfWork, report: Report, waiting: dict[str, int]
+    ports: Ports, uow: UnitOfWork, report: Report, since: datetime, waiting: dict[str, int]
 ) -> dict[str, int]:
     """Compare payments with PaymentIntents, in both directions.
 
@@ -254,7 +260,7 @@ async def _check_payments(
     """
     fees: dict[str, int] = defaultdict(int)
     ours = uow.each(Payment, {}, NEWEST)
-    theirs = ports.gateway.intents(await _first_created(uow, Payment))
+    theirs = ports.gateway.intents(since)
     async for payment, intent in join_streams(ours, theirs, lambda payment: payment.intent_id):
         if payment is None and intent and is_foreign_intent(intent):
             continue
@@ -288,11 +294,16 @@ def _check_payment(report: Report, payment: Payment, intent: Intent | None, wait
 
 
 async def _check_chargebacks(
-    ports: Ports, uow: UnitOfWork, report: Report, sums: Sums, fees: dict[str, int]
+    ports: Ports,
+    uow: UnitOfWork,
+    report: Report,
+    since: datetime,
+    sums: Sums,
+    fees: dict[str, int],
 ) -> None:
     """Compare chargebacks with Stripe's disputes, in both directions; add their fees to `fees`."""
     ours = uow.each(Chargeback, {}, NEWEST)
-    theirs = ports.gateway.disputes(await _first_created(uow, Payment))
+    theirs = ports.gateway.disputes(since)
     pairs = join_streams(ours, theirs, lambda chargeback: chargeback.stripe_id)
     async for chargeback, dispute in pairs:
         if chargeback is None and dispute and await is_foreign_dispute(uow, dispute):
@@ -321,14 +332,15 @@ def _check_chargeback(
         report.compare("taken by the bank", chargeback.id, dispute.withdrawn_amount, taken)
 
 
-async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
+async def _check_transfers(
+    ports: Ports, uow: UnitOfWork, report: Report, since: datetime
+) -> None:
     """Compare transfers with Stripe's, net of reversals, in both directions."""
     under_way: dict[str, int] = defaultdict(int)
     async for reversal in uow.each(Reversal, {"done": False}, OLDEST):
         under_way[reversal.transfer_id] += reversal.amount
     ours = uow.each(Transfer, {}, NEWEST)
-    # An adjustment may be older than any offer.
-    theirs = ports.gateway.transfers(await _first_created(uow, Offer, Transfer))
+    theirs = ports.gateway.transfers(since)
     pairs = join_streams(ours, theirs, lambda transfer: transfer.stripe_id)
     async for transfer, made_transfer in pairs:
         net = made_transfer.amount - made_transfer.reversed_amount if made_transfer else 0
@@ -346,12 +358,13 @@ async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> Non
             report.compare("transfer known here", fact, net, 0)
 
 
-async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
+async def _check_withdrawals(
+    ports: Ports, uow: UnitOfWork, report: Report, since: datetime
+) -> None:
     """Compare withdrawals with the payouts of all open accounts, in both directions.
 
     Stripe does not list the payouts of a closed account.
     """
-    since = await _first_created(uow, Withdrawal, Transfer)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, OLDEST):
         account = str(user.connect_id)
         ours = uow.each(Withdrawal, {"user_id": user.id, "account_id": account}, NEWEST)
@@ -386,9 +399,13 @@ async def _first_ownerless(uow: UnitOfWork) -> AsyncIterator[OwnerlessMoney]:
         yield each
 
 
-async def _first_created(uow: UnitOfWork, *kinds: type[Record]) -> datetime:
-    """When the oldest record of these kinds was created; now if none exists."""
-    firsts = [await uow.find(kind, {}, (("_id", 1),)) for kind in kinds]
+async def _first_created(uow: UnitOfWork) -> datetime:
+    """When the oldest record with an object at Stripe was created; now if none exists.
+
+    Payments are not older than their offers, and withdrawals not than the transfers that they pay
+    out. A transfer of an adjustment may be older than any offer.
+    """
+    firsts = (await uow.find(Offer, {}, OLDEST), await uow.find(Transfer, {}, OLDEST))
     return min([uow.now, *(first.created_at for first in firsts if first)])
 
 

@@ -17,7 +17,7 @@ import pytest
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.ports.ports import Ports
-from domain.reconciliation.books_audit import audit
+from domain.reconciliation.books_audit import compare_records
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.runs import compare_books
 from server.container import Container
@@ -60,8 +60,8 @@ async def _check(ports: Ports, sandbox: Sandbox, patience: float) -> None:
     if await ports.store.single().find(Transaction, {}) is None:
         return
     found: list[Difference] = []
-    for _ in range(2):
-        waiting = await _waiting_at_rest(ports, sandbox, patience)
+    for looks in (1, 2):  # a difference counts only if all was at rest for certain
+        waiting = await _waiting_at_rest(ports, sandbox, patience, looks)
         if waiting is None:
             return
         found = _unexplained(await _differences(ports), waiting)
@@ -72,7 +72,7 @@ async def _check(ports: Ports, sandbox: Sandbox, patience: float) -> None:
 
 async def _differences(ports: Ports) -> list[Difference]:
     """Of the audit, or else of a reconciliation."""
-    if found := (await audit(ports)).differences:
+    if found := (await compare_records(ports)).differences:
         return found
     now = ports.clock.now()
     return (await compare_books(ports, now - DAY, now + DAY)).differences
@@ -85,10 +85,11 @@ def _unexplained(found: Sequence[Difference], waiting: Sequence[OutboxRow]) -> l
 
 
 async def _waiting_at_rest(
-    ports: Ports, sandbox: Sandbox, patience: float
+    ports: Ports, sandbox: Sandbox, patience: float, looks: int
 ) -> list[OutboxRow] | None:
     """The tasks that wait for a later time, once all else that was asked of Stripe is done, and
-    Stripe has told all that happened; None if that does not come about."""
+    Stripe has told all that happened, at so many looks in a row; None if that does not come
+    about."""
     deadline = asyncio.get_running_loop().time() + patience
     uow = ports.store.single()
     quiet = 0
@@ -100,7 +101,7 @@ async def _waiting_at_rest(
         waiting = [row for row in rows if row.lease_until > uow.now + LATER]
         under_way = len(rows) > len(waiting) or counts["undelivered"]
         quiet = 0 if under_way else quiet + 1
-        if quiet == 2:
+        if quiet == looks:
             return waiting
         if asyncio.get_running_loop().time() > deadline:
             return None

@@ -47,6 +47,15 @@ KEYS = {
     for name in ("JWT_KEYS", "AUDIT_KEY", "FIELD_KEYS")
 }
 OLD_ACCOUNTS = ("POST", "/v1/accounts")
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
+
+
+def memory() -> Path | None:
+    """A folder in memory, if possible: stores sync every commit to their disk."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free > MEMORY_BYTES else None
 
 
 class Database:
@@ -61,7 +70,7 @@ class Database:
         self.name = f"test_{secrets.token_hex(6)}"
         self.has_indexes = False
         self._mongo = mongo
-        self._redis_url = stores.redis_url
+        self._redis = Redis.from_url(stores.redis_url)
 
     def empty(self, *, keep: Collection[str] = ()) -> None:
         """Delete what a test left, here (but for the collections `keep`) and in Redis."""
@@ -71,9 +80,8 @@ class Database:
             database.drop_collection(collection)
         for collection in self._filled(sorted((names & COLLECTIONS) - {*keep})):
             database[collection].delete_many({})
-        with Redis.from_url(self._redis_url) as redis:
-            if keys := list(redis.scan_iter(f"{self.name}:*", count=1000)):
-                redis.delete(*keys)
+        if keys := list(self._redis.scan_iter(f"{self.name}:*", count=1000)):
+            self._redis.delete(*keys)
 
     def _filled(self, collections: Sequence[str]) -> list[str]:
         """Those that have rows, found by one statement: most tests fill a few of the sixty."""
@@ -100,11 +108,13 @@ class Database:
             database[name].insert_many(rows)
 
     def drop(self) -> None:
-        self._mongo.drop_database(self.name)  # MongoDB scans all databases for expired rows
-
-    def unlock(self) -> None:
-        """End all transactions: a killed process may have left rows locked."""
+        """Delete the database, as MongoDB scans all of them for expired rows. First end all
+        transactions: a killed process may have left rows locked."""
         self._mongo.admin.command("killAllSessions", [])
+        self._mongo.drop_database(self.name)
+
+    def close(self) -> None:
+        self._redis.close()
 
 
 class Installation(msgspec.Struct):
@@ -156,7 +166,7 @@ async def new_installation(
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
     await sandbox.register()
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
-    data = tempfile.mkdtemp(prefix="jobsphere-test-")
+    data = tempfile.mkdtemp(prefix="jobsphere-test-", dir=memory())
     env = {
         "DATA_DIR": data,
         "PORT": str(port),
@@ -196,7 +206,6 @@ async def new_installation(
     finally:
         await sandbox.close()
         shutil.rmtree(data, ignore_errors=True)
-        database.unlock()
 
 
 @asynccontextmanager
@@ -234,7 +243,7 @@ async def _stop(runner: web.AppRunner) -> None:
 @asynccontextmanager
 async def new_market(server: Server, installation: Installation) -> AsyncIterator[Market]:
     """Users of a server, who disconnect at the end."""
-    market = Market(installation.settings, server.url, installation.sandbox)
+    market = Market(installation.settings, server.url, installation.sandbox, server.store)
     yield market
     await market.close()
 

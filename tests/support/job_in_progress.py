@@ -7,7 +7,7 @@ import msgspec
 from domain import ledger
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.reconciliation.books_audit import audit
+from domain.reconciliation.books_audit import compare_records
 from tests.support.parties import Refused
 
 TIMEOUT = 30
@@ -148,7 +148,7 @@ class JobInProgress:
     async def platform_and_escrow(self):
         """(platform, escrow) balances in USD, once all is settled. Fails if the audit differs."""
         await self.market.settled(TIMEOUT)
-        report = await audit(self.server.ports)
+        report = await compare_records(self.server.ports)
         assert report.differences == []
         uow = self.server.store.single()
         platform = (await ledger.balance_of(uow, ledger.PLATFORM)).get("USD", 0)

@@ -67,10 +67,12 @@ class Market:
     """Creates users and performs the first steps of most tests.
 
     Users are written straight into the database and signed in through the real sessions. Every
-    step returns the server's answer.
+    step returns the server's answer. `store` is that of a server in this process, if there is one.
     """
 
-    def __init__(self, settings: Settings, url: str, sandbox: Sandbox) -> None:
+    def __init__(
+        self, settings: Settings, url: str, sandbox: Sandbox, store: Store | None = None
+    ) -> None:
         clock = SystemClock()
         self.settings = settings
         self.url = url
@@ -78,7 +80,8 @@ class Market:
         rates = Rates(
             Schedule(settings.platform_fee_bps, settings.service_fee_bps), settings.currencies
         )
-        self.store = Store(settings.mongo_url, clock, rates, field_codec(settings))
+        self.store = store or Store(settings.mongo_url, clock, rates, field_codec(settings))
+        self._owns_store = store is None
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.web = ClientSession(timeout=ClientTimeout(total=30))
         self.parties: list[Party] = []
@@ -96,7 +99,8 @@ class Market:
         await asyncio.gather(*(party.disconnect() for party in self.parties))
         await self.web.close()
         await self._redis.aclose()
-        self.store.close()
+        if self._owns_store:
+            self.store.close()
 
     # -- people ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import os
 import signal
 from pathlib import Path
 
+import uvloop
 from aiohttp import web
 
 from server.dev.stripe_sandbox import access, timers
@@ -89,7 +90,7 @@ def main() -> None:
     control_key = os.environ.get(CONTROL_KEY, "")
     if not control_key:
         parser.error(f"{CONTROL_KEY} is required: set it to a random text")
-    asyncio.run(serve(args.host, args.port, args.data, args.log_limit, control_key))
+    uvloop.run(serve(args.host, args.port, args.data, args.log_limit, control_key))
 
 
 if __name__ == "__main__":
