@@ -164,8 +164,7 @@ async def new_installation(
     suffix, port = secrets.token_hex(16), free_port()
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
-    await sandbox.register()
-    hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
+    hooks = await sandbox.register(f"http://127.0.0.1:{port}/webhooks/stripe")
     data = tempfile.mkdtemp(prefix="jobsphere-test-", dir=memory())
     env = {
         "DATA_DIR": data,

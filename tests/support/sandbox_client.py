@@ -57,37 +57,27 @@ class Sandbox:
         assert status == 200, body
         return body
 
-    async def register(self) -> None:
-        """Make the publishable key known."""
-        await self.control("POST", "grants", {"publishable_keys": [self.publishable_key]})
-
-    async def register_webhooks(self, url: str) -> list[str]:
-        """One endpoint for the platform's events, one for connected accounts', and the destination
-        of thin events; their secrets."""
-        made = [
-            await self.api("POST", "webhook_endpoints", url=url, connect=connect, **events)
-            for connect, events in (
-                ("false", {f"enabled_events[{n}]": e for n, e in enumerate(PLATFORM_EVENTS)}),
-                ("true", {f"enabled_events[{n}]": e for n, e in enumerate(CONNECTED_EVENTS)}),
-            )
-        ]
-        return [*(each["secret"] for each in made), await self._register_thin(url)]
-
-    async def _register_thin(self, url: str) -> str:
-        made = await self.api_v2(
-            "POST",
-            "core/event_destinations",
-            {
-                "name": "Accounts",
-                "type": "webhook_endpoint",
-                "event_payload": "thin",
-                "enabled_events": list(THIN_EVENTS),
-                "events_from": ["@self", "@accounts"],
-                "webhook_endpoint": {"url": url},
-                "include": ["webhook_endpoint.signing_secret"],
-            },
-        )
-        return str(made["webhook_endpoint"]["signing_secret"])
+    async def register(self, url: str | None = None) -> list[str]:
+        """Make the publishable key known. With the URL of a server: also one endpoint for the
+        platform's events, one for connected accounts', and the destination of thin events; returns
+        their secrets."""
+        kinds = ((False, PLATFORM_EVENTS), (True, CONNECTED_EVENTS)) if url else ()
+        thin = {
+            "name": "Accounts",
+            "enabled_events": list(THIN_EVENTS),
+            "webhook_endpoint": {"url": url},
+            "include": ["webhook_endpoint.signing_secret"],
+        }
+        deployment = {
+            "publishable_keys": [self.publishable_key],
+            "endpoints": [
+                {"url": url, "connect": connect, "enabled_events": list(events)}
+                for connect, events in kinds
+            ],
+            "destinations": [thin] if url else [],
+        }
+        made = await self.control("POST", "deployments", deployment)
+        return [str(secret) for secret in made["secrets"]]
 
     async def api_v2(self, method: str, path: str, body: Json | None = None) -> Json:
         """Any call under /v2, which takes JSON."""

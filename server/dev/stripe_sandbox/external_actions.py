@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from server.dev.stripe_sandbox import (
+    access,
     balances,
     connect,
     disputes,
+    event_destinations,
     fault_injection,
     fraud,
     payout_schedules,
     payouts,
     refunds,
     webhook_deliveries,
+    webhook_endpoints,
 )
 from server.dev.stripe_sandbox.currencies import CURRENCIES
 from server.dev.stripe_sandbox.errors import Json, malformed
@@ -167,6 +170,20 @@ def add_onboarded_account(context: RequestContext, body: Json) -> Json:
     return connect.create_onboarded(context, body["currencies"], body["person"])
 
 
+def add_deployment(context: RequestContext, body: Json) -> Json:
+    """What a deployment has at Stripe before it starts: `publishable_keys`, `endpoints` as of
+    POST /v1/webhook_endpoints and `destinations` as of POST /v2/core/event_destinations, decoded.
+    The answer has the secrets of both in `secrets`."""
+    access.grant(context.store, context.tenant, {"publishable_keys": body["publishable_keys"]})
+    secrets = []
+    for context.params in body["endpoints"]:
+        secrets.append(webhook_endpoints.create(context)["secret"])
+    for context.params in body["destinations"]:
+        made = event_destinations.create(context)
+        secrets.append(made["webhook_endpoint"]["signing_secret"])
+    return {"secrets": secrets}
+
+
 def add_balance_entry(context: RequestContext, body: Json) -> Json:
     """Stripe books an entry without an object: any `type`, also one that it has only since today,
     signed `amount`, `currency`; optional `description`."""
@@ -232,6 +249,7 @@ ACTIONS: dict[str, ExternalAction] = {
     "balances": read_balance,
     "banks": change_banks,
     "capabilities": change_capability,
+    "deployments": add_deployment,
     "disputes": open_dispute,
     "dispute_lines": add_dispute_line,
     "entries": add_balance_entry,
