@@ -18,6 +18,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
+from redis.maint_notifications import MaintNotificationsConfig
 
 CONNECT_SECONDS = 2
 TRY_SECONDS = 1.0
@@ -104,11 +105,13 @@ def redis_pool(kind: type[Pool], url: str, **options: Any) -> Pool:
     """A pool of that kind, for `redis://`, `rediss://` or `unix://`. `options` override those of
     the URL. With a `socket_timeout` it has a breaker."""
     # `driver_info`: the client library would read its version from disk for each connection and
-    # send it to Redis in two commands.
+    # send it to Redis in two commands. `maint_notifications_config`: it would ask each connection
+    # for announcements that Redis does not have; a connection that ends is opened again.
     pool = kind(
         **{
             "socket_connect_timeout": CONNECT_SECONDS,
             "driver_info": None,
+            "maint_notifications_config": MaintNotificationsConfig(enabled=False),
             **parse_url(url),
             **options,
         }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import bson
 from aiohttp import ClientSession, ClientTimeout
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 
 from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.search_keys import search_keys
@@ -34,6 +34,7 @@ from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.system_clock import SystemClock
 from server.config import Settings
+from server.pubsub.redis_connections import redis_pool
 from tests.support.parties import PASSWORD_HASH, AnonymousClient, Json, Party
 from tests.support.sandbox_client import BANK_ACCOUNT, Sandbox
 
@@ -85,7 +86,7 @@ class Market:
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.web = ClientSession(timeout=ClientTimeout(total=30))
         self.parties: list[Party] = []
-        self._redis: Redis[Any] = Redis.from_url(settings.redis_url)
+        self._redis: Redis[Any] = Redis.from_pool(redis_pool(ConnectionPool, settings.redis_url))
         self.sessions = RedisSessions(
             self._redis,
             self.store.name,
