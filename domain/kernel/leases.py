@@ -62,10 +62,13 @@ async def hold(store: Store, name: str) -> Lease | None:
     return fresh
 
 
-async def mark_finished(store: Store, name: str) -> None:
-    """Record that the holder has finished a run of the job."""
+async def mark_finished(store: Store, name: str) -> bool:
+    """Record that the holder has finished a run of the job, and renew its lease. Returns whether
+    this process still holds it."""
     uow = store.single()
-    await uow.change(Lease, name, only_if={"holder": store.worker}, ran_at=uow.now)
+    now, until = uow.now, uow.now + LEASE_TIME
+    own = {"holder": store.worker}
+    return await uow.change(Lease, name, only_if=own, ran_at=now, until=until) is not None
 
 
 async def release(store: Store, name: str) -> None:

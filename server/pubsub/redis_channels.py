@@ -17,7 +17,6 @@ from redis.asyncio.connection import DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from server.pubsub.redis_connections import CONNECT_SECONDS, redis_pool
 from server.runtime.background_tasks import end
@@ -72,7 +71,6 @@ class RedisChannels:
             protocol=3,
             retry=Retry(NoBackoff(), 0),
             parser_class=_Parser,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._connection = pool.make_connection()
         self._prefix = f"{prefix}:pubsub:"

@@ -125,16 +125,19 @@ class Scheduler:
         await asyncio.gather(*releases, return_exceptions=True)
 
     async def _repeat(self, job: Job) -> None:
-        pause, ran = min(job.seconds, LOOK_SECONDS), -math.inf
+        pause, ran, kept = min(job.seconds, LOOK_SECONDS), -math.inf, -math.inf
         while True:
             await asyncio.sleep(pause * (0.75 + random.random() / 2))
             if time.monotonic() - ran < job.seconds - pause:
                 continue
             try:
-                if await self._acquire(job):
+                # The end of the last run has renewed the lease, for a multiple of this time.
+                if time.monotonic() - kept < RENEW_SECONDS or await self._acquire(job):
+                    kept = -math.inf
                     await self._run(job)
                     ran = time.monotonic()
-                    await leases.mark_finished(self._ports.store, job.name)
+                    if await leases.mark_finished(self._ports.store, job.name):
+                        kept = ran
             except Exception:
                 log.warning("job failed", job=job.name, exc_info=True)
                 await asyncio.sleep(min(job.seconds, FAILED_SECONDS))

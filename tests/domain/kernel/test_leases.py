@@ -82,6 +82,33 @@ async def test_a_job_runs_once_among_many_processes(cluster):
         await scheduler.stop()
 
 
+async def test_a_frequent_job_renews_its_lease_at_the_end_of_each_run(cluster, monkeypatch):
+    """Guard: `kept` in `Scheduler._repeat`, and `until` in `leases.mark_finished`: it asks for its
+    lease once, and keeps it from others."""
+    asked, hold, ran = [], leases.hold, []
+
+    async def counted_hold(store, name):
+        asked.append(name)
+        return await hold(store, name)
+
+    async def work(ports):
+        ran.append(await leases.find(cluster.stores[0], "frequent"))
+
+    monkeypatch.setattr(leases, "hold", counted_hold)
+    job = Job("frequent", 0.01, work)
+    scheduler = Scheduler(cluster.relay("w0", start=False)._ports, [job])
+    scheduler.start()
+    await cluster.wait_until(lambda: len(ran) >= 5)
+    assert (len(asked), ran[0].until < ran[4].until) == (1, True)
+    # As after a long pause of this process.
+    await cluster.stores[0].single().change(Lease, "frequent", holder="another")
+    await cluster.wait_until(lambda: len(asked) == 2)
+    runs = len(ran)
+    await cluster.wait_until(lambda: len(asked) == 4)
+    assert len(ran) == runs
+    await scheduler.stop()
+
+
 @pytest.fixture
 async def hourly(cluster, monkeypatch):
     """Two processes that check an hourly job continuously."""
