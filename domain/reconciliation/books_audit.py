@@ -332,9 +332,7 @@ def _check_chargeback(
         report.compare("taken by the bank", chargeback.id, dispute.withdrawn_amount, taken)
 
 
-async def _check_transfers(
-    ports: Ports, uow: UnitOfWork, report: Report, since: datetime
-) -> None:
+async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report, since: datetime) -> None:
     """Compare transfers with Stripe's, net of reversals, in both directions."""
     under_way: dict[str, int] = defaultdict(int)
     async for reversal in uow.each(Reversal, {"done": False}, OLDEST):
