@@ -6,9 +6,7 @@ endpoints, signing keys. `server` runs it inside the test, `processes` as real p
 
 import asyncio
 import gc
-import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
