@@ -6,6 +6,7 @@ outlives its lease only repeats work.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, Store
@@ -31,35 +32,38 @@ class Lease(Record, frozen=True):
         """
         return timedelta() <= now - (self.ran_at or self.created_at) < span
 
+    def is_free(self, now: datetime) -> bool:
+        """Whether any process may take it. An end later than two lease times from now was written
+        under another clock."""
+        return not now < self.until <= now + 2 * LEASE_TIME
+
 
 async def find(store: Store, name: str) -> Lease | None:
     """Read a lease without taking it."""
     return await store.single().find(Lease, {"_id": name})
 
 
-async def hold(store: Store, name: str) -> Lease | None:
-    """Take or renew the lease `name` for this process; None while another process holds it.
-
-    A lease that ends later than two lease times from now was written under another clock, and is
-    free.
-    """
+async def hold(store: Store, name: str, rest: timedelta = timedelta()) -> Lease | None:
+    """Take or renew the lease `name` for this process; None while another process holds it, or if
+    its job was finished within `rest`."""
     uow = store.single()
-    now, until = uow.now, uow.now + LEASE_TIME
-    own = await uow.change(Lease, name, only_if={"holder": store.worker}, until=until)
-    if own:
-        return own
-    over = {"$or": [{"until": {"$lte": now}}, {"until": {"$gt": now + 2 * LEASE_TIME}}]}
-    taken = await uow.change(
-        Lease, name, only_if=over, inc={"fence": 1}, holder=store.worker, until=until
-    )
-    if taken:
-        return taken
-    fresh = uow.new(Lease, id=name, holder=store.worker, until=until)
-    try:
-        await uow.add(fresh)
-    except Duplicate:
+    mine: dict[str, Any] = {"holder": store.worker, "until": uow.now + LEASE_TIME}
+    seen = await find(store, name)
+    if seen is None:
+        fresh = uow.new(Lease, id=name, **mine)
+        try:
+            await uow.add(fresh)
+        except Duplicate:
+            return None
+        return fresh
+    if seen.ran_within(rest, uow.now):
         return None
-    return fresh
+    if seen.holder == store.worker:
+        return await uow.change(Lease, name, only_if={"holder": store.worker}, **mine)
+    if not seen.is_free(uow.now):
+        return None
+    unchanged = {"holder": seen.holder, "until": seen.until}
+    return await uow.change(Lease, name, only_if=unchanged, inc={"fence": 1}, **mine)
 
 
 async def mark_finished(store: Store, name: str) -> bool:

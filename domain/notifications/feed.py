@@ -283,7 +283,18 @@ async def read_head(uow: UnitOfWork, user: str) -> int:
 
 async def keep_heads(uow: UnitOfWork, known: Mapping[str, int]) -> None:
     """Write heads where they outlive the rows. Rows live for 30 days, so this may be delayed."""
-    await asyncio.gather(*(_keep_head(uow, user, head) for user, head in known.items()))
+    if not known:
+        return
+    kept = await heads(uow, list(known))
+    missing, higher = [], []
+    for user, head in known.items():
+        if user not in kept:
+            missing.append(uow.new(FeedHead, id=_head_id(user), head=head))
+        elif kept[user].head < head:
+            higher.append(({"_id": _head_id(user)}, {"head": head}))
+    await uow.add_missing(missing)
+    if higher:
+        await uow.raise_fields(FeedHead, higher)
 
 
 async def keep_heads_of_expiring(uow: UnitOfWork) -> None:
@@ -297,14 +308,6 @@ async def keep_heads_of_expiring(uow: UnitOfWork) -> None:
         ],
     )
     await keep_heads(uow, {row["_id"]: row["head"] for row in rows})
-
-
-async def _keep_head(uow: UnitOfWork, user: str, head: int) -> None:
-    id = _head_id(user)
-    raised = await uow.change(FeedHead, id, only_if={"head": {"$lt": head}}, head=head)
-    if raised is None:
-        with contextlib.suppress(Duplicate):  # a head that is as high is kept already
-            await uow.add(uow.new(FeedHead, id=id, head=head))
 
 
 def _row(uow: UnitOfWork, user: str, seq: int, entry: Entry) -> FeedRow:

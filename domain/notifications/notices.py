@@ -89,7 +89,8 @@ async def notify(
         path=path or (job_path(subject_id) if subject_id.startswith("job_") else "/"),
     )
     users = tuple(dict.fromkeys(to))
-    await _add_marks(uow, (_direct_mark(user, subject_id, uow.now) for user in users))
+    marks = [_direct_mark(user, subject_id, uow.now) for user in users]
+    await _add_marks(uow, marks, await _find_marks(uow, marks))
     await _publish(uow, [(user, notice) for user in users])
 
 
@@ -148,7 +149,8 @@ class Notify(Task, frozen=True, tag="notify"):
                 topic = user, notice.topic or notice.subject_id
                 if topic not in best or best[topic].rank <= notice.rank:
                     best[topic] = notice
-        await _add_marks(uow, (_fact_mark(user, notice) for user, notice in notices))
+        facts = (_fact_mark(user, notice) for user, notice in notices)
+        await _add_marks(uow, facts, existing)
         await _publish(uow, [(user, notice) for (user, _), notice in best.items()])
 
     def _render_all(self) -> list[tuple[str, Notice]]:
@@ -184,11 +186,9 @@ async def _find_marks(uow: UnitOfWork, ids: Iterable[str]) -> set[str]:
     return {mark.id for mark in found}
 
 
-async def _add_marks(uow: UnitOfWork, ids: Iterable[str]) -> None:
-    wanted = list(dict.fromkeys(ids))
-    existing = await _find_marks(uow, wanted)
+async def _add_marks(uow: UnitOfWork, ids: Iterable[str], existing: set[str]) -> None:
     until = uow.now + KEPT
-    missing = [id for id in wanted if id not in existing]
+    missing = [id for id in dict.fromkeys(ids) if id not in existing]
     await uow.add_all([uow.new(NotificationMark, id=id, expires_at=until) for id in missing])
 
 

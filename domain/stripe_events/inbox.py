@@ -356,6 +356,9 @@ async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
         raise NotOurs("No payment of this platform has this object.")
     uow = ports.store.single()
     same = {"intent_id": event.intent_id}
+    # Usually our own task is receiving the same state in its response: let it finish first.
+    if event.payment_id:
+        await ports.waiter.settled(event.payment_id, OWN_TASK_WAIT_SECONDS)
     payment = await uow.find(Payment, same)
     if payment is None and event.payment_id:
         payment = await uow.find(Payment, {"_id": event.payment_id})
@@ -363,9 +366,9 @@ async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
         payment = await uow.find(Payment, {"_id": second.payment_id})
     if payment is None:
         raise NotOurs("No payment of this platform has this PaymentIntent.")
-    # Usually our own task is receiving the same state in its response: let it finish first.
-    await ports.waiter.settled(payment.id, OWN_TASK_WAIT_SECONDS)
-    payment = await uow.get(Payment, payment.id)
+    if payment.id != event.payment_id:
+        await ports.waiter.settled(payment.id, OWN_TASK_WAIT_SECONDS)
+        payment = await uow.get(Payment, payment.id)
     intent = await ports.gateway.intent(event.intent_id)
     if payment.intent_id not in (None, intent.id):
         return await settle_second_intent(ports, payment, intent)

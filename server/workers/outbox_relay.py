@@ -76,6 +76,8 @@ class Relay:
         self._subjects: dict[str, int] = defaultdict(int)
         self._turns: dict[str, asyncio.Lock] = {}
         self._changed = asyncio.Condition()
+        self._finished: list[str] = []  # ids of rows to be deleted
+        self._deleting = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
         self._working: set[asyncio.Task[None]] = set()
         self._heads: dict[str, int] = {}
@@ -375,9 +377,13 @@ class Relay:
         await self._delete(rows)
 
     async def _delete(self, rows: Sequence[OutboxRow]) -> None:
-        await self._store.single().remove(
-            OutboxRow, {"_id": tuple(row.id for row in rows), "owner": self._store.worker}
-        )
+        """Delete finished rows. Those that finish during a request share the next one."""
+        self._finished += (row.id for row in rows)
+        async with self._deleting:
+            finished, self._finished = self._finished, []
+            if finished:
+                mine = {"_id": tuple(finished), "owner": self._store.worker}
+                await self._store.single().remove(OutboxRow, mine)
 
     @property
     def _store(self) -> Store:

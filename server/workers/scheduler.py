@@ -146,10 +146,7 @@ class Scheduler:
         """Whether the job is due, and its lease is taken."""
         store, now = self._ports.store, self._ports.clock.now
         recently = timedelta(seconds=job.seconds - min(job.seconds, LOOK_SECONDS) / 2)
-        lease = await leases.find(store, job.name)
-        if lease and lease.ran_within(recently, now()):
-            return False
-        lease = await leases.hold(store, job.name)
+        lease = await leases.hold(store, job.name, rest=recently)
         if lease is None:
             return False
         self._held.add(job.name)

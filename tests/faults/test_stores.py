@@ -114,7 +114,7 @@ async def completed_once(work):
 async def test_clock_jumping_back_an_hour(work, monkeypatch):
     """Guard: ids and numbers determine the order, conditional updates the states, monotonic time
     the delays; `_booking_time` in `booking.book` dates bookings of the repeated hour after the
-    snapshot; `leases.hold` rejects a lease from the future."""
+    snapshot; `Lease.is_free` frees a lease from the future."""
     ports = work.server.ports
     now = type(ports.clock).now
 

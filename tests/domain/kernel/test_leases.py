@@ -22,7 +22,7 @@ async def cluster(installation):
 
 
 async def test_one_of_many_gets_the_lease(cluster):
-    """Guard: `except Duplicate` and `over` in `leases.hold`."""
+    """Guard: `except Duplicate`, `is_free` and `unchanged` in `leases.hold`."""
     stores = [cluster.store(f"w{n}") for n in range(8)]
     taken = await asyncio.gather(*(leases.hold(store, "job") for store in stores))
     assert sum(lease is not None for lease in taken) == 1
@@ -31,10 +31,13 @@ async def test_one_of_many_gets_the_lease(cluster):
     assert await leases.hold(holder, "job")  # renewed
     cluster.clock.ahead += LEASE_TIME * 0.75
     assert [bool(await leases.hold(s, "job")) for s in stores].count(True) == 1
+    cluster.clock.ahead += LEASE_TIME * 1.25
+    taken = await asyncio.gather(*(leases.hold(store, "job") for store in stores))
+    assert sum(lease is not None for lease in taken) == 1
 
 
 async def test_a_dead_holder_is_replaced_and_a_stopped_one_frees_its_lease(cluster):
-    """Guard: `{"until": {"$lte": now}}` in `leases.hold`; `fence` distinguishes the two holders."""
+    """Guard: `now < self.until` in `Lease.is_free`; `fence` distinguishes the two holders."""
     one, two = cluster.store("one"), cluster.store("two")
     first = await leases.hold(one, "job")
     assert await leases.hold(two, "job") is None
@@ -47,8 +50,8 @@ async def test_a_dead_holder_is_replaced_and_a_stopped_one_frees_its_lease(clust
 
 
 async def test_a_clock_that_jumps_back_an_hour_stops_no_job(cluster):
-    """Guard: `2 * LEASE_TIME` in `leases.hold`; without it a lease of the old clock lasts an hour.
-    Guard: `timedelta() <=` in `ran_within`."""
+    """Guard: `2 * LEASE_TIME` in `Lease.is_free`; without it a lease of the old clock lasts an
+    hour. Guard: `timedelta() <=` in `ran_within`."""
     one, two = cluster.store("one"), cluster.store("two")
     await leases.hold(one, "job")
     await leases.mark_finished(one, "job")
@@ -188,12 +191,12 @@ async def test_a_lease_survives_a_short_failure_of_the_database(cluster, monkeyp
     monkeypatch.setattr("server.workers.scheduler.RENEW_SECONDS", 0.02)
     asked, working, hold = [], asyncio.Event(), leases.hold
 
-    async def away_for_a_moment(store, name):
+    async def away_for_a_moment(store, name, **more):
         if working.is_set():
             asked.append(name)
             if len(asked) == 1:
                 raise Unavailable
-        return await hold(store, name)
+        return await hold(store, name, **more)
 
     async def long(ports):
         working.set()

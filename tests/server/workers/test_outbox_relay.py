@@ -11,9 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import TooOld
+from domain.kernel.errors import TooOld, Unavailable
 from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, OutboxRow
 from domain.kernel.rooms import role_room
+from domain.kernel.store import UnitOfWork
 from domain.notifications.feed import FeedRow, Sync, read_head, sync
 from domain.operations.task import TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
@@ -54,6 +55,35 @@ async def test_a_committed_task_runs_at_once_here(cluster: RelayCluster, monkeyp
     assert await relay.settled("x", 5)
     assert RecordedTask.runs == [("x", 0)]
     await cluster.wait_until_empty()
+
+
+async def test_rows_that_finish_during_a_request_are_deleted_by_the_next(
+    cluster: RelayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `self._deleting` in `Relay._delete`; and a row whose delete fails is done again."""
+    requests: list[int] = []
+    remove = UnitOfWork.remove
+
+    async def removing(uow: UnitOfWork, kind: Any, where: Any) -> int:
+        requests.append(len(where["_id"]))
+        if requests == [1]:
+            while relay._finished != [row.id for row in last]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        if requests == [1, 3]:
+            raise Unavailable
+        return await remove(uow, kind, where)
+
+    monkeypatch.setattr(UnitOfWork, "remove", removing)
+    relay = cluster.relay("a", start=False)
+    await enqueue(relay._store, *(RecordedTask(str(number)) for number in range(4)))
+    first, *last = await cluster.rows()
+    with pytest.raises(Unavailable):
+        await asyncio.gather(relay._delete([first]), *(relay._delete([row]) for row in last))
+    assert requests == [1, 3]
+    cluster.expire_leases()
+    cluster.relay("b")
+    await cluster.wait_until_empty()
+    assert sorted(RecordedTask.runs) == [(str(number), 0) for number in (1, 2, 3)]
 
 
 async def test_a_row_that_cannot_be_read_stops_no_others(
