@@ -157,11 +157,11 @@ def _one_row_of(collection: str) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def new_installation(
-    stores: Addresses, database: Database, realtime: str
+    stores: Addresses, database: Database, realtime: str, port: int | None = None
 ) -> AsyncIterator[Installation]:
-    """A new installation; at the end, all requests to Stripe and all events are checked against
-    Stripe's API description."""
-    suffix, port = secrets.token_hex(16), free_port()
+    """A new installation, on a free port unless one is given; at the end, all requests to Stripe
+    and all events are checked against Stripe's API description."""
+    suffix, port = secrets.token_hex(16), port or free_port()
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
     hooks = await sandbox.register(f"http://127.0.0.1:{port}/webhooks/stripe")

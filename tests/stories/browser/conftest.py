@@ -1,7 +1,8 @@
 """Fixtures: one real browser for all tests of this folder, on servers inside the tests.
 
 The browser belongs to one event loop. These tests and what they use run on it: each has its own
-server all the same, and each tab its own cookies and storage.
+server all the same, and each tab its own cookies and storage. The servers have the same port one
+after the other, so what a profile has cached for one test serves the next.
 """
 
 import shutil
@@ -13,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from server.dev.stores import Addresses
-from tests.stories.browser.tabs import Tabs
+from tests.stories.browser.tabs import Profiles, Tabs
 from tests.support import clean_books
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
@@ -28,7 +29,7 @@ from tests.support.installations import (
 )
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
-from tests.support.processes import Processes
+from tests.support.processes import Processes, free_port
 from tests.support.smtp_server import SmtpServer
 
 # The first is Chromium without its windows, which needs a quarter less CPU time.
@@ -60,18 +61,28 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest.fixture(scope="package")
+def profiles(browser: Browser) -> Profiles:
+    return Profiles(browser)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def tabs(browser: Browser, server: Server) -> AsyncIterator[Tabs]:
-    tabs = Tabs(browser, server.web.settings.public_url)
+async def tabs(profiles: Profiles, server: Server) -> AsyncIterator[Tabs]:
+    tabs = Tabs(profiles, server.web.settings.public_url)
     yield tabs
     await tabs.close()
 
 
+@pytest.fixture(scope="package")
+def port() -> int:
+    return free_port()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def installation(
-    stores: Addresses, database: Database, realtime: str
+    stores: Addresses, database: Database, realtime: str, port: int
 ) -> AsyncIterator[Installation]:
-    async with new_installation(stores, database, realtime) as installation:
+    async with new_installation(stores, database, realtime, port) as installation:
         yield installation
 
 

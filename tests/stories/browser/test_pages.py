@@ -241,8 +241,9 @@ async def test_two_tabs_of_one_session_stay_signed_in_over_an_expiry(tabs, marke
     twin = await tab.duplicate()
     token = await tab.page.evaluate(REFRESH_TOKEN)
     asked: list[str] = []
-    tab.page.context.on("request", lambda request: asked.append(request.url))
-    await tab.page.context.route("**/nothing", lambda route: route.fulfill(body=NOTHING))
+    for page in (tab.page, twin.page):
+        page.on("request", lambda request: asked.append(request.url))
+        await page.route("**/nothing", lambda route: route.fulfill(body=NOTHING))
     for away, renewals in (([tab, twin], 1), ([tab], 0), ([twin], 0)):
         await asyncio.gather(*(each.page.goto(f"{tab.origin}/nothing") for each in away))
         await away[0].page.evaluate(AGED)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
 from domain import ledger
 from domain.chat.conversation import Conversation
@@ -19,7 +19,7 @@ from tests.stories.browser.job_steps import (
     pay,
     post,
 )
-from tests.stories.browser.tabs import TIMEOUT_MS, TOUCH, Tab, Tabs, in_the_browser
+from tests.stories.browser.tabs import TIMEOUT_MS, TOUCH, Profiles, Tab, Tabs, in_the_browser
 from tests.support.file_samples import picture
 from tests.support.installations import Installation
 from tests.support.market import Market
@@ -35,9 +35,9 @@ LOST = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", 
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def tabs(browser: Browser, installation: Installation) -> AsyncIterator[Tabs]:
+async def tabs(profiles: Profiles, installation: Installation) -> AsyncIterator[Tabs]:
     """Tabs of a server that the test starts."""
-    tabs = Tabs(browser, installation.settings.public_url)
+    tabs = Tabs(profiles, installation.settings.public_url)
     yield tabs
     await tabs.close()
 

@@ -99,9 +99,9 @@ class ViewChecks:
 
     async def watch(self) -> None:
         """Call it before the first view is opened."""
-        await self.page.context.add_init_script(WATCH)
-        await self.page.context.add_init_script(AXE)  # the page's CSP forbids it as a script
-        self.page.context.on("request", self._asked)
+        await self.page.add_init_script(WATCH)
+        await self.page.add_init_script(AXE)  # the page's CSP forbids it as a script
+        self.page.on("request", self._asked)
         self.page.on("dialog", lambda dialog: self.wrong.append(f"dialog: {dialog.message}"))
 
     def _asked(self, request: Any) -> None:
