@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from domain.accounts.user import User
 from server.dev.stores import ROOT
 from tests.conftest import Installation
-from tests.support.dev_process import DevServer, run_command
+from tests.support.dev_process import DevServer
 from tests.support.fork_server import ForkServer
 from tests.support.market import Market
 from tests.support.parties import PASSWORD
@@ -177,11 +178,10 @@ async def test_an_administrator_is_created_and_signs_in(
     """Fails without `role=Role.ADMIN` in `create_admin`, its `.lower()` of the address, or its
     row in the audit trail."""
     words = ("admin", "create", "Root@Example.com", "Root", "--password-stdin")
-    made = await asyncio.to_thread(run_command, *words, env=installation.env, stdin=PASSWORD + "\n")
+    create = partial(fork_server.run, *words, env=installation.env, stdin=PASSWORD + "\n")
+    made = await asyncio.to_thread(create)
     assert made.returncode == 0, made.stderr
-    again = await asyncio.to_thread(
-        fork_server.run, *words, env=installation.env, stdin=PASSWORD + "\n"
-    )
+    again = await asyncio.to_thread(create)
     assert again.returncode == 1
     assert "already has an account" in again.stderr
     [row] = await processes.market.trail()

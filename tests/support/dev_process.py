@@ -1,4 +1,4 @@
-"""`python -m server` as a child process: one command, or `server dev` on a data folder."""
+"""`server dev` on a data folder, as a child process."""
 
 import json
 import os
@@ -24,20 +24,6 @@ def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command: `env`, and of this process what finds its programs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "MONGO_BIN") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "120", **env}
-
-
-def run_command(
-    *words: str, env: Mapping[str, str], stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "server", *words],
-        cwd=ROOT,
-        env=clean_environment(env),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 class DevServer:

@@ -142,7 +142,7 @@ class ForkServer:
         stdin: str = "",
         constants: Mapping[str, Any] = NONE,
     ) -> subprocess.CompletedProcess[str]:
-        """Like `run_command`; `constants` as for `fork`."""
+        """Run a command to its end, for tests without an event loop; `constants` as for `fork`."""
         with contextlib.ExitStack() as stack:
             given, output, errors = (
                 stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3)

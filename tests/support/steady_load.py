@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from aiohttp import ClientSession, ClientTimeout
 
 CLIENTS = 8
-PAUSE_SECONDS = 0.1  # of a client, between two commands
+PAUSE_SECONDS = 0.3  # of a client, between two rounds of commands
 PROBE_SECONDS = 0.2
 IN_PROGRESS = "request_in_progress"
 JOB = {

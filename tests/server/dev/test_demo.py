@@ -1,8 +1,11 @@
-"""The demo and the audit on a running dev server, and with wrong books."""
+"""The demo and the audit on a running dev server, with wrong books, and that it shows no secret."""
 
 import json
 import re
+import secrets
+import signal
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from server.adapters.system_clock import SystemClock
 from server.dev import demo
 from server.dev.run import create_demo_accounts
 from server.dev_environment import FILE, beside_dev, published
+from server.redaction import secrets_of_url
 from tests.conftest import Server
 from tests.support.dev_process import DevServer
 from tests.support.field_codecs import CODEC
@@ -28,6 +32,7 @@ from tests.support.parties import LEAST_COST
 from tests.support.processes import free_port
 
 AMOUNT = 100_000
+NOWHERE = "127.0.0.1:1"
 
 
 def figures(output: str) -> dict[str, tuple[int, int, int]]:
@@ -47,19 +52,34 @@ async def test_demo_and_audit_beside_a_running_dev_server(
 ) -> None:
     """Fails without `dev_environment.published` in `run.run` (nothing is found), without `inc` of
     the balance in `booking._change_balance` or the fee in `processing.accept_offer` (the figures),
-    without the `unlink` in `published` (the file stays), without the handler of SIGTERM (the exit
-    code), and, for the audits of spoilt books, without `books_audit._check_balances`."""
+    without the `unlink` in `published` (the file stays), without the handler of SIGINT (the exit
+    code), and, for the audits of spoilt books, without `books_audit._check_balances`.
+
+    No secret is shown. Guard: `Settings.secrets` and `redacted` in `log_setup.configure`;
+    `redis.conf` in `store_kinds._redis_command`; `Kind.environment`. Mails and files fail, with
+    credentials that libraries put into their errors."""
+    marks = {name: f"Mark{secrets.token_hex(8)}" for name in ("smtp", "aws", "admin")}
     data = tmp_path / "data"
+    env = {"DATA_DIR": str(data)}
+    talkative = {
+        "LOG_LEVEL": "DEBUG",
+        "SMTP_URL": f"smtp://user:{marks['smtp']}@{NOWHERE}",
+        "S3_BUCKET": "bucket",
+        "S3_ENDPOINT": f"http://{NOWHERE}",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": marks["aws"],
+    }
+    by_default_strict = {"SANDBOX": ""}
     dev = DevServer(
-        data, free_port(), tmp_path / "dev.log", fork_server, SANDBOX=""
-    )  # by default, strict
+        data, free_port(), tmp_path / "dev.log", fork_server, **talkative, **by_default_strict
+    )
     started.append(dev)
     dev.wait_until_it_serves()
     assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
-    env = {"DATA_DIR": str(data)}
+    shown = _command_lines(dev.process.pid)
 
-    first = fork_server.run("demo", env=env)
-    assert (first.returncode, first.stderr) == (0, "")
+    first = fork_server.run("demo", env=env | talkative)
+    assert first.returncode == 0, first.stderr
     assert figures(first.stdout) == {
         "contractor wallet": (0, 70000, 70000),
         "contractor pending": (0, 0, 0),
@@ -90,15 +110,48 @@ async def test_demo_and_audit_beside_a_running_dev_server(
 
     await _spoil_and_audit(data, env, fork_server)
 
-    assert dev.stop() == 0
+    words = ("admin", "create", "root@example.com", "Root")
+    beside = env | talkative | {"ADMIN_PASSWORD": f"{marks['admin']} and more words"}
+    created = fork_server.run(*words, env=beside)
+    audited = fork_server.run("audit", env=env | talkative)
+    for ran in (created, audited):
+        assert ran.returncode == 0, ran.stderr
+    for ran in (first, second, proof, created, audited):
+        shown += ran.stdout + ran.stderr
+    hidden = [*marks.values(), *_secrets(data)]
+    assert len(hidden) >= 10
+
+    assert dev.stop(signal.SIGINT) == 0
     assert not (data / FILE).exists()
+    shown += dev.output
+    for log in (data / "logs").iterdir():
+        shown += log.read_text(errors="replace")
+    assert [secret for secret in hidden if secret in shown] == []
     alone = fork_server.run("audit", env=env)
     assert alone.returncode == 2
     assert "MONGO_URL is required" in alone.stderr
 
 
+def _secrets(data: Path) -> list[str]:
+    """What the dev server has generated, and what it publishes for a second terminal."""
+    made: dict[str, Any] = json.loads((data / "secrets.json").read_text())
+    found = [made.pop("webhook_secrets"), [value for value in made.values() if value]]
+    running = json.loads((data / FILE).read_text())
+    found += [[running["SANDBOX_CONTROL_KEY"]], secrets_of_url(running["REDIS_URL"])]
+    return [secret for part in found for secret in part if not secret.startswith("pk_")]
+
+
+def _command_lines(pid: int) -> str:
+    """Of a process and all its descendants."""
+    found = Path(f"/proc/{pid}/cmdline").read_text()
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
+    )
+    return found + "".join(_command_lines(int(child)) for child in listed.stdout.split())
+
+
 async def _spoil_and_audit(data: Path, env: dict[str, str], fork_server: ForkServer) -> None:
-    """A balance that moved alone, then a journal row that was rewritten."""
+    """A balance that moved alone, then a journal row that was rewritten; both are mended."""
     url = json.loads((data / FILE).read_text())["MONGO_URL"]
     store = Store(url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)), CODEC)
     try:
@@ -120,7 +173,6 @@ async def _spoil_and_audit(data: Path, env: dict[str, str], fork_server: ForkSer
         assert spoilt.returncode == 1
         assert "platform by the holdings" in spoilt.stdout
         await uow.change(Transaction, fact.id, postings=fact.postings)
-        assert fork_server.run("audit", env=env).returncode == 0
     finally:
         store.close()
 
