@@ -1,8 +1,9 @@
 // Modules of the client alone, in moments that a server cannot bring about.
 //
-//   node --expose-gc modules.mjs CASE
+//   node --expose-gc modules.mjs
 //
-// Fails with the problem.
+// Runs all cases, each with users of its own, because sessions of one user tell each other. Ends
+// with the first problem.
 import assert from 'node:assert/strict';
 import { Commands } from '../../../static/client/commands.js';
 import { Conversations } from '../../../static/client/conversations.js';
@@ -142,10 +143,10 @@ const cases = {
     const client = new JobSphere({ url: 'http://127.0.0.1:9' });
     client.http.send = (route, _fields, { token } = {}) =>
       new Promise((_, failed) => told.push({ route, token, failed }));
-    client.adopt(session('a', 1, -60));
+    client.adopt(session('c', 1, -60));
     const refused = failing(client.job.mine());
     while (!told.length) await turn();
-    client.adopt(session('b'));
+    client.adopt(session('d'));
     told[0].failed(refusal('unavailable'));
     assert.equal((await refused).code, 'unauthenticated');
     assert.deepEqual(told.map(({ route }) => route), ['POST /api/account/refresh']);
@@ -157,29 +158,29 @@ const cases = {
     const ended = [];
     const mine = new Session(http, { ended: (reason) => ended.push(reason) });
     assert.equal((await failing(mine.renew())).code, 'unauthenticated');
-    mine.adopt(session('a'));
+    mine.adopt(session('e'));
     const renewal = failing(mine.renew());
     while (!refuse.length) await turn();
     mine.end();
-    mine.adopt(session('b'));
+    mine.adopt(session('f'));
     refuse[0](refusal('unauthenticated'));
     await renewal;
-    assert.deepEqual([ended, mine.current.user.id], [[null], 'b']);
+    assert.deepEqual([ended, mine.current.user.id], [[null], 'f']);
   },
 
   async a_late_end_leaves_the_next_session_in_the_storage() {
     const storage = new Store();
     const options = { storage, ended() {} };
     const one = new Session({}, options);
-    one.adopt(session('a'));
+    one.adopt(session('g'));
     const two = new Session({}, options);
     one.end();
-    one.adopt(session('b'));
-    two.adopt({ ...session('a', 2), user: undefined });
+    one.adopt(session('h'));
+    two.adopt({ ...session('g', 2), user: undefined });
     const kept = () => JSON.parse(storage.getItem('jobsphere.session')).user.id;
-    assert.equal(kept(), 'b');
+    assert.equal(kept(), 'h');
     two.end();
-    assert.equal(kept(), 'b');
+    assert.equal(kept(), 'h');
   },
 
   async pushes_before_the_first_answer_are_delivered() {
@@ -260,22 +261,22 @@ const cases = {
       send: async (_route, { refresh_token }) => {
         if (used.includes(refresh_token)) throw refusal('unauthenticated');
         used.push(refresh_token);
-        return json({ ...session('a', used.length + 1), user: undefined });
+        return json({ ...session('i', used.length + 1), user: undefined });
       },
     };
     const ended = (reason) => assert.fail(reason);
     const one = new Session(http, { storage: ours, ended });
-    one.adopt(session('a', 1, 5));
+    one.adopt(session('i', 1, 5));
     theirs.setItem('jobsphere.session', ours.getItem('jobsphere.session'));
     await one.renew();
     const two = new Session(http, { storage: theirs, ended });
-    assert.equal(await two.token(), 'a.access 2');
-    assert.deepEqual(used, ['a.refresh 1']);
+    assert.equal(await two.token(), 'i.access 2');
+    assert.deepEqual(used, ['i.refresh 1']);
   },
 
   async waiting_for_a_push_ends_with_the_client() {
     const client = new JobSphere({ url: 'http://127.0.0.1:9' });
-    client.adopt(session('a'));
+    client.adopt(session('j'));
     const waits = [client.job.next('job.updated'), client.job.next('job.updated')];
     client.job.next('job.updated'); // is not awaited
     client.close();
@@ -301,7 +302,7 @@ const cases = {
 
   async patience_holds_over_http() {
     const client = new JobSphere({ url: 'http://127.0.0.1:9' });
-    client.adopt(session('a'));
+    client.adopt(session('k'));
     let given;
     client.http.send = async (_route, _fields, { within }) => {
       given = within;
@@ -314,5 +315,8 @@ const cases = {
   },
 };
 
-await cases[process.argv[2]]();
+for (const [name, play] of Object.entries(cases)) {
+  console.log(name);
+  await play();
+}
 process.exit(0);

@@ -1,8 +1,8 @@
-"""JavaScript clients in one Node process, controlled by a test."""
+"""JavaScript clients in one Node process, controlled by tests."""
 
 import asyncio
 import json
-from asyncio.subprocess import PIPE, Process
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,10 +82,10 @@ def _said(message: Json) -> bool:
 
 
 class Node:
-    """The process. Its lines are read by a task."""
+    """The connection of a test to the process. Its lines are read by a task."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
         self._clients: dict[str, NodeClient] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._heard = asyncio.Event()
@@ -100,8 +100,7 @@ class Node:
     def ask(self, client: str, path: str, arguments: tuple[Any, ...]) -> asyncio.Future[Any]:
         id = len(self._asked)
         asked = {"id": id, "client": client, "call": path.split("."), "arguments": arguments}
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._writer.write(json.dumps(asked).encode() + b"\n")
         self._asked[id] = asyncio.get_running_loop().create_future()
         return self._asked[id]
 
@@ -117,8 +116,7 @@ class Node:
             raise AssertionError("the Node process has ended")
 
     async def _read(self) -> None:
-        assert self._process.stdout
-        async for line in self._process.stdout:
+        async for line in self._reader:
             self._take(json.loads(line))
             self._heard.set()
 
@@ -136,15 +134,37 @@ class Node:
                 answer.set_result(line["data"])
 
 
-@asynccontextmanager
-async def running_node() -> AsyncIterator[Node]:
-    process = await asyncio.create_subprocess_exec(
-        "node", str(REMOTE), cwd=ROOT, stdin=PIPE, stdout=PIPE, limit=LINE
-    )
-    node = Node(process)
-    try:
-        yield node
-    finally:
-        process.kill()
-        await process.wait()
-        await end([node.reading])
+class NodeProgram:
+    """The process, which starts with the first test that needs it, and again if it has ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "node"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Node]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        reader, writer = await asyncio.open_unix_connection(self._socket, limit=LINE)
+        node = Node(reader, writer)
+        try:
+            yield node
+        finally:
+            await end([node.reading])
+            writer.close()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._socket.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            ["node", str(REMOTE), str(self._socket)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout and process.stdout.readline() == b"listening\n"
+        return process
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
