@@ -47,10 +47,9 @@ def check(operations: Mapping[str, Json], answers: list[Answer]) -> None:
         assert is_formed, f"the example of {name} is malformed: {rule}"
 
 
-async def shown_in(language: str, market: Market) -> dict[str, Json]:
+def shown_in(language: str, operations: list[Json]) -> dict[str, Json]:
     """The operations that have an example in this language, by name. `make test-deep` takes all of
     them; otherwise each operation has its turn in one of the languages."""
-    operations = (await all_examples(market.url))["operations"]
     turn = LANGUAGES.index(language)
     return {
         each["name"]: each
@@ -59,34 +58,29 @@ async def shown_in(language: str, market: Market) -> dict[str, Json]:
     }
 
 
-async def test_every_example_of_curl_gets_a_documented_answer(
-    market: Market, tmp_path: Path
+async def test_every_example_gets_a_documented_answer(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `curl` in static/js/docs/examples.js."""
+    """Guard: `curl`, `javascript` and `python` in static/js/docs/examples.js."""
+    operations = (await all_examples(market.url))["operations"]
     (tmp_path / "fence.png").write_bytes(picture())
-    shown = await shown_in("curl", market)
+
+    shown = shown_in("curl", operations)
     parties = {name: await party_for(market, each) for name, each in shown.items()}
     lines = [(name, parties[name].token or "", each["curl"]) for name, each in shown.items()]
     check(shown, await in_a_shell(tmp_path, lines))
 
-
-async def test_every_example_of_javascript_gets_a_documented_answer(market: Market) -> None:
-    """Guard: `javascript` in static/js/docs/examples.js."""
-    shown = await shown_in("javascript", market)
+    shown = shown_in("javascript", operations)
     parties = {name: await party_for(market, each) for name, each in shown.items()}
     check(shown, await in_javascript(market.url, list(shown.values()), parties))
 
-
-async def test_every_example_of_python_gets_a_documented_answer(
-    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Guard: `python` in static/js/docs/examples.js."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "fence.png").write_bytes(picture())
-    shown = await shown_in("python", market)
+    shown = shown_in("python", operations)
     parties = {name: await party_for(market, each) for name, each in shown.items()}
-    answers = [await in_python_as(market.url, each, parties[name]) for name, each in shown.items()]
-    check(shown, answers)
+    monkeypatch.chdir(tmp_path)
+    check(
+        shown,
+        [await in_python_as(market.url, each, parties[name]) for name, each in shown.items()],
+    )
 
 
 async def test_the_examples_of_pushes_hear_them(market: Market) -> None:
