@@ -69,45 +69,14 @@ async def test_demo_and_audit_beside_a_running_dev_server(
         "AWS_ACCESS_KEY_ID": "id",
         "AWS_SECRET_ACCESS_KEY": marks["aws"],
     }
-    by_default_strict = {"SANDBOX": ""}
-    dev = DevServer(
-        data, free_port(), tmp_path / "dev.log", fork_server, **talkative, **by_default_strict
-    )
+    strict = {"SANDBOX": ""}  # the default
+    dev = DevServer(data, free_port(), tmp_path / "dev.log", fork_server, **strict, **talkative)
     started.append(dev)
     dev.wait_until_it_serves()
     assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
     shown = _command_lines(dev.process.pid)
 
-    first = fork_server.run("demo", env=env | talkative)
-    assert first.returncode == 0, first.stderr
-    assert figures(first.stdout) == {
-        "contractor wallet": (0, 70000, 70000),
-        "contractor pending": (0, 0, 0),
-        "platform": (0, 30000 - 2930, 27070),  # 2.9 % + 30 are Stripe's
-        "escrow": (0, 0, 0),
-    }
-    for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
-        assert seen in first.stdout
-
-    second = fork_server.run("demo", "--withdraw", "--amount", "20001", env=env)
-    assert (second.returncode, second.stderr) == (0, "")
-    assert figures(second.stdout)["contractor wallet"] == (70000, 0, 70000)
-    assert figures(second.stdout)["platform"] == (27070, 6000 - 610, 32460)
-
-    proof = fork_server.run("audit", env=env)
-    assert (proof.returncode, proof.stderr) == (0, "")
-    assert "No differences" in proof.stdout
-    assert balances(proof.stdout) == {
-        "escrow": 0,
-        "platform": 32460,
-        "stripe_fees": 3540,
-        "wallet:available": 70000,
-        "wallet:pending": 0,
-        "wallet:in_transit": 0,
-        "world:bank": 14001,
-        "world:stripe": -120001,
-    }
-
+    shown += _play_twice_and_audit(env, talkative, fork_server)
     await _spoil_and_audit(data, env, fork_server)
 
     words = ("admin", "create", "root@example.com", "Root")
@@ -116,7 +85,6 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     audited = fork_server.run("audit", env=env | talkative)
     for ran in (created, audited):
         assert ran.returncode == 0, ran.stderr
-    for ran in (first, second, proof, created, audited):
         shown += ran.stdout + ran.stderr
     hidden = [*marks.values(), *_secrets(data)]
     assert len(hidden) >= 10
@@ -148,6 +116,42 @@ def _command_lines(pid: int) -> str:
         ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
     )
     return found + "".join(_command_lines(int(child)) for child in listed.stdout.split())
+
+
+def _play_twice_and_audit(
+    env: dict[str, str], talkative: dict[str, str], fork_server: ForkServer
+) -> str:
+    """Returns what the commands have shown."""
+    first = fork_server.run("demo", env=env | talkative)
+    assert first.returncode == 0, first.stderr
+    assert figures(first.stdout) == {
+        "contractor wallet": (0, 70000, 70000),
+        "contractor pending": (0, 0, 0),
+        "platform": (0, 30000 - 2930, 27070),  # 2.9 % + 30 are Stripe's
+        "escrow": (0, 0, 0),
+    }
+    for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
+        assert seen in first.stdout
+
+    second = fork_server.run("demo", "--withdraw", "--amount", "20001", env=env)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert figures(second.stdout)["contractor wallet"] == (70000, 0, 70000)
+    assert figures(second.stdout)["platform"] == (27070, 6000 - 610, 32460)
+
+    proof = fork_server.run("audit", env=env)
+    assert (proof.returncode, proof.stderr) == (0, "")
+    assert "No differences" in proof.stdout
+    assert balances(proof.stdout) == {
+        "escrow": 0,
+        "platform": 32460,
+        "stripe_fees": 3540,
+        "wallet:available": 70000,
+        "wallet:pending": 0,
+        "wallet:in_transit": 0,
+        "world:bank": 14001,
+        "world:stripe": -120001,
+    }
+    return "".join(ran.stdout + ran.stderr for ran in (first, second, proof))
 
 
 async def _spoil_and_audit(data: Path, env: dict[str, str], fork_server: ForkServer) -> None:
