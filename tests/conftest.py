@@ -44,7 +44,7 @@ from tests.support.installations import (
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
-from tests.support.one_server import ServersOfFile, Shared, has_one_server
+from tests.support.one_server import ServersOfFile, Shared, check_no_money_moved, has_one_server
 from tests.support.processes import Processes, free_port
 from tests.support.property_sizes import SEED
 from tests.support.smtp_server import SmtpServer
@@ -247,14 +247,11 @@ def databases_of_files(stores: Addresses, mongo: MongoClient[Any]) -> Callable[[
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def servers_of_file(
-    stores: Addresses,
-    databases_of_files: Callable[[int], Database],
-    request: pytest.FixtureRequest,
+    stores: Addresses, databases_of_files: Callable[[int], Database]
 ) -> AsyncIterator[ServersOfFile]:
-    failed_before = request.session.testsfailed
     servers = ServersOfFile(stores, databases_of_files)
     yield servers
-    await servers.close(books=request.session.testsfailed == failed_before)
+    await servers.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -318,6 +315,7 @@ def market(server: Server, request: pytest.FixtureRequest) -> Market:
 async def market_on_shared_server(shared: Shared) -> AsyncIterator[Market]:
     async with new_market(shared.server, shared.installation) as market:
         yield market
+    await check_no_money_moved(shared.server)
 
 
 @pytest.fixture

@@ -9,8 +9,11 @@ from pymongo.errors import AutoReconnect
 from yarl import URL
 
 from domain.kernel.errors import Code
+from tests.support.one_server import one_server
 from tests.support.raw_http import ask, request
 from tests.support.stripe_event_samples import make_event, post_event
+
+pytestmark = one_server
 
 LAST = "Connection: close"
 JSON = "Content-Type: application/json"

@@ -3,12 +3,12 @@
 A server takes longer to start than most tests of commands take. With `pytestmark = one_server`, the
 tests of a file share one for each implementation of `realtime` and each of the fixtures in CHOICES
 that they use. Each test finds an empty database and has its own people, who disconnect at its end.
-What is checked at the end of a test with its own server (the books, the requests to Stripe) is
-checked at the end of the file.
+Requests to Stripe are checked at the end of the file.
 
 A test that is marked `own_server` has its own server, database and event loop; the shared servers
-stand still meanwhile. That is for tests that change a server, its settings or its environment, and
-for those that begin in a world or start processes.
+stand still meanwhile. That is for tests that move money (at their end the books are compared with
+Stripe's sandbox, which is not emptied), that change a server, its settings or its environment, that
+begin in a world or that start processes.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
+from pytest_asyncio import is_async_test
 
+from domain.ledger.transaction import Transaction
 from server.dev.stores import Addresses
-from tests.support import clean_books
 from tests.support.installations import (
     Database,
     Installation,
@@ -40,7 +41,10 @@ SECONDS_TO_END = 5  # for tasks that the test before has left
 def has_one_server(test: pytest.Item) -> bool:
     """Whether a test shares the server of its file."""
     mark = test.get_closest_marker("asyncio")
-    return mark is not None and mark.kwargs == one_server.kwargs
+    if mark is None or mark.kwargs != one_server.kwargs:
+        return False
+    assert is_async_test(test), "it must be async: another one ends the event loop of the file"
+    return True
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -89,8 +93,12 @@ class ServersOfFile:
         if shared.smtp:
             shared.smtp.forget()
 
-    async def close(self, *, books: bool) -> None:
-        """Stop all servers. With `books`, their books are checked before."""
-        async with self._open:
-            for shared in self._started.values() if books else ():
-                await clean_books.check_books(shared.server)
+    async def close(self) -> None:
+        """Stop all servers."""
+        await self._open.aclose()
+
+
+async def check_no_money_moved(server: Server) -> None:
+    """Fails after a test that must have its own server."""
+    moved = await server.store.single().find(Transaction, {})
+    assert moved is None, "money moved: mark the test own_server, so that its books are checked"

@@ -5,6 +5,9 @@ import pytest
 from domain.admin.activity import ActivityRow, row_of
 from domain.kernel.outbox import Delivery
 from tests.support.market import Market
+from tests.support.one_server import one_server
+
+pytestmark = one_server
 
 
 async def test_what_happens_is_shown_live_and_later(market: Market) -> None:
@@ -46,7 +49,7 @@ async def test_a_repeated_push_has_one_row(market: Market, server) -> None:
 
 
 @pytest.mark.parametrize("name", ["alert", "notification", "wallet.updated", "job.matched"])
-def test_some_pushes_are_no_activity(name: str, server) -> None:
+async def test_some_pushes_are_no_activity(name: str, server) -> None:
     """Guard: `UNSHOWN` and `CHAT` in `activity.row_of`."""
     now = server.store.single().now
     assert row_of("out_1", now, Delivery("/account", name, {"id": "usr_1"})) is None

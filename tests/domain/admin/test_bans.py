@@ -9,7 +9,10 @@ from domain.accounts.user import User
 from domain.fulfillment import auto_completion
 from domain.kernel.actor import Role
 from domain.ledger.balances import Balance
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Refused
+
+pytestmark = one_server
 
 
 async def login(market, party):
@@ -18,6 +21,7 @@ async def login(market, party):
     return status, answer.get("code")
 
 
+@own_server
 async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
     """Guard: `ended_sessions_reply` as the reply of `bans.ban`, and `Banned` in `sign_in.login`;
     and `EndSessions`, when the process ends between the two."""
@@ -112,6 +116,7 @@ async def test_of_two_administrators_who_ban_each_other_one_is_left(market, serv
         ]
 
 
+@own_server
 async def test_a_banned_contractor_is_paid_for_approved_work(market, work):
     """Guard: `ban` does not change offers, jobs and transfers."""
     await work.deliver()
@@ -122,6 +127,7 @@ async def test_a_banned_contractor_is_paid_for_approved_work(market, work):
     assert wallet.balance == 70_000
 
 
+@own_server
 async def test_work_for_a_banned_customer_is_paid_automatically(server, work):
     """Guard: as above; delivered work completes when it is due."""
     await work.deliver()

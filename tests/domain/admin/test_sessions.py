@@ -3,7 +3,10 @@
 import pytest
 
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Party, Refused
+
+pytestmark = one_server
 
 
 def session_of(party: Party) -> str:

@@ -17,7 +17,10 @@ from tests.domain.chat.test_conversations import listed, meet, seqs
 from tests.domain.chat.test_group_commit import until
 from tests.support.databases import needs
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Json, Party
+
+pytestmark = one_server
 
 
 async def timeline(party: Party) -> list[Json]:
@@ -34,6 +37,7 @@ def kinds(items: list[Json]) -> list[str]:
     return [message["kind"] for message in items]
 
 
+@own_server
 async def test_a_deal_is_reported_between_the_messages_of_both(market: Market) -> None:
     """Guard: `system_messages.queue_system_messages` in `_follow` of server/container.py, and one
     subject for each conversation, which keeps messages in order."""
@@ -72,6 +76,7 @@ async def test_a_deal_is_reported_between_the_messages_of_both(market: Market) -
         assert [p.seq for p in party.received("/chat", "message")] == [1, 2, 3, 4, 5, 6]
 
 
+@own_server
 async def test_each_milestone_has_its_own_messages(market: Market) -> None:
     """Guard: the loop over milestones in `system_messages._offer_messages`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -172,6 +177,7 @@ async def test_a_rolled_back_change_is_not_reported(market: Market, server: Serv
     assert await timeline(talk.customer) == before
 
 
+@own_server
 @pytest.mark.usefixtures("prompt_retries")
 async def test_messages_are_retried_while_the_writer_is_full(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch

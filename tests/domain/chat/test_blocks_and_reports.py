@@ -10,7 +10,7 @@ from domain.notifications.feed import FeedRow
 from tests.domain.chat.test_conversations import Talk, listed, meet, open_chat, refused
 from tests.domain.chat.test_messages import change, refused_change
 from tests.support.market import Market
-from tests.support.one_server import one_server
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Json, Party
 
 pytestmark = one_server
@@ -188,6 +188,7 @@ async def test_only_messages_of_the_other_member_are_reported(market: Market) ->
     assert await market.rows(Report) == []
 
 
+@own_server
 async def test_administrators_read_only_the_conversation_of_a_dispute(market: Market) -> None:
     """Guard: `moderation.read_conversation` starts from a dispute, and each read has an audit
     row."""

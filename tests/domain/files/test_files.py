@@ -44,6 +44,7 @@ async def shift_age(market, by: timedelta) -> None:
 # -- attachment ------------------------------------------------------------------------------
 
 
+@own_server
 async def test_the_customer_reads_the_files_of_a_delivery(market):
     """Guard: `attach` in `deliver`, and `readable` in `file.get`: the customer reads the
     files after the delivery and not before; other users never do."""
@@ -72,6 +73,7 @@ async def test_the_customer_reads_the_files_of_a_delivery(market):
     assert (await download(market.anonymous_client(), plan["id"]))[0] == 401
 
 
+@own_server
 async def test_administrators_read_evidence(market):
     """Guard: `role:admin` among the readers that `dispute_evidence` names."""
     deal = await market.accepted_job()

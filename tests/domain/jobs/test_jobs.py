@@ -7,7 +7,7 @@ import pytest
 
 from domain.jobs.job import Job, JobStatus
 from tests.support.market import Market
-from tests.support.one_server import one_server
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Json, Party, Refused
 
 pytestmark = one_server
@@ -158,6 +158,7 @@ async def test_mine_lists_posted_or_assigned_jobs(market: Market) -> None:
 # -- the work --------------------------------------------------------------------------------
 
 
+@own_server
 async def test_the_work_is_started_and_delivered(market: Market) -> None:
     """Fails when `start` or `deliver` do not push the job, or `deliver` leaves `in_progress`."""
     customer, contractor, job, *_ = await market.accepted_job(onboarded=False)

@@ -18,7 +18,10 @@ from domain.kernel.paging import (
 )
 from domain.notifications import feed
 from tests.domain.chat.test_conversations import meet
+from tests.support.one_server import one_server
 from tests.support.parties import Json, Party
+
+pytestmark = one_server
 
 TEXT = "x" * 2000
 LARGE = "\u0001 and text " * 3000  # 33,000 characters, 48,000 bytes as JSON

@@ -5,7 +5,10 @@ import pytest
 from domain.kernel.outbox import OutboxRow
 from domain.notifications import alerts
 from domain.notifications.alerts import alert
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Refused
+
+pytestmark = one_server
 
 
 def write_alert(message="It was taken back."):
@@ -73,6 +76,7 @@ async def test_an_alert_goes_to_a_limited_number_of_administrators(market, serve
     assert [len(row.body["to"]) for row in rows] == [2]
 
 
+@own_server
 async def test_an_alert_is_listed_assigned_and_closed_once(market, server):
     """Guard: `alerts._keep`, `admin.alerts` and `admin.assignments`: an open alert counts the same
     problem, and a closed one is over for all."""

@@ -9,7 +9,10 @@ from domain.notifications import feed
 from domain.notifications.notices import NOTIFICATION
 from tests.conftest import both_paths
 from tests.support.feed_rows import store_events
+from tests.support.one_server import one_server
 from tests.support.parties import Refused
+
+pytestmark = one_server
 
 
 async def expire(market, party) -> None:

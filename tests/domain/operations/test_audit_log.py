@@ -8,7 +8,10 @@ from domain.operations.command import Command
 from domain.registry import RECORDS
 from handlers import NAMESPACES
 from tests.support.job_in_progress import JobInProgress
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Refused
+
+pytestmark = one_server
 
 SECRETS = {
     "password",
@@ -63,6 +66,7 @@ async def test_a_command_writes_an_audit_row(market, server):
     assert len(await market.trail()) == 2
 
 
+@own_server
 async def test_secrets_and_messages_are_not_logged(market, server):
     """Guard: `UNLOGGED` of the commands and records, and `subjects` of `sign_in.login`."""
     stranger = market.anonymous_client()

@@ -17,7 +17,7 @@ from domain.privacy.erasure import (
 from domain.registry import RECORDS
 from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
-from tests.support.one_server import one_server
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import PASSWORD
 
 pytestmark = one_server
@@ -43,6 +43,7 @@ async def traces_of(market, *texts: str) -> set[str]:
     return found
 
 
+@own_server
 @needs("freed keys")
 async def test_nothing_personal_remains_outside_of_the_books(market, server):
     """Guard: `erasure.EraseCopies`, and PERSONAL of the records and commands for the audit log."""

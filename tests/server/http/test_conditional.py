@@ -3,6 +3,9 @@
 import pytest
 
 from server.http.conditional import tag_of
+from tests.support.one_server import one_server
+
+pytestmark = one_server
 
 
 async def read(party, path, known=None):

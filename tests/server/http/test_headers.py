@@ -10,7 +10,10 @@ from yarl import URL
 from server.config import ConfigError, load
 from server.http.headers import SECURITY_TXT, page_policy, security_headers
 from server.http.protocol import HttpRunner
+from tests.support.one_server import one_server
 from tests.support.processes import free_port
+
+pytestmark = one_server
 
 ANSWERS = {
     "/api/account/me": 401,
@@ -167,7 +170,7 @@ async def test_security_txt(market):
     assert timedelta(days=30) < left < timedelta(days=365)
 
 
-def test_its_contact_is_a_setting(installation):
+async def test_its_contact_is_a_setting(installation):
     """Guard: `config._contact`."""
     env = installation.env
     for good in ("mailto:hole@jobs.test", "https://jobs.test/report"):

@@ -17,6 +17,9 @@ from domain.operations.limits import PASSWORDS_PER_ADDRESS
 from handlers.meta import fields, meta, operations
 from server.realtime.engine import PING_INTERVAL
 from tests.support.market import Market
+from tests.support.one_server import one_server
+
+pytestmark = one_server
 
 PATH = "/api/meta"
 

@@ -12,9 +12,12 @@ from domain.jobs.posting import Create
 from domain.operations.input_size import max_input
 from handlers import NAMESPACES
 from server.http.protocol import DISCARDED_BYTES
+from tests.support.one_server import one_server
 from tests.support.polling_client import open_polling_client
 from tests.support.raw_http import Reply, ask, bomb, parse, request, send
 from tests.support.raw_socket import wait_until
+
+pytestmark = one_server
 
 LOGIN = "/api/account/login"
 LAST = "Connection: close"

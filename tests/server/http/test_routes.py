@@ -9,6 +9,9 @@ from handlers import NAMESPACES
 from handlers.expose import Exposed
 from server.http.routes import MAX_PARAMETERS
 from server.runtime.json_input import MAX_DEPTH
+from tests.support.one_server import one_server
+
+pytestmark = one_server
 
 ROUTES = [exposed for each in NAMESPACES for exposed in each.exposed if exposed.route]
 WITH_BODY = [e for e in ROUTES if e.route and e.route.method != "GET" and not e.streamed]

@@ -8,16 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import socketio
 
 from domain.kernel.actor import Role
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Party
 from tests.support.raw_socket import SECONDS, RawSocket, open_raw_socket
 
+pytestmark = one_server
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def victim(market: Market) -> AsyncIterator[Party]:
     """Another user, who must not be affected."""
     party = await market.contractor("Vic Victim")
@@ -26,7 +30,7 @@ async def victim(market: Market) -> AsyncIterator[Party]:
     assert party.pushes == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def raw(market: Market, victim: Party) -> AsyncIterator[RawSocket]:
     """A signed-in customer's socket on /account, /job and /chat."""
     party = await market.join(Role.CUSTOMER, "Harry Hostile", connect=False)

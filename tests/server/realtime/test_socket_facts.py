@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
 
 from domain.kernel.actor import Role
@@ -20,6 +21,7 @@ from server.realtime import engine, rooms
 from server.realtime.fast_transport import MAX_UNSENT_BYTES
 from tests.conftest import Installation, Server, both_paths
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Party
 from tests.support.processes import Processes
 from tests.support.raw_socket import (
@@ -31,13 +33,15 @@ from tests.support.raw_socket import (
     wait_until,
 )
 
+pytestmark = one_server
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def party(market: Market) -> Party:
     return await market.join(Role.CUSTOMER, "Fay Fact", connect=False)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def raw(market: Market, party: Party) -> AsyncIterator[RawSocket]:
     client = await open_raw_socket(market, party)
     assert (await client.connect("/account")).startswith("0")
@@ -258,17 +262,18 @@ async def test_clients_cannot_choose_their_address(market: Market, party: Party)
     assert await address_of(market, party) == "127.0.0.1"
 
 
+@own_server
 @pytest.mark.usefixtures("proxied")
-async def test_the_real_address_is_known_behind_a_trusted_proxy(
-    market: Market, party: Party
-) -> None:
+async def test_the_real_address_is_known_behind_a_trusted_proxy(market: Market) -> None:
     """Guard: `self._address(request)` in the engine; python-engineio sees 127.0.0.1 for all."""
+    party = await market.join(Role.CUSTOMER, "Fay Fact", connect=False)
     assert await address_of(market, party) == "198.51.100.7"
 
 
 # -- the end of a process --------------------------------------------------------------------
 
 
+@own_server
 @both_paths
 async def test_javascript_clients_survive_the_end_of_their_process(
     client: None, processes: Processes
