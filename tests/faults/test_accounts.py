@@ -107,17 +107,17 @@ async def test_thin_events_alone_are_enough(market, server):
     assert (await stored(market, contractor)).closed_accounts == (user.connect_id,)
 
 
-async def test_v1_is_a_setting_and_its_accounts_are_read_on(market, server, installation):
+async def test_accounts_of_v1_are_read_on(completed_work, server):
     """Guard: `made_by` in the gateway's `account`: who was onboarded by v1 goes on with it."""
-    contractor = await market.contractor(onboarded=True)
+    contractor = completed_work.contractor
     before = await contractor.call("/account", "payout_state")
     assert before["payouts_enabled"]
     assert (await contractor.call("/account", "onboard"))["url"]
     assert await posted(server.sandbox, "/accounts") == []
     assert await posted(server.sandbox, "/account_links") == ["/v1/account_links"]
-    work = await JobInProgress(market, server).start_and_complete(contractor=contractor)
-    assert await work.wallet("available") == (70_000,)
-    await work.platform_and_escrow()
+    assert await completed_work.wallet("available") == (70_000,)
+    await completed_work.withdraw(70_000)
+    assert await completed_work.platform_and_escrow() == (30_000, 0)
 
 
 async def test_new_accounts_by_v1_where_that_is_set(installation):

@@ -73,10 +73,21 @@ async def test_only_files_of_the_dispute_are_evidence(work, monkeypatch):
     assert (await evidence_at_stripe(work))["customer_communication"]
 
 
-async def test_a_lost_answer_sends_no_file_twice(work):
-    """Guard: the key of `upload`, which is that of the evidence with the field."""
+async def test_each_file_is_sent_once_or_its_refusal_is_told(work):
+    """Guard: `upload` inside of `post_repeatable`; nothing is submitted without the file, and it
+    can be sent again. The key of `upload`, which is that of the evidence with the field. And
+    `REMOVED` in `upload`; a dead letter would tell no person."""
     shot, other = await give_in_dispute(work, picture(), picture(size=(64, 40)))
     opened = await work.open_chargeback()
+    # Stripe refuses the file.
+    error = {"type": "invalid_request_error", "code": "file_invalid", "message": "Unreadable."}
+    await work.sandbox.fault(path=UPLOADS, method="POST", status=400, error=error)
+    seen = await send(work, opened, receipt=shot)
+    assert seen["evidence"][0]["refusal"].startswith("Stripe, which moves the money")
+    assert seen["submissions"] == 0
+    alerts = await work._admin.call("/admin", "alerts", {"kind": "evidence_refused"})
+    assert "file_invalid: Unreadable." in alerts["items"][0]["message"]
+    # It is sent again, and each of the answers is lost once.
     known = set()
     for path, submit in ((UPLOADS, False), ("/v1/disputes/*", True)):
         await work.sandbox.fault(path=path, method="POST", drop=True, when="after")
@@ -86,22 +97,6 @@ async def test_a_lost_answer_sends_no_file_twice(work):
         uploaded = {file["id"] for file in await work.stripe_list("files")}
         assert uploaded - known == {given["receipt"], given["uncategorized_file"]}, path
         known = uploaded
-
-
-async def test_a_file_that_stripe_refuses_or_that_is_removed_meanwhile_is_told(work):
-    """Guard: `upload` inside of `post_repeatable`; nothing is submitted without the file, and it
-    can be sent again. And `REMOVED` in `upload`; a dead letter would tell no person."""
-    [shot] = await give_in_dispute(work, picture())
-    opened = await work.open_chargeback()
-    error = {"type": "invalid_request_error", "code": "file_invalid", "message": "Unreadable."}
-    await work.sandbox.fault(path=UPLOADS, method="POST", status=400, error=error)
-    seen = await send(work, opened, receipt=shot)
-    assert seen["evidence"][0]["refusal"].startswith("Stripe, which moves the money")
-    assert seen["submissions"] == 0
-    alerts = await work._admin.call("/admin", "alerts", {"kind": "evidence_refused"})
-    assert "file_invalid: Unreadable." in alerts["items"][0]["message"]
-    seen = await send(work, opened, receipt=shot)
-    assert (seen["submissions"], seen["evidence"][0]["refusal"]) == (1, None)
     # The file is removed while Stripe is asked again.
     await work.sandbox.fault(path=UPLOADS, method="POST", status=500, drop=True)
     uow = work.server.store.single()
@@ -111,6 +106,6 @@ async def test_a_file_that_stripe_refuses_or_that_is_removed_meanwhile_is_told(w
     await work.market.settled(TIMEOUT)
     seen = await work.as_admin("chargeback", chargeback_id=opened["id"])
     assert seen["evidence"][0]["refusal"] == "A file was removed before it was sent."
-    assert (seen["files"], seen["submissions"]) == ([], 1)
+    assert ([file["id"] for file in seen["files"]], seen["submissions"]) == ([other["id"]], 1)
     events = await work.market.rows(WebhookEvent)
     assert not [event for event in events if event.status == "dead"]

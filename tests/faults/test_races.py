@@ -10,7 +10,7 @@ from tests.faults.outcome import PATIENCE, feed_of, feed_values
 from tests.support.market import Market
 from tests.support.property_sizes import size
 
-CONTRACTORS = size(8, deep=14)
+CONTRACTORS = size(6, deep=14)
 PAIRS = size(2, deep=4)
 CLOSED = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
