@@ -11,7 +11,6 @@ from tests.support.worlds import World
 
 DAY = 86_400
 FEE = 1500  # of a dispute
-pytestmark = pytest.mark.usefixtures("prompt_retries")
 
 
 async def start_early(work):

@@ -13,7 +13,6 @@ from tests.support.parties import Refused
 from tests.support.worlds import World
 
 AMOUNT, CONVERTED = 100_000, 108_000
-pytestmark = pytest.mark.usefixtures("prompt_retries")
 
 
 async def convert(work):
