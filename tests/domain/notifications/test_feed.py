@@ -9,7 +9,7 @@ from domain.notifications import feed
 from domain.notifications.notices import NOTIFICATION
 from tests.conftest import both_paths
 from tests.support.feed_rows import store_events
-from tests.support.one_server import one_server
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Refused
 
 pytestmark = one_server
@@ -118,6 +118,7 @@ async def notices(market, party, *own: bool) -> None:
     await market.settled()
 
 
+@own_server
 @pytest.mark.made_up
 async def test_unread_counts_notices_that_are_not_own(market):
     """Guard: `data.own` and `$gt` in `_unread`; other events are not counted either."""
