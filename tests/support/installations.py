@@ -195,12 +195,12 @@ async def new_installation(
     installation = Installation(env, load(env), sandbox, database)
     yield installation
     try:
-        log = await sandbox.requests()
+        log, deliveries = await sandbox.end()
         stripe_oracle.check_log(log)
         if installation.settings.stripe_accounts == "v2":
             old = [each for each in log if (each["method"], each["path"]) == OLD_ACCOUNTS]
             assert old == [], "an account was made by v1"
-        for delivery in await sandbox.deliveries():
+        for delivery in deliveries:
             stripe_oracle.check_event(delivery["body"])
     finally:
         await sandbox.close()

@@ -25,6 +25,11 @@ class Sandbox:
     async def close(self) -> None:
         await self._web.close()
 
+    async def end(self) -> tuple[list[Json], list[Json]]:
+        """End the tenant; returns all its requests and all webhook deliveries, oldest first."""
+        log = await self.control("DELETE", "deployments")
+        return log["requests"], log["deliveries"]
+
     # -- Stripe's own API, as a browser or another client would use it -------------------------
 
     async def api(self, method: str, path: str, account: str | None = None, **params: Any) -> Json:

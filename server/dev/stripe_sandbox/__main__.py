@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 import uvloop
@@ -19,27 +20,29 @@ from server.dev.stripe_sandbox.control_api import ControlApi
 from server.dev.stripe_sandbox.fault_injection import Delays
 from server.dev.stripe_sandbox.hosted_pages import HostedPages
 from server.dev.stripe_sandbox.store import Store
+from server.dev.stripe_sandbox.wake import Wake, wait_until
 from server.dev.stripe_sandbox.webhook_sender import WebhookSender
 from server.http.protocol import HttpRunner
 
-TIMER_SECONDS = 0.1
+TIMER_SECONDS = 0.1  # at least, between two looks at the timers
 CONTROL_KEY = "SANDBOX_CONTROL_KEY"  # the environment variable
 log = logging.getLogger("sandbox")
 
 
-async def _run_timers(store: Store, wake: asyncio.Event) -> None:
+async def _run_timers(store: Store, wake: Wake) -> None:
     """Run the due timers of every tenant, also of those that send no requests."""
     while True:
         await asyncio.sleep(TIMER_SECONDS)
         try:
             if timers.run_due_of_all_tenants(store):
-                wake.set()
+                wake.webhooks.set()
         except Exception:
             log.exception("timers failed")
+        await wait_until(wake.timers, timers.next_due(store), time.time() + TIMER_SECONDS)
 
 
 def build_application(
-    store: Store, log_limit: int, wake: asyncio.Event, control_key: str
+    store: Store, log_limit: int, wake: Wake, control_key: str
 ) -> web.Application:
     """The web application with the control API, the hosted pages and Stripe's API."""
     app = web.Application(client_max_size=6 * 1024**2, middlewares=[access.guard(control_key)])
@@ -55,7 +58,7 @@ def build_application(
 
 async def serve(host: str, port: int, data: Path, log_limit: int, control_key: str) -> None:
     """Serve until SIGTERM or SIGINT."""
-    store, wake, stop = Store(data), asyncio.Event(), asyncio.Event()
+    store, wake, stop = Store(data), Wake(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = HttpRunner(build_application(store, log_limit, wake, control_key), shutdown_timeout=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -28,6 +27,7 @@ from server.dev.stripe_sandbox import (
 from server.dev.stripe_sandbox.errors import Json, StripeError, malformed, missing, unauthorized
 from server.dev.stripe_sandbox.request_context import VERSION, RequestContext
 from server.dev.stripe_sandbox.store import Store, Tenant, new_id
+from server.dev.stripe_sandbox.wake import Wake
 
 log = logging.getLogger("sandbox")
 
@@ -99,7 +99,7 @@ class ApiServer:
     """Answers requests, each in one transaction without an await inside."""
 
     def __init__(
-        self, store: Store, log_limit: int, wake: asyncio.Event, delays: fault_injection.Delays
+        self, store: Store, log_limit: int, wake: Wake, delays: fault_injection.Delays
     ) -> None:
         self.store = store
         self.delays = delays

@@ -3,7 +3,6 @@ logs."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +23,9 @@ from server.dev.stripe_sandbox.api_server import find_or_create_tenant, read_api
 from server.dev.stripe_sandbox.errors import Json, StripeError, malformed
 from server.dev.stripe_sandbox.request_context import RequestContext
 from server.dev.stripe_sandbox.store import DEFAULT_SETTINGS, Store, Tenant
+from server.dev.stripe_sandbox.wake import Wake
 
+NO_LIMIT = -1  # of SQLite
 Action = Callable[[Tenant, Any, dict[str, str]], Json]
 
 
@@ -32,7 +33,7 @@ class ControlApi:
     """Requests with which tests and tools control their own tenant."""
 
     def __init__(
-        self, store: Store, log_limit: int, wake: asyncio.Event, delays: fault_injection.Delays
+        self, store: Store, log_limit: int, wake: Wake, delays: fault_injection.Delays
     ) -> None:
         self.store = store
         self.delays = delays
@@ -53,6 +54,7 @@ class ControlApi:
             ("GET", "settings"): self.read_settings,
             ("GET", "requests"): self.requests,
             ("GET", "deliveries"): self.deliveries,
+            ("DELETE", "deployments"): self.end_deployment,
             **{
                 ("POST", name): self.run_external(action)
                 for name, action in external_actions.ACTIONS.items()
@@ -153,12 +155,13 @@ class ControlApi:
 
     def requests(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """The request log after an entry id, oldest first."""
-        rows = request_log.list_after(
-            self.store, tenant, int(query.get("after", 0)), self.log_limit
-        )
+        return self._page(self._requests(tenant, int(query.get("after", 0)), self.log_limit))
+
+    def _requests(self, tenant: Tenant, after: int, limit: int) -> list[Json]:
+        rows = request_log.list_after(self.store, tenant, after, limit)
         for row in rows:
             row["response"] = json.loads(row["response"])
-        return self._page(rows)
+        return rows
 
     def deliveries(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """Webhook deliveries after an id, oldest first; `status` filters."""
@@ -166,6 +169,21 @@ class ControlApi:
         return self._page(
             webhook_deliveries.list_deliveries(self.store, tenant, after, self.log_limit, status)
         )
+
+    def end_deployment(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
+        """The whole log of a tenant, `requests` and `deliveries`. The tenant ends: its timers and
+        what was not delivered are deleted."""
+        log = {
+            "requests": self._requests(tenant, 0, NO_LIMIT),
+            "deliveries": webhook_deliveries.list_deliveries(self.store, tenant, 0, NO_LIMIT),
+        }
+        for rows in (
+            "deliveries WHERE tenant = ? AND status = 'pending'",
+            "timers WHERE tenant = ?",
+            "tenants WHERE key = ?",
+        ):
+            self.store.db.execute(f"DELETE FROM {rows}", (tenant.key,))
+        return log
 
     def _page(self, rows: list[Json]) -> Json:
         return {"data": rows, "has_more": len(rows) == self.log_limit}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from html import escape
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -13,6 +12,7 @@ from server.dev.stripe_sandbox.currencies import CURRENCIES, format_amount
 from server.dev.stripe_sandbox.errors import Json, StripeError
 from server.dev.stripe_sandbox.request_context import RequestContext
 from server.dev.stripe_sandbox.store import Store
+from server.dev.stripe_sandbox.wake import Wake
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
@@ -49,7 +49,7 @@ def _unusable_link(message: str, status: int = 404) -> web.Response:
 class HostedPages:
     """Serves the pages. Their links need no other authentication, as at Stripe."""
 
-    def __init__(self, store: Store, wake: asyncio.Event) -> None:
+    def __init__(self, store: Store, wake: Wake) -> None:
         self.store = store
         self.wake = wake
 

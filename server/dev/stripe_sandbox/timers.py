@@ -37,6 +37,13 @@ TENANTS_WITH_DUE = (
     "SELECT key FROM tenants WHERE EXISTS"
     " (SELECT 1 FROM timers WHERE tenant = key AND due <= ? + shift)"
 )
+NEXT_DUE = "SELECT min(due - shift) FROM timers JOIN tenants ON key = tenant"
+
+
+def next_due(store: Store) -> float | None:
+    """When the next timer of any tenant is due, in seconds since the epoch; None without any."""
+    due: float | None = store.db.execute(NEXT_DUE).fetchone()[0]
+    return due
 
 
 def run_due(store: Store, tenant: Tenant) -> int:

@@ -14,12 +14,13 @@ import aiohttp
 from server.dev.stripe_sandbox import access
 from server.dev.stripe_sandbox.errors import Json
 from server.dev.stripe_sandbox.store import Store
+from server.dev.stripe_sandbox.wake import Wake, wait_until
 
 RETRY_DELAYS_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 MAX_CONCURRENT = 64
 MAX_CONCURRENT_PER_ENDPOINT = 4
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
-POLL_SECONDS = 0.2
+NEXT_DUE = "SELECT min(next_at) FROM deliveries WHERE status = 'pending' AND next_at > ?"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def sign(secret: str, body: str, signed_at: int) -> str:
 class WebhookSender:
     """The delivery loop. Deliveries are database rows, so a restart continues them."""
 
-    def __init__(self, store: Store, wake: asyncio.Event) -> None:
+    def __init__(self, store: Store, wake: Wake) -> None:
         self.store = store
         self.wake = wake
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -52,19 +53,17 @@ class WebhookSender:
         async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, connector=connector) as session:
             try:
                 while True:
-                    self._start_due(session)
-                    self.wake.clear()
-                    try:
-                        await asyncio.wait_for(self.wake.wait(), POLL_SECONDS)
-                    except TimeoutError:
-                        continue
+                    now = time.time()
+                    self._start_due(session, now)
+                    # What is due now runs, or waits for the end of others.
+                    due = self.store.db.execute(NEXT_DUE, (now,)).fetchone()[0]
+                    await wait_until(self.wake.webhooks, due, now)
             finally:
                 for task in self._tasks.values():
                     task.cancel()
 
-    def _start_due(self, session: aiohttp.ClientSession) -> None:
+    def _start_due(self, session: aiohttp.ClientSession, now: float) -> None:
         """Start the due deliveries within the limits of concurrency."""
-        now = time.time()
         due = "SELECT DISTINCT endpoint FROM deliveries WHERE status = 'pending' AND next_at <= ?"
         for (endpoint,) in self.store.db.execute(due, (now,)).fetchall():
             rows = self.store.db.execute(
@@ -91,7 +90,7 @@ class WebhookSender:
         def finished(_: asyncio.Task[None]) -> None:
             del self._tasks[delivery_id]
             self._running_by_endpoint[endpoint["id"]] -= 1
-            self.wake.set()
+            self.wake.webhooks.set()
 
         task.add_done_callback(finished)
 
