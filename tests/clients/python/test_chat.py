@@ -7,6 +7,7 @@ import pytest
 from jobsphere import Client, Refusal
 
 from tests.conftest import Server
+from tests.support.one_server import one_server
 from tests.support.python_clients import (
     JOB,
     WAIT_SECONDS,
@@ -17,6 +18,8 @@ from tests.support.python_clients import (
     take,
     talk_of,
 )
+
+pytestmark = one_server
 
 
 async def say(client: Any, talk: Any, *texts: str) -> list[Any]:

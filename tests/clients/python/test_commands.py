@@ -14,7 +14,10 @@ from domain.operations.idempotency import Reply
 from tests.faults.outcome import until
 from tests.support.installations import Installation
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.python_clients import JOB, PythonClients, eventually, session_of
+
+pytestmark = one_server
 
 
 @asynccontextmanager
@@ -109,6 +112,7 @@ def few_commands(installation: Installation) -> None:
     installation.configure(COMMANDS_PER_SECOND="10")
 
 
+@own_server
 @pytest.mark.usefixtures("few_commands")
 async def test_a_command_waits_while_there_are_too_many(clients: PythonClients) -> None:
     """Guard: `retry_after` in `refusals.pauses`."""

@@ -9,6 +9,7 @@ from jobsphere import Client, Missed
 from domain.notifications.feed import FeedRow
 from tests.conftest import Server
 from tests.support.feed_rows import store_events
+from tests.support.one_server import one_server
 from tests.support.python_clients import (
     JOB,
     WAIT_SECONDS,
@@ -18,6 +19,8 @@ from tests.support.python_clients import (
     session_of,
     take,
 )
+
+pytestmark = one_server
 
 
 async def post(client: Any, *titles: str) -> None:

@@ -7,7 +7,10 @@ import pytest
 from jobsphere import Refusal
 
 from tests.support.file_samples import picture
+from tests.support.one_server import one_server
 from tests.support.python_clients import PythonClients, take, talk_of
+
+pytestmark = one_server
 
 
 async def test_a_picture_goes_from_one_to_the_other(clients: PythonClients, tmp_path: Path) -> None:

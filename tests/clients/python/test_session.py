@@ -11,8 +11,11 @@ from jobsphere.session import pause
 from domain.kernel.errors import Unavailable
 from domain.ports.sessions import ACCESS_LIFE
 from tests.conftest import Server
+from tests.support.one_server import one_server
 from tests.support.parties import PASSWORD
 from tests.support.python_clients import WAIT_SECONDS, PythonClients, eventually, session_of
+
+pytestmark = one_server
 
 
 async def test_register_and_sign_in(clients: PythonClients) -> None:

@@ -22,6 +22,9 @@ from tests.support.file_samples import (
     try_upload,
     upload,
 )
+from tests.support.one_server import one_server
+
+pytestmark = one_server
 
 MEGABYTE = 2**20
 

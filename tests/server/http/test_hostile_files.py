@@ -31,6 +31,9 @@ from tests.support.file_samples import (
     try_upload,
     upload,
 )
+from tests.support.one_server import one_server, own_server
+
+pytestmark = one_server
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
 HTML = b"<!doctype html><script>alert(document.cookie)</script>"
@@ -320,6 +323,7 @@ async def test_one_that_stalls(market, monkeypatch):
         assert '"code":"invalid"' in await raw.read_response()
 
 
+@own_server
 @pytest.mark.parametrize("full", ["process", "network"])
 async def test_who_sends_slowly_makes_room_for_others(market, server, full):
     """Guard: `TransferSlots._evict_one`: one without a slot takes one of the user with the most,
@@ -345,6 +349,7 @@ async def test_who_sends_slowly_makes_room_for_others(market, server, full):
     await until(lambda: not slots.active)
 
 
+@own_server
 async def test_slow_ones_make_room_even_with_one_slot_each(market, server, monkeypatch):
     """Guard: SLOW: many accounts with one slow upload each do not keep others out."""
     monkeypatch.setattr(transfer_slots, "YOUNG_SECONDS", 0.0)
@@ -416,6 +421,7 @@ async def until(true) -> None:
 # -- memory ----------------------------------------------------------------------------------
 
 
+@own_server
 @pytest.mark.timeout(300)
 async def test_memory_stays_flat(processes):
     """Guard: Spool, and `blocks` in `gridfs`; a file in memory is 20 MB, a bomb 1.6 GB, the large
