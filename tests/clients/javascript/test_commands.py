@@ -12,8 +12,11 @@ from tests.clients.javascript.test_feed import follower
 from tests.domain.chat.test_conversations import meet
 from tests.support.installations import Installation, Server
 from tests.support.market import Market
+from tests.support.one_server import one_server, own_server
 from tests.support.parties import Refused
 from tests.support.processes import free_port
+
+pytestmark = one_server
 
 JOB = {
     "title": "Paint the fence",
@@ -130,6 +133,7 @@ def few_commands(installation: Installation) -> None:
     installation.configure(COMMANDS_PER_SECOND="4")
 
 
+@own_server
 async def test_limited_commands_are_repeated_in_time(
     few_commands: None, node: Node, market: Market
 ) -> None:

@@ -15,7 +15,10 @@ from tests.domain.chat.test_conversations import meet
 from tests.support.feed_rows import store_events
 from tests.support.installations import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import Party
+
+pytestmark = one_server
 
 
 async def follower(node: Node, server: Server, party: Party, **options: Any) -> NodeClient:

@@ -8,7 +8,10 @@ from tests.clients.javascript.node_clients import Node
 from tests.clients.javascript.test_feed import follower
 from tests.support.installations import Server
 from tests.support.market import Market
+from tests.support.one_server import one_server
 from tests.support.parties import PASSWORD, Refused
+
+pytestmark = one_server
 
 
 async def test_signing_in_and_out(node: Node, market: Market) -> None:
