@@ -8,7 +8,7 @@ from tests.support.processes import Processes
 
 SHORT = Plan(
     seconds=7,
-    clients=16,
+    clients=12,
     javascript=4,
     pause=1,
     cut_every=4,
