@@ -38,6 +38,7 @@ BOTH = {"mongo", "redis"}
 SANDBOX = (Path(stores.__file__).parent / "stripe_sandbox" / "__main__.py").exists()
 ALL = BOTH | {"stripe"} if SANDBOX else BOTH
 
+DISARM = {"configureFailPoint": "failCommand", "mode": "off"}
 PARENT = """
 import sys, threading
 from pathlib import Path
@@ -94,7 +95,8 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def test_stores_answer_and_keep_their_data_across_a_restart(tmp_path: Path) -> None:
     """Fails without `--storage-path` or `--dir` under data_dir, or without `--appendonly yes`; and
-    without start_new_session in _spawn(), or terminate() in _stop_children()."""
+    without start_new_session in _spawn(), or terminate() in _stop_children(); or when
+    `--enable-test-commands` is always passed by _secantus()."""
     with Embedded(tmp_path, ALL) as addresses:
         pids = list(addresses.pids.values())
         assert set(addresses.pids) == ALL
@@ -102,6 +104,7 @@ def test_stores_answer_and_keep_their_data_across_a_restart(tmp_path: Path) -> N
         assert redis(addresses, "SET greeting hello") == b"+OK\r\n"
         with MongoClient[dict[str, str]](addresses.mongo_url) as client:
             client.get_default_database()["notes"].insert_one({"_id": "one", "text": "kept"})
+            assert not client.admin.command(DISARM, check=False)["ok"]
     assert not any(running(pid) for pid in pids)
     assert "ready to exit" in (tmp_path / "logs" / "redis.log").read_text()
     with Embedded(tmp_path, BOTH) as addresses:
@@ -228,14 +231,11 @@ async def test_cancelling_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
         assert redis(addresses, "PING") == b"+PONG\r\n"
 
 
-def test_failpoints_need_the_option(tmp_path: Path) -> None:
-    """Fails when `--enable-test-commands` is always or never passed by _secantus()."""
-    arm = {"configureFailPoint": "failCommand", "mode": "off"}
-    for allowed in (False, True):
-        with Embedded(tmp_path, {"mongo"}, test_commands=allowed) as addresses:
-            with MongoClient[dict[str, str]](addresses.mongo_url) as client:
-                answer = client.admin.command(arm, check=False)
-                assert bool(answer["ok"]) is allowed
+def test_failpoints_need_the_option(stores: Addresses) -> None:
+    """Fails when `--enable-test-commands` is never passed by _secantus(); the stores of the tests
+    have it. See `test_stores_answer_and_keep_their_data_across_a_restart` for always."""
+    with MongoClient[Any](stores.mongo_url) as client:
+        assert client.admin.command(DISARM)["ok"]
 
 
 def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
