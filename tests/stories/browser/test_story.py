@@ -42,6 +42,16 @@ async def tabs(profiles: Profiles, installation: Installation) -> AsyncIterator[
     await tabs.close()
 
 
+async def meet(customer: Tab, contractor: Tab) -> None:
+    """A job, an application, and a place on the shortlist, of which each hears from the other."""
+    await post(customer)
+    await apply(contractor)
+    await customer.sees_notice(f"Colin Contractor applied to “{TITLE}”")
+    await customer.sees("I have painted a hundred fences.")
+    await customer.press("Shortlist")
+    await contractor.sees_notice("You are on the shortlist")
+
+
 async def talk_with_a_file(customer: Tab, contractor: Tab) -> None:
     await customer.press("Chat")
     await customer.choose("Attach files", "fence.png", picture())
@@ -51,9 +61,17 @@ async def talk_with_a_file(customer: Tab, contractor: Tab) -> None:
     await contractor.go("Chat")
     await contractor.page.get_by_role("link", name="Carla Customer").click()
     await contractor.sees_picture("fence.png")
+    await expect(customer.page.locator(".receipt.read")).to_be_visible()
     await contractor.fill(Message_to="I can do that.")
     await contractor.press("Send")
     await customer.sees("I can do that.")
+    said = customer.page.locator(".message.own").get_by_text("This is the fence.")
+    await said.click(button="right")
+    await customer.page.get_by_role("menuitem", name="Edit").click()
+    await customer.fill(Message_to="This is the whole fence.")
+    await customer.press("Save")
+    await contractor.sees("This is the whole fence.")
+    await customer.screenshot("chat")
 
 
 async def negotiate(customer: Tab, contractor: Tab) -> None:
@@ -88,16 +106,26 @@ async def work(customer: Tab, contractor: Tab) -> None:
     await contractor.follow(TITLE)
     await contractor.press("Accept")
     await contractor.answer("Accept this offer?", "Accept 1,200.00 USD")
+    await customer.sees_notice("was accepted")
     await contractor.press("Start the work")
+    await customer.sees_notice("has started")
     await contractor.press("Deliver", milestone(contractor, "Sand it"))
+    await contractor.choose("Add files", "smooth.png", picture())
     await contractor.answer("Deliver", "Deliver", What_have_you_done="It is smooth.")
+    await customer.sees_notice("was delivered")
     await customer.sees("It is smooth.")
+    await customer.sees_picture("smooth.png")
+    await customer.screenshot("delivered")
     await customer.press("Approve and pay", milestone(customer, "Sand it"))
     await expect(customer.dialog("Approve")).to_contain_text("500.00 USD stay safe")
     await customer.answer("Approve", "Approve and pay")
     await customer.sees_notice("490.00 USD go to Colin Contractor, 210.00 USD are fees")
     await expect(milestone(customer, "Sand it")).to_contain_text("Approved and paid")
     await expect(milestone(customer, "Paint it")).to_contain_text("Not delivered yet")
+    await customer.go("Payments")
+    await customer.sees("Charged")
+    await customer.screenshot("payments")
+    await customer.page.go_back()
     await contractor.go("Wallet")
     wallet = contractor.page.get_by_label("Wallet in USD")
     await expect(wallet).to_contain_text("On its way to you490.00 USD")
@@ -133,6 +161,8 @@ async def lose_the_server(
     await customer.go("Chat")
     await customer.page.get_by_role("link", name="Colin Contractor").click()
     await customer.sees("Are you there?")
+    await expect(customer.page.locator(".event").last).to_contain_text("Completed: “Sand it”.")
+    await expect(customer.page.locator(".event.step")).to_have_count(0)
     await expect(contractor.page.locator(".message.sending")).to_have_count(0)
     for tab in (customer, contractor):
         await expect(tab.page.locator(".message").get_by_text("Are you there?")).to_have_count(1)
@@ -182,8 +212,11 @@ async def withdraw(contractor: Tab) -> None:
     await contractor.press("Go to Stripe", contractor.dialog("Where is your bank account?"))
     await contractor.page.get_by_role("button", name="Submit").click()
     await expect(wallet.locator(".big")).to_have_text("700.00 USD")
+    await expect(wallet.locator(".wallet-parts")).to_have_count(0)
+    await contractor.screenshot("wallet")
     await contractor.press("Withdraw")
     await contractor.answer("Withdraw to your bank", "Withdraw", Amount="700.00")
+    await contractor.sees_notice("700.00 USD are on their way to your bank.")
     await expect(wallet.locator(".big")).to_have_text("0.00 USD")
     await contractor.sees("Arrived")
 
@@ -199,7 +232,11 @@ async def test_the_whole_story_with_a_server_that_is_killed(
     tabs: Tabs, processes: Processes
 ) -> None:
     """Guard: `chosen_milestones` of one milestone; `#catchUp` and `retry` of the client for what
-    was missed and what waits; `useRecord` and `useList`, which follow pushes while one looks."""
+    was missed and what waits; `useRecord` and `useList`, which follow pushes while one looks.
+    `make_available` books pending -> available; without it the wallet stays at 0.00. Without
+    `follow(made.payment, made.offer.id)` and the event table `PUSHED` of the page, the pages would
+    show no step. `newestEvent` of the chat: the delivered work asked to be looked at when it was
+    approved long ago."""
     await processes.web()
     market = processes.market
     await market.sandbox.settings(**STRICT | {"available_delay_seconds": FUNDS_SECONDS})
@@ -209,9 +246,7 @@ async def test_the_whole_story_with_a_server_that_is_killed(
     await customer.sign_in(people[0])
     await contractor.sign_in(people[1], "/jobs")
     await office.sign_in(await market.admin(connect=False), "/admin")
-    await post(customer)
-    await apply(contractor)
-    await customer.press("Shortlist")
+    await meet(customer, contractor)
     await talk_with_a_file(customer, contractor)
     await negotiate(customer, contractor)
     await work(customer, contractor)
