@@ -44,7 +44,7 @@ from tests.support.installations import (
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
-from tests.support.one_server import ServersOfFile, Shared, check_no_money_moved, has_one_server
+from tests.support.one_server import ServersOfFile, Shared, check_unchanged, has_one_server
 from tests.support.processes import Processes, free_port
 from tests.support.property_sizes import SEED
 from tests.support.smtp_server import SmtpServer
@@ -315,7 +315,7 @@ def market(server: Server, request: pytest.FixtureRequest) -> Market:
 async def market_on_shared_server(shared: Shared) -> AsyncIterator[Market]:
     async with new_market(shared.server, shared.installation) as market:
         yield market
-    await check_no_money_moved(shared.server)
+    await check_unchanged(shared.server)
 
 
 @pytest.fixture

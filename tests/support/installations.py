@@ -124,6 +124,7 @@ class Installation(msgspec.Struct):
     settings: Settings
     sandbox: Sandbox
     database: Database
+    smtp: SmtpServer | None = None
 
     @property
     def url(self) -> str:
@@ -264,5 +265,6 @@ async def new_mail_server(installation: Installation) -> AsyncIterator[SmtpServe
     """A mail server for the mails of the installation."""
     smtp = await SmtpServer().start()
     installation.configure(SMTP_URL=smtp.url)
+    installation.smtp = smtp
     yield smtp
     await smtp.stop()

@@ -98,7 +98,8 @@ class ServersOfFile:
         await self._open.aclose()
 
 
-async def check_no_money_moved(server: Server) -> None:
+async def check_unchanged(server: Server) -> None:
     """Fails after a test that must have its own server."""
+    assert server.store.committed == server.web.relay.take, "the server is changed: own_server"
     moved = await server.store.single().find(Transaction, {})
     assert moved is None, "money moved: mark the test own_server, so that its books are checked"

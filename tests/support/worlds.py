@@ -75,14 +75,14 @@ class World:
             await market.settled()
             if is_first and await server.sandbox.rest() == AT_REST:
                 await self._keep(installation, entered)
+            if installation.smtp:
+                installation.smtp.forget()
         for party in _people(entered).values():
             party.clear_pushes()
         return entered
 
     async def _keep(self, installation: Installation, entered: Any) -> None:
         settings = _comparable(installation.settings)
-        if settings.smtp_url is not None:  # no other test has the same mail server
-            return
         documents = installation.database.documents()
         people = _people(entered)
         facts = vars(entered).keys() - people.keys() - OF_KIND
@@ -118,4 +118,5 @@ def _comparable(settings: Settings) -> Settings:
         stripe_publishable_key="",
         stripe_webhook_secrets=(),
         realtime="",
+        smtp_url=None if settings.smtp_url is None else "",
     )

@@ -56,6 +56,7 @@ async def test_an_alert_commits_with_its_cause_or_not_at_all(market, server):
     assert not admin.received("/admin", "alert")
 
 
+@own_server
 async def test_without_administrators_no_row_is_written(market, server):
     """Guard: `if users or room` in `UnitOfWork.publish`; else a delivery without recipients is
     queued."""
@@ -65,6 +66,7 @@ async def test_without_administrators_no_row_is_written(market, server):
     assert await market.rows(OutboxRow) == []
 
 
+@own_server
 async def test_an_alert_goes_to_a_limited_number_of_administrators(market, server, monkeypatch):
     """Guard: `MAX_ADMINS` in `alerts.alert`: one row is written for all of them."""
     monkeypatch.setattr(alerts, "MAX_ADMINS", 2)
