@@ -81,7 +81,9 @@ def truncate_emptied() -> None:
     ) -> Any:
         if filter:
             return delete(store, db, coll, filter, journal=journal, **more)
-        return truncate(store, db, coll, journal)
+        store._refresh_read_snapshot()
+        is_empty = next(iter(store._scan_docs(db, coll)), None) is None
+        return 0 if is_empty else truncate(store, db, coll, journal)
 
     @storage._retry_write_conflicts  # type: ignore[untyped-decorator]
     def truncate(store: Any, db: str, coll: str, journal: bool) -> int:
@@ -89,7 +91,7 @@ def truncate_emptied() -> None:
         tables = (storage._NAT_SEQ_TABLE, storage._IDX_ENTRIES_TABLE, storage._UNIQ_TABLE)
         with store._coll_lock(db, coll), store._batch_transaction(sync=journal) as session:
             count = sum(1 for _ in store._scan_docs(db, coll))
-            for table in (documents, *tables) if count else ():
+            for table in (documents, *tables):
                 first, last = store._cursor(table), store._cursor(table, overwrite=False)
                 rest = store._smallest_for_kf(store._table_kf(table))[2:]
                 first.set_key(db, coll, *rest)

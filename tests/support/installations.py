@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web, web_app
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
+from pymongo import DeleteMany, MongoClient
 from pymongo.read_concern import ReadConcern
 from redis import Redis
 
@@ -78,21 +78,11 @@ class Database:
         names = set(database.list_collection_names())
         for collection in names - COLLECTIONS:
             database.drop_collection(collection)
-        for collection in self._filled(sorted((names & COLLECTIONS) - {*keep})):
-            database[collection].delete_many({})
+        if ours := (names & COLLECTIONS) - {*keep}:
+            spaces = (f"{self.name}.{collection}" for collection in ours)
+            self._mongo.bulk_write([DeleteMany({}, namespace=space) for space in spaces])
         if keys := list(self._redis.scan_iter(f"{self.name}:*", count=1000)):
             self._redis.delete(*keys)
-
-    def _filled(self, collections: Sequence[str]) -> list[str]:
-        """Those that have rows, found by one statement: most tests fill a few of the sixty."""
-        if not collections:
-            return []
-        first, *others = collections
-        stages = [
-            *_one_row_of(first),
-            *({"$unionWith": {"coll": name, "pipeline": _one_row_of(name)}} for name in others),
-        ]
-        return [row["of"] for row in self._mongo[self.name][first].aggregate(stages)]
 
     def documents(self) -> dict[str, list[RawBSONDocument]]:
         """All documents by collection, as of one moment."""
@@ -150,10 +140,6 @@ class Server(msgspec.Struct):
     @property
     def ports(self) -> Ports:
         return self.web.ports
-
-
-def _one_row_of(collection: str) -> list[dict[str, Any]]:
-    return [{"$limit": 1}, {"$project": {"_id": 0, "of": {"$literal": collection}}}]
 
 
 @asynccontextmanager
