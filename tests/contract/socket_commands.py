@@ -99,13 +99,15 @@ def pushes(document: Json) -> dict[tuple[str, str], Message]:
     return {(message.namespace, message.event): message for message in found}
 
 
-def strategies(document: Json, ids: Json) -> dict[str, st.SearchStrategy[Sent]]:
-    """What to send to each command: fields that fit the document, half of these with real ids, and
-    fields that do not fit."""
+def strategies(
+    document: Json, chosen: list[Command], ids: Json
+) -> dict[str, st.SearchStrategy[Sent]]:
+    """What to send to each chosen command: fields that fit the document, half of these with real
+    ids, and fields that do not fit."""
     import schemathesis  # takes long, and every worker collects this module
 
     modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
-    schema = schemathesis.openapi.from_dict(_as_http(document))
+    schema = schemathesis.openapi.from_dict(_as_http(document, chosen))
     found = {}
     for result in schema.get_all_operations():
         operation = result.ok()
@@ -119,7 +121,7 @@ def strategies(document: Json, ids: Json) -> dict[str, st.SearchStrategy[Sent]]:
     return found
 
 
-def _as_http(document: Json) -> Json:
+def _as_http(document: Json, chosen: list[Command]) -> Json:
     """The commands as routes, because schemathesis reads OpenAPI."""
     return {
         "openapi": "3.1.0",
@@ -135,7 +137,7 @@ def _as_http(document: Json) -> Json:
                     "responses": {"200": {"description": "The acknowledgement."}},
                 }
             }
-            for command in commands(document)
+            for command in chosen
         },
         "components": {"schemas": document["components"]["schemas"]},
     }

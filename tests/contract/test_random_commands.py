@@ -74,7 +74,7 @@ async def test_every_command_is_always_answered_as_documented(
     known = commands(document)
     tried = of_sockets((command.name for command in known), contract(**both)["http"])
     known = [command for command in known if command.name in tried]
-    fields = strategies(document, world.ids)
+    fields = strategies(document, known, world.ids)
     loop = asyncio.get_running_loop()
     wrong: dict[str, str] = {}
     outcomes: Counter[str] = Counter()
