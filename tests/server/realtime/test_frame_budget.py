@@ -290,7 +290,7 @@ async def test_a_flood_over_an_upgrade_is_cut(
 async def test_commands_of_one_read_are_answered_in_order(raw: RawSocket, server: Server) -> None:
     """Guard: `fast_transport.FastTransport._go_on` and `resume`: a read is parsed in slices, while
     the connection stops reading for its waiting commands, and nothing is lost."""
-    count = 10 * FRAMES_AT_ONCE
+    count = 4 * FRAMES_AT_ONCE
     frames = [masked(f'42/account,{id}["me",{{}}]') for id in range(1000, 1000 + count)]
     transport = raw.socket._response.connection.transport  # type: ignore[union-attr]
     transport.write(b"".join(frames))
@@ -446,7 +446,7 @@ def test_a_client_that_obeys_is_not_cut_for_a_queue_of_1000() -> None:
     assert budget.exhausted(hand)
 
 
-QUEUE = 200
+QUEUE = 150
 
 
 async def test_a_queue_of_an_offline_client_arrives_in_order(
