@@ -20,6 +20,22 @@ def world_of_two_jobs() -> World:
     return World(JobInProgress, play_two_jobs)
 
 
+async def start_early(work: JobInProgress) -> None:
+    await work.sandbox.settings(available_delay_seconds=2 * 86_400)
+    await work.start()
+
+
+@pytest.fixture(scope="session")
+def world_of_early_work() -> World:
+    return World(JobInProgress, start_early)
+
+
+@pytest.fixture
+async def early(world_of_early_work: World, market: Market, server: Server) -> JobInProgress:
+    """A job in progress whose money is available at Stripe in two days."""
+    return await world_of_early_work.enter(market, server)
+
+
 @pytest.fixture
 async def two_jobs(world_of_two_jobs: World, market: Market, server: Server) -> JobInProgress:
     """`completed_work`, and another job in progress, `later_job`, of twice the amount: 1,400.00 are

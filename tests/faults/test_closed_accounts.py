@@ -5,7 +5,7 @@ import pytest
 from domain.accounts.user import User
 from domain.payouts.transfer import Reversal
 from domain.wallet.withdrawals import Withdrawal
-from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.job_in_progress import TIMEOUT
 
 REASON = "Looked up in Stripe's dashboard"
 
@@ -176,11 +176,10 @@ async def test_a_rejected_account_is_like_a_closed_one(completed_work, account):
     assert await completed_work.platform_and_escrow() == (15_000, 0)
 
 
-async def test_money_that_arrives_after_the_end(market, server):
+async def test_money_that_arrives_after_the_end(early, market, server):
     """Guard: `arrival` in `make_available`: a transfer to the closed account becomes stranded, and
     later ones go to the next account."""
-    await server.sandbox.settings(available_delay_seconds=3600)
-    work = await JobInProgress(market, server).start()
+    work = early
     await work.complete()
     await market.settled(TIMEOUT)
     user = await server.store.single().get(User, work.contractor.id)

@@ -136,12 +136,12 @@ async def correct(work, **given):
     return await work.as_admin("correct", difference_id=row["id"], reason=REASON, **given)
 
 
-async def test_a_missing_booking_is_booked(work):
+async def test_a_missing_booking_is_booked(market, server):
     """Guard: `corrections._book`: the fee that the journal lacks, in two accounts of the chart."""
-    await work.sandbox.settings(fee_bps=290, fee_fixed=30)
-    other = await JobInProgress(work.market, work.server).start()
-    await work.market.settled(TIMEOUT)
-    await work.server.store.database[Transaction.COLLECTION].delete_one({"kind": "stripe_fee"})
+    await server.sandbox.settings(fee_bps=290, fee_fixed=30)
+    other = await JobInProgress(market, server).start()
+    await market.settled(TIMEOUT)
+    await server.store.database[Transaction.COLLECTION].delete_one({"kind": "stripe_fee"})
     assert await audited(other) == [("Stripe's fees", "USD")]
     accounts = {"source": ledger.PLATFORM, "destination": ledger.STRIPE_FEES}
     await correct(other, amount=2930, currency="USD", **accounts)

@@ -7,26 +7,9 @@ import pytest
 from domain.disputes.chargebacks import refresh_dispute
 from tests.faults.outcome import books_differences, feed_values
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
-from tests.support.worlds import World
 
 DAY = 86_400
 FEE = 1500  # of a dispute
-
-
-async def start_early(work):
-    await work.sandbox.settings(available_delay_seconds=2 * DAY)
-    await work.start()
-
-
-@pytest.fixture(scope="session")
-def world_of_early_work():
-    return World(JobInProgress, start_early)
-
-
-@pytest.fixture
-async def early(world_of_early_work, market, server):
-    """A job in progress whose money is available at Stripe in two days."""
-    return await world_of_early_work.enter(market, server)
 
 
 async def waiting_refund(work):
