@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Any
 
 import pytest
 import stripe
@@ -55,6 +56,31 @@ async def test_a_refused_delivery_is_retried(sandbox_shop: Shop, sandbox_inbox: 
         return row["status"], row["attempts"]
 
     await wait_until_equal(state, ("succeeded", 3))
+
+
+async def test_what_is_due_happens_without_a_request(
+    sandbox_shop: Shop, sandbox_inbox: Inbox
+) -> None:
+    """Guard: `timers.next_due`, and `NEXT_DUE` in `WebhookSender.run`: both loops sleep until
+    something is due."""
+    await sandbox_shop.fault(webhook="payment_intent.canceled", delay=0.2, times=3)
+    await sandbox_shop.control("POST", "settings", {"hold_seconds": 600})
+    held = await sandbox_shop.hold()
+    await sandbox_shop.advance(599.8)
+    await is_canceled(sandbox_inbox, held)
+    await sandbox_shop.control("POST", "settings", {"hold_seconds": 0.2})
+    for _ in range(2):
+        await is_canceled(sandbox_inbox, await sandbox_shop.hold())
+
+
+async def is_canceled(inbox: Inbox, held: Any) -> None:
+    """Wait until the inbox has the event."""
+
+    def arrived() -> bool:
+        ended = [event for event in inbox.received if event.type == "payment_intent.canceled"]
+        return held.id in [event.data.object.id for event in ended]
+
+    await wait_until(arrived)
 
 
 async def test_a_dead_endpoint_does_not_block_others(
