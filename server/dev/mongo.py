@@ -24,7 +24,6 @@ from secantus import server as network
 from secantus.connreg import ConnectionRegistry
 from secantus.metrics import Metrics
 from secantus.server import SecantusDBServer
-from secantus.sessions import SessionRegistry
 from secantus.storage import Storage
 from secantus.transactions import TransactionRegistry, TxnState
 
@@ -33,7 +32,6 @@ from server.dev import mongo_catalogue, mongo_indexes, mongo_keys, mongo_writes
 LOOK_SECONDS = 1.0
 IDLE_SECONDS = 20.0  # longer than `kernel.store` retries; mongod allows 60 s for a transaction
 PAGE = "1MB"
-PRUNE_SECONDS = 60.0
 READ_BYTES = 1 << 16
 # Commands whose answers need not name the replica set.
 WITHOUT_TIME = frozenset(
@@ -72,7 +70,7 @@ def main() -> None:
     read_at_once()
     tell_no_time()
     count_nothing()
-    prune_sessions_rarely()
+    keep_no_sessions()
     remember_address()
     sys.exit(cli.main())
 
@@ -227,19 +225,16 @@ def count_nothing() -> None:
     Metrics.record_namespace_op = lambda *_: None
 
 
-def prune_sessions_rarely() -> None:
-    """Look for old sessions once a minute. Unpatched, each command looks at all of them."""
-    prune = SessionRegistry._prune_locked
+def keep_no_sessions() -> None:
+    """Keep no times of sessions, which each command writes and no answer needs, and let calls of
+    sockets wait without a time limit, which takes another call of the system each time."""
+    prepare = SecantusDBServer.__init__
 
-    def prune_rarely(registry: Any) -> int:
-        now = registry._time()
-        if now < getattr(registry, "pruned_at", 0.0) + PRUNE_SECONDS:
-            return 0
-        registry.pruned_at = now
-        pruned: int = prune(registry)
-        return pruned
+    def prepared(server: Any, *given: Any, **options: Any) -> None:
+        prepare(server, *given, **options)
+        server.sessions = server.client_idle_timeout_s = None
 
-    SessionRegistry._prune_locked = prune_rarely
+    SecantusDBServer.__init__ = prepared
 
 
 def remember_address() -> None:

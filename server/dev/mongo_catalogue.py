@@ -86,7 +86,8 @@ class Catalogue:
 
     def get_fresh(self, store: Any, *place: str) -> Collection:
         """Take a snapshot, which the next part of the command need not take again."""
-        store._refresh_read_snapshot()
+        if not self._thread.is_fresh:
+            store._refresh_read_snapshot()
         found = self.get(store, *place)
         self._thread.is_fresh = True
         return found

@@ -10,9 +10,8 @@ import pytest
 from bson import Code, Int64
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from secantus import collation, sortkey, storage
-from secantus.sessions import SessionRegistry
 
 from server.dev import mongo, mongo_keys
 from server.dev.stores import Addresses
@@ -199,16 +198,18 @@ def test_a_collection_is_emptied_alone(rows: Rows) -> None:
         each.drop()
 
 
-def test_sessions_are_pruned_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard: `prune_rarely` in `mongo.prune_sessions_rarely`."""
-    monkeypatch.setattr(SessionRegistry, "_prune_locked", SessionRegistry._prune_locked)
-    mongo.prune_sessions_rarely()
-    now = 10_000.0
-    registry = SessionRegistry(idle_ttl_seconds=10, time_func=lambda: now)
-    registry.register(b"a" * 16)
-    now += 59
-    registry.register(b"b" * 16)
-    assert len(registry) == 2
-    now += 1
-    registry.register(b"c" * 16)
-    assert len(registry) == 2
+@needs("our launcher")
+def test_commands_of_sessions_are_answered_without_their_list(rows: Rows) -> None:
+    """Guard: `mongo.keep_no_sessions`: `killSessions` and `endSessions` end transactions anyway."""
+    client = rows.database.client
+    for command in ("killSessions", "killAllSessions", "endSessions"):
+        with client.start_session() as session, session.start_transaction():
+            rows.insert_one({"_id": command}, session=session)
+            ids = [] if command == "killAllSessions" else [session.session_id]
+            assert client.admin.command(command, ids)["ok"]
+            with pytest.raises(OperationFailure, match=r"NoSuchTransaction|aborted|number"):
+                rows.find_one(session=session)
+            session.abort_transaction()
+    assert client.admin.command("startSession")["ok"]
+    assert client.admin.command("refreshSessions", [])["ok"]
+    assert rows.find_one() is None
