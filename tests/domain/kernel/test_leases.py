@@ -90,9 +90,9 @@ async def test_a_frequent_job_renews_its_lease_at_the_end_of_each_run(cluster, m
     lease once, and keeps it from others."""
     asked, hold, ran = [], leases.hold, []
 
-    async def counted_hold(store, name):
+    async def counted_hold(store, name, **more):
         asked.append(name)
-        return await hold(store, name)
+        return await hold(store, name, **more)
 
     async def work(ports):
         ran.append(await leases.find(cluster.stores[0], "frequent"))
