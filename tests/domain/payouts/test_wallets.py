@@ -23,14 +23,15 @@ LOST_ANSWERS = [
 
 
 @pytest.fixture
-async def market(market, server):
-    """Payouts arrive after 0.2 s."""
-    await server.sandbox.settings(payout_delay_seconds=0.2)
-    return market
+async def earned(completed_work):
+    """The contractor has 700.00 USD, and payouts arrive after 0.2 s."""
+    await completed_work.sandbox.settings(payout_delay_seconds=0.2)
+    return completed_work
 
 
 async def done(market, customer, contractor, amount=100_000, currency="USD"):
-    """Complete one whole job; returns the reply to `job.complete`."""
+    """Complete one whole job; returns the reply to `job.complete`. Payouts arrive after 0.2 s."""
+    await market.sandbox.settings(payout_delay_seconds=0.2)
     deal = await market.accepted_job(customer, contractor, amount=amount, currency=currency)
     await market.start(contractor, deal.job)
     return await market.complete(customer, deal.job)
@@ -58,13 +59,14 @@ async def at_stripe(server, contractor, currency="usd"):
     return sum(part["amount"] for part in balance["available"] if part["currency"] == currency)
 
 
-async def refused(market, contractor, code, *withdrawal):
-    """The withdrawal is refused and leaves no trace."""
+async def refused(market, *attempts):
+    """Each withdrawal, (contractor, code, amount, currency), is refused and leaves no trace."""
     before = await market.traces()
-    with pytest.raises(Refused) as answer:
-        await market.withdraw(contractor, *withdrawal)
-    assert answer.value.code == code
-    assert await market.traces() == before
+    for contractor, code, *withdrawal in attempts:
+        with pytest.raises(Refused) as answer:
+            await market.withdraw(contractor, *withdrawal)
+        assert answer.value.code == code, withdrawal
+        assert await market.traces() == before, withdrawal
 
 
 # -- from the customer to the wallet -------------------------------------------------------------
@@ -80,7 +82,7 @@ async def test_the_share_waits_until_transfers_are_active(market, server, monkey
     assert await amounts(contractor) == (0, 70_000, 0)
     assert (await server.sandbox.api("GET", "transfers"))["data"] == []
     assert (await audit(server.ports)).differences == []
-    await refused(market, contractor, "not_onboarded", 70_000)
+    await refused(market, (contractor, "not_onboarded", 70_000))
     [waiting] = await market.rows(Transfer)
     with pytest.raises(TryAgain):
         await SendTransfer(waiting.id).run(server.ports)
@@ -150,7 +152,7 @@ async def test_transfers_are_multiples_of_the_step(market, server):
         assert (await audit(server.ports)).differences == []
         assert await at_stripe(server, contractor, "kwd") == sent[-1][0], place
     assert sent == [(140, 7), (140 + 860, 8), (140 + 860 + 70_000_000, 1)]
-    await refused(market, contractor, "invalid", 147, "KWD")
+    await refused(market, (contractor, "invalid", 147, "KWD"))
     await market.withdraw(contractor, 140, "KWD")
     await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
 
@@ -158,32 +160,30 @@ async def test_transfers_are_multiples_of_the_step(market, server):
 # -- from the wallet to the bank -----------------------------------------------------------------
 
 
-async def test_withdrawals_that_are_refused(market, server):
+async def test_withdrawals_that_are_refused(market, earned):
     """Guard: `only_if={"balance": bound}` in `booking._change_balance`; without it a wallet goes
     below zero. Guard: `if not (user.connect_id and user.payouts_enabled)` in
     `withdrawals.withdraw`."""
-    customer, stranger = await market.customer(), await market.contractor("Nina New")
-    contractor = await market.contractor(onboarded=True)
-    await done(market, customer, contractor)
-    await has(contractor, 70_000)
-    await refused(market, stranger, "not_onboarded", 1)
-    await refused(market, contractor, "insufficient_funds", 70_001)
-    await refused(market, contractor, "insufficient_funds", 1, "EUR")
-    await refused(market, contractor, "insufficient_funds", 10, "KWD")
-    await refused(market, contractor, "currency_not_supported", 10, "XXX")
-    await refused(market, contractor, "invalid", 11, "KWD")
-    await refused(market, contractor, "invalid", 0)
-    await refused(market, contractor, "invalid", -1)
-    await refused(market, customer, "forbidden", 1)
+    stranger, contractor = await market.contractor("Nina New"), earned.contractor
+    await refused(
+        market,
+        (stranger, "not_onboarded", 1),
+        (contractor, "insufficient_funds", 70_001),
+        (contractor, "insufficient_funds", 1, "EUR"),
+        (contractor, "insufficient_funds", 10, "KWD"),
+        (contractor, "currency_not_supported", 10, "XXX"),
+        (contractor, "invalid", 11, "KWD"),
+        (contractor, "invalid", 0),
+        (contractor, "invalid", -1),
+        (earned.customer, "forbidden", 1),
+    )
 
 
-async def test_a_withdrawal_arrives(market, server):
+async def test_a_withdrawal_arrives(market, server, earned):
     """Guard: `_book_paid` in `withdrawals.settle_withdrawal`; without it the money stays in
     transit. Guard: `withdrawals._times` and `available_at=uow.now` in
     `transfer_tasks.make_available`, from which the figures are made."""
-    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
-    await done(market, customer, contractor)
-    await has(contractor, 70_000)
+    contractor = earned.contractor
     first = await market.withdraw(contractor, 69_999)
     assert (first["status"], first["amount"], first["currency"]) == ("requested", 69_999, "USD")
     assert await amounts(contractor) == (1, 0, 69_999)
@@ -209,13 +209,11 @@ async def test_a_withdrawal_arrives(market, server):
 
 
 @pytest.mark.parametrize("after_paid", [False, True])
-async def test_a_payout_that_fails_returns_the_money(market, server, after_paid):
+async def test_a_payout_that_fails_returns_the_money(market, server, earned, after_paid):
     """Guard: `_return_to_wallet` in `withdrawals.settle_withdrawal`; without it the money stays in
     transit. Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the state table; without
     it a late return by the bank is ignored."""
-    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
-    await done(market, customer, contractor)
-    await has(contractor, 70_000)
+    contractor = earned.contractor
     if not after_paid:
         await server.sandbox.fault(payout="usd", failure_code="account_closed")
     contractor.clear_pushes()
@@ -245,12 +243,10 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
     await market.withdraw(contractor, 70_000)
 
 
-async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
+async def test_a_payout_that_stripe_refuses_returns_the_money(market, server, earned):
     """Guard: `SendPayout._refused`; without it the task becomes a dead letter and the money stays
     in transit."""
-    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
-    await done(market, customer, contractor)
-    await has(contractor, 70_000)
+    contractor = earned.contractor
     error = {"type": "invalid_request_error", "code": "payouts_not_allowed"}
     await server.sandbox.fault(path="/v1/payouts", method="POST", status=400, error=error)
     await market.withdraw(contractor, 70_000)
@@ -281,12 +277,10 @@ async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(marke
     assert await market.traces() == before
 
 
-async def test_a_payout_whose_answer_is_lost_is_made_once(prompt_retries, market, server):
+async def test_a_payout_whose_answer_is_lost_is_made_once(prompt_retries, market, server, earned):
     """Guard: `find` in `SendPayout.run`; a new key alone pays twice."""
+    contractor = earned.contractor
     await server.sandbox.settings(payout_delay_seconds=1)  # longer than until the next attempt
-    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
-    await done(market, customer, contractor)
-    await has(contractor, 70_000)
     left = 70_000
     for fault in LOST_ANSWERS:
         await server.sandbox.fault(path="/v1/payouts", method="POST", **fault)
