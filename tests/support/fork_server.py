@@ -2,7 +2,8 @@
 
 Loading takes most of the CPU time of a start. A fork is a process of its own, with its own
 environment, input, output, session and exit code, and it runs the same `server/__main__.py` to the
-end. Tests of the command line itself and of memory start an interpreter instead.
+end. It hashes passwords at the least cost. Tests of the command line itself and of memory start an
+interpreter instead.
 
 The fork server is single-threaded and runs no code of ours before a fork. It gets each request
 with four descriptors: a channel, on which it answers with the process id and later the exit code,
@@ -29,9 +30,11 @@ from typing import IO, Any
 
 from typer.main import get_command
 
+from server.adapters import argon2_passwords
 from server.dev.stores import ROOT, WATCHDOG
 from server.runtime.loading import loading
 from tests.support.dev_process import clean_environment
+from tests.support.password_cost import LEAST_COST
 
 LOADED = ("server.cli.main", "server.app", "server.dev.run", "server.dev.demo", "server.cli.audit")
 MOST_BYTES = 65_536
@@ -266,6 +269,7 @@ def main() -> None:
         for name in LOADED:
             importlib.import_module(name)
         read_a_command_line()
+    argon2_passwords.COST = LEAST_COST
     gc.freeze()  # a collection in a fork would copy the memory of all that is loaded
     words = serve(socket.socket(fileno=int(sys.argv[1])))
     if words is not None:

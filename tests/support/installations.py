@@ -32,7 +32,7 @@ from server.workers.scheduler import Job
 from tests.support import stripe_oracle
 from tests.support.fork_server import ForkServer
 from tests.support.market import Market
-from tests.support.parties import LEAST_COST
+from tests.support.password_cost import LEAST_COST
 from tests.support.processes import Processes, free_port
 from tests.support.sandbox_client import Sandbox
 from tests.support.smtp_server import SmtpServer

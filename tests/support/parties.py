@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import socketio
 from aiohttp import ClientSession
 from argon2 import PasswordHasher
-from argon2.profiles import RFC_9106_LOW_MEMORY
 from socketio.exceptions import SocketIOError
 
 from domain.accounts.user import User
@@ -17,13 +15,12 @@ from domain.kernel.actor import Role
 from domain.ports.sessions import Tokens
 from handlers import NAMESPACES
 from tests.support.documented import check_ack, check_push, check_response
+from tests.support.password_cost import LEAST_COST
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
 PASSWORD = "correct horse battery"
-# Real argon2 with the least cost: the server reads the cost from the hash.
-LEAST_COST = replace(RFC_9106_LOW_MEMORY, time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD_HASH = PasswordHasher.from_parameters(LEAST_COST).hash(PASSWORD)
 PUSH_SECONDS = 5.0
 ANSWER_SECONDS = 20.0

@@ -9,7 +9,8 @@ from domain.kernel.errors import Invalid
 from server.adapters.argon2_passwords import Argon2Passwords
 from tests.support.market import Market
 from tests.support.one_server import one_server
-from tests.support.parties import LEAST_COST, PASSWORD, Json
+from tests.support.parties import PASSWORD, Json
+from tests.support.password_cost import LEAST_COST
 
 pytestmark = one_server
 

@@ -28,7 +28,7 @@ from tests.conftest import Server
 from tests.support.dev_process import DevServer
 from tests.support.field_codecs import CODEC
 from tests.support.fork_server import ForkServer
-from tests.support.parties import LEAST_COST
+from tests.support.password_cost import LEAST_COST
 from tests.support.processes import free_port
 
 AMOUNT = 100_000
