@@ -251,9 +251,9 @@ class Tabs:
         self.origin = origin
         self.opened: list[tuple[Tab, dict[str, Any]]] = []
 
-    async def open(self, **options: Any) -> Tab:
-        options = {"viewport": DESKTOP, **options}
+    async def open(self, *, viewport: Any = DESKTOP, **options: Any) -> Tab:
         tab = Tab(await self.profiles.take(options), self.origin)
+        await tab.page.set_viewport_size(viewport)
         self.opened.append((tab, options))
         return tab
 
