@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web, web_app
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteMany, MongoClient
+from pymongo import DeleteMany, InsertOne, MongoClient
 from pymongo.read_concern import ReadConcern
 from redis import Redis
 
@@ -93,9 +93,13 @@ class Database:
 
     def fill(self, documents: dict[str, list[RawBSONDocument]]) -> None:
         """Insert documents."""
-        database = self._mongo.get_database(self.name, codec_options=RAW)
-        for name, rows in documents.items():
-            database[name].insert_many(rows)
+        self._mongo.bulk_write(
+            [
+                InsertOne(row, namespace=f"{self.name}.{name}")
+                for name, rows in documents.items()
+                for row in rows
+            ]
+        )
 
     def drop(self) -> None:
         """Delete the database, as MongoDB scans all of them for expired rows. First end all

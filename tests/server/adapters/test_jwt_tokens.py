@@ -2,11 +2,16 @@
 
 import base64
 import json
+from datetime import timedelta
+from types import SimpleNamespace
 
 import jwt
 import pytest
 
-from server.adapters.jwt_tokens import ALGORITHM
+from domain.kernel.errors import TokenExpired, Unauthenticated
+from server.adapters.jwt_tokens import ALGORITHM, AccessTokens
+from server.adapters.system_clock import SystemClock
+from server.config import SecretKey
 from tests.support.file_samples import upload
 from tests.support.parties import Refused
 
@@ -55,6 +60,23 @@ async def test_claims_of_a_wrong_type(market, sign):
     wrong = {key: status for key, status in answers.items() if status != 401}
     assert wrong.keys() <= {(name, repr(value)) for name, value in HARMLESS}
     assert set(wrong.values()) <= {200}
+
+
+def test_a_token_that_was_read_before_expires(monkeypatch):
+    """Guard: `claims.exp <= time.time()` in `AccessTokens._verify`: the claims of a token are kept,
+    and are not read again; a token with another signature is not that token."""
+    tokens = AccessTokens((SecretKey("test", b"k" * 32),), SystemClock())
+    token, until = tokens.sign("usr_1", "customer", "ses_1")
+    assert tokens.verify(token) == tokens.verify(token)
+    with pytest.raises(Unauthenticated):
+        tokens.verify(token[:-4] + "AAAA")
+    with pytest.raises(Unauthenticated):
+        tokens.holder(token, "file_1")
+    then = SimpleNamespace(time=until.timestamp)
+    monkeypatch.setattr("server.adapters.jwt_tokens.time", then)
+    with pytest.raises(TokenExpired):
+        tokens.verify(token)
+    assert tokens.verify(token, timedelta(seconds=1))[1] == until
 
 
 HEADERS = [

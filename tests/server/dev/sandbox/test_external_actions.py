@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Inbox, Shop, wait_until, wait_until_equal
+from .conftest import Inbox, Shop, free_port, wait_until, wait_until_equal
 from .test_payments import refusal
 
 DAY = 86_400
@@ -276,3 +276,20 @@ async def test_a_replay_with_an_old_signature_is_tried_once(
 
     await wait_until_equal(last, ("refused", 1, 500))
     assert len(sandbox_inbox.received) == 1
+
+
+async def test_a_tenant_ends_with_its_log(sandbox_shop: Shop) -> None:
+    """Guard: `ControlApi.end_deployment`: what was not delivered is not tried again, and no timer
+    runs. `add_deployment` registers the endpoint and answers with its secret."""
+    url = f"http://127.0.0.1:{free_port()}/hooks"
+    endpoint = {"url": url, "enabled_events": ["*"]}
+    named = {"publishable_keys": [], "endpoints": [endpoint], "destinations": []}
+    [secret] = (await sandbox_shop.control("POST", "deployments", named))["secrets"]
+    assert secret.startswith("whsec_")
+    await sandbox_shop.hold()
+    log = await sandbox_shop.control("DELETE", "deployments")
+    assert [each["path"] for each in log["requests"]] == ["/v1/payment_intents"]
+    assert {each["status"] for each in log["deliveries"]} == {"pending"}
+    assert (await sandbox_shop.control("GET", "clock"))["undelivered"] == 0
+    await sandbox_shop.advance(30 * 86_400)
+    assert (await sandbox_shop.control("GET", "deliveries"))["data"] == []
