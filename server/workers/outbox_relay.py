@@ -377,13 +377,15 @@ class Relay:
         await self._delete(rows)
 
     async def _delete(self, rows: Sequence[OutboxRow]) -> None:
-        """Delete finished rows. Those that finish during a request share the next one."""
+        """Delete finished rows. Those that finish during a request share the next one; those of a
+        failed request stay for the next one."""
         self._finished += (row.id for row in rows)
         async with self._deleting:
-            finished, self._finished = self._finished, []
+            finished = tuple(self._finished)
             if finished:
-                mine = {"_id": tuple(finished), "owner": self._store.worker}
+                mine = {"_id": finished, "owner": self._store.worker}
                 await self._store.single().remove(OutboxRow, mine)
+            del self._finished[: len(finished)]
 
     @property
     def _store(self) -> Store:
