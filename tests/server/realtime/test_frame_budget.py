@@ -446,7 +446,7 @@ def test_a_client_that_obeys_is_not_cut_for_a_queue_of_1000() -> None:
     assert budget.exhausted(hand)
 
 
-QUEUE = 150
+QUEUE = 200
 
 
 async def test_a_queue_of_an_offline_client_arrives_in_order(
