@@ -239,10 +239,20 @@ def database(request: pytest.FixtureRequest, shared_database: Database) -> Datab
 
 
 @pytest.fixture(scope="session")
-def databases_of_files(stores: Addresses, mongo: MongoClient[Any]) -> Callable[[int], Database]:
-    """The databases of servers that tests share; each file uses the first ones."""
+def databases_of_files(
+    stores: Addresses, mongo: MongoClient[Any]
+) -> Iterator[Callable[[int], Database]]:
+    """The databases of servers that tests share, by number; each file uses the first ones."""
     made: dict[int, Database] = {}
-    return lambda number: made.setdefault(number, Database(stores, mongo))
+
+    def database(number: int) -> Database:
+        if number not in made:
+            made[number] = Database(stores, mongo)
+        return made[number]
+
+    yield database
+    for each in made.values():
+        each.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

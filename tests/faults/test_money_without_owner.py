@@ -64,7 +64,7 @@ async def test_it_is_listed_held_paid_out_and_written_off(completed_work):
     await fail_payout(work)
     assert await balances(work) == (70_000, 0, 0)
     [alert] = await alerts(work, "payout_failed")
-    assert "nobody can withdraw it" in alert.message and "notified" not in alert.message
+    assert "cannot withdraw it" in alert.message and "notified" not in alert.message
     report = await audit(work.server.ports)
     assert report.differences == []
     [found] = report.ownerless

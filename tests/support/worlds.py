@@ -28,7 +28,7 @@ from tests.support.parties import Party
 
 PREFIX = "world_of_"
 OF_PROCESSES = {Lease.COLLECTION, ProcessHeartbeat.COLLECTION}  # which have ended
-OF_KIND = {"market", "server", "sandbox"}  # the attributes that every test gives anew
+OF_KIND = {"market", "server", "sandbox"}  # attributes that belong to a test's own server
 AT_REST = {"faults": 0, "undelivered": 0, "untold": 0}
 
 

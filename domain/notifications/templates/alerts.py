@@ -86,7 +86,7 @@ def returned_to(*, gone: bool) -> str:
     """Where the money of a withdrawal is that came back, and who can do something about it."""
     if gone:
         return (
-            "The money is in the wallet again, but its owner is banned or deleted, so nobody can "
+            "The money is in the wallet again, but its owner is banned or deleted and cannot "
             "withdraw it: pay it out, hold it or write it off, under Money without owner"
         )
     return "The money is in the wallet again, and its owner has been notified"

@@ -47,8 +47,8 @@ T = TypeVar("T")
 
 START_SECONDS = 10.0  # that a start waits for the index; after that the process is not ready
 GATHER_SECONDS = 0.15  # during which announced changes share a commit while searches come
+UNASKED_SECONDS = 5.0  # during which they share a commit while no search comes
 FRESH_SECONDS = 0.5  # for which a search may miss what another process announced
-UNASKED_SECONDS = 5.0  # during which they share one while none comes
 RETRY_SECONDS = 2.0
 CATCH_UP_SECONDS = 60.0
 OVERLAP = timedelta(seconds=60)

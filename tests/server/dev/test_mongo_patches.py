@@ -174,7 +174,7 @@ def test_keys_are_encoded_as_secantus_does(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_collection_is_emptied_alone(rows: Rows) -> None:
     """Guard: `mongo_writes.truncate_emptied`: its range, its count, and the rows of a transaction
-    that has not ended; `keep_sessions_of_transactions`: each begins anew."""
+    that has not ended; `keep_sessions_of_transactions`: each begins without changes of the last."""
     others = [rows.database[name] for name in (rows.name[:-1], f"{rows.name}0")]
     for each in (rows, *others):
         each.create_index("name", unique=True)

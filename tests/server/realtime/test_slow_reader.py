@@ -60,7 +60,7 @@ async def test_a_client_that_stops_reading_affects_no_other(processes: Processes
         sent += await chatter(talk, MANY, cut)
         async with asyncio.timeout(6 * STALLED_SECONDS):
             await cut.wait()
-    # What stays: periodic jobs read batches of rows meanwhile, for a part of a second.
+    # What stays: periodic jobs also read batches of rows, for a part of a second.
     grown = min(during.memory[len(during.memory) // 2 :]) - base
     print(
         f"cut off after {sent - WARM} messages; memory grew by {grown / 1024 / 1024:.2f} MB; "
