@@ -88,7 +88,11 @@ def _of_client(reader: Reader) -> Iterator[Wanted]:
     customer = role == "customer"
     offers = reader.by_status("/api/bidding")
     worked = [each for each in offers["accepted"] if len(each["milestones"]) > 1]
-    delivered = [each for each in worked if any(map(_waits_for_approval, each["milestones"]))]
+    delivered = [
+        each
+        for each in worked
+        if not each["contested_amount"] and any(map(_waits_for_approval, each["milestones"]))
+    ]
     jobs = reader.by_status("/api/job/mine")
     payments = reader.by_status("/api/payment")
     disputes = reader.by_status("/api/payment/disputes")

@@ -175,7 +175,7 @@ function OfferFacts({ id }) {
     asked.add(id);
     server.bidding.get({ offer_id: id }).then((found) => offers.put(found), () => {});
   }, [id]);
-  if (!offer) return null;
+  if (!offer) return html`<p class="row tight unknown"><${Badge} of=${statusOf("offer", "pending")} /></p>`; // its line, so that nothing moves
   const steps = offer.milestones.length;
   return html`<p class="row tight"><${Badge} of=${statusOf("offer", offer.status)} />
     ${steps > 1 && html`<span class="small">${steps} milestones</span>`}</p>`;

@@ -97,3 +97,21 @@ async def test_signing_out_during_requests_causes_no_errors(tabs, market):
     assert await asked == "unauthenticated"
     await tab.heads("Sign in")
     assert tabs.errors == []
+
+
+async def test_a_line_of_the_chat_keeps_its_height_when_its_offer_is_known(tabs, market):
+    """Guard: `unknown` in `OfferFacts`, which has the place of what is not read yet."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    await market.offer(customer, contractor, job)
+    talk = await customer.call("/chat", "open", {"job_id": job["id"], "user_id": contractor.id})
+    tab = await tabs.open()
+    held = await tab.hold(lambda frame: frame.startswith("43/bidding,"))
+    await tab.sign_in(contractor, f"/chat/{talk['id']}")
+    await held.caught.wait()
+    line = tab.page.locator("[data-key*='offer.created']")
+    before = await line.bounding_box()
+    held.release()
+    await expect(line.get_by_text("Waiting for an answer")).to_be_visible()
+    assert await line.bounding_box() == before
