@@ -1,6 +1,8 @@
 """The world of the realtime benchmark."""
 
 from domain.chat.conversation import Conversation, Message
+from domain.chat.search_backfill import END, TermsPosition
+from domain.chat.search_terms import message_terms
 from domain.jobs.job import Job
 from tests.bench.realtime import seeding
 
@@ -14,6 +16,9 @@ async def test_the_seeded_records_are_those_that_servers_read(server, installati
     assert len(world.sign(world.owner, *world.crowd)) == 2
     [pair] = world.pairs
     assert (await uow.get(Conversation, pair.conversation_id)).head == 2
-    assert len(await uow.all(Message, {"conversation_id": pair.conversation_id})) == 2
+    messages = await uow.all(Message, {"conversation_id": pair.conversation_id})
+    assert [each.terms for each in messages] == [message_terms(each.text) for each in messages]
+    assert len(messages) == 2
+    assert [each.after for each in await uow.all(TermsPosition, {})] == [END]
     jobs = await uow.all(Job, {"customer_id": world.owner.id})
     assert {job.id for job in jobs} == {world.watched_job, world.lonely_job}

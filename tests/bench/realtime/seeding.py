@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation, LastMessage, Message
+from domain.chat.search_backfill import END, VERSION, TermsPosition
+from domain.chat.search_terms import message_terms
 from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.kernel.money import Schedule
@@ -149,10 +151,14 @@ class _Seeder:
                     author_id=customer.id,
                     seq=seq,
                     text=f"Number {seq}",
+                    terms=message_terms(f"Number {seq}"),
                 )
                 for seq in range(1, MESSAGES + 1)
             ]
             pairs.append(Pair(customer, contractor, conversation.id))
+        # Nothing is left to fill in: that would read all messages while the rows are measured.
+        done = self._new(TermsPosition, id=f"{TermsPosition.PREFIX}_{VERSION}", after=END)
+        await self._add([done])
         await self._add(conversations)
         await self._add(messages)
         return pairs
