@@ -118,6 +118,15 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
+class ListAll(Command, frozen=True):
+    job_id: Annotated[Id | None, about("Only disputes about this job.")] = None
+    status: Annotated[DisputeStatus | None, about("Only disputes in this state.")] = None
+    customer_id: Annotated[Id | None, about("Only disputes of this customer.")] = None
+    contractor_id: Annotated[Id | None, about("Only disputes of this contractor.")] = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
 # -- the two sides ---------------------------------------------------------------------------
 
 
@@ -285,9 +294,15 @@ async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page[TimelineE
 
 
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
-async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Dispute]:
+async def list_all_disputes(cmd: ListAll, actor: Actor, uow: UnitOfWork) -> Page[Dispute]:
     """List all disputes with their latest entries, newest first."""
-    return await list_disputes(cmd, actor, uow)
+    where = given(
+        job_id=cmd.job_id,
+        status=cmd.status,
+        customer_id=cmd.customer_id,
+        contractor_id=cmd.contractor_id,
+    )
+    return await uow.page(Dispute, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 # -- rules -----------------------------------------------------------------------------------

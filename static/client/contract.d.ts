@@ -566,6 +566,10 @@ export interface AdminDisputesFields {
   job_id?: string | null;
   /** Only disputes in this state. */
   status?: DisputeStatus | null;
+  /** Only disputes of this customer. */
+  customer_id?: string | null;
+  /** Only disputes of this contractor. */
+  contractor_id?: string | null;
   /** The `next_cursor` of the page before. */
   cursor?: string | null;
   /** At most so many items. */

@@ -171,7 +171,7 @@ CASES = {
     "admin.webhook_events": Case("status type payment_id object_id cursor limit", ALL),
     "admin.webhook_event": Case("event_id", ALL),
     "admin.replay": Case("event_id reason", ALL),
-    "admin.disputes": Case("job_id status cursor limit", ALL),
+    "admin.disputes": Case("job_id status customer_id contractor_id cursor limit", ALL),
     "admin.conversation": Case("dispute_id before_seq after_seq limit", ALL),
     "admin.reports": Case("user_id by status cursor limit", ALL),
     "admin.report_decide": Case("report_id decision reason message", ALL),

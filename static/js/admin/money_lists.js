@@ -13,7 +13,7 @@ import { release } from "./money_actions.js";
 import { AtStripeLink } from "./payment.js";
 import { endWithdrawal } from "./settle_actions.js";
 import { statesOf } from "./user.js";
-import { words } from "./work.js";
+import { SIDES, words } from "./work.js";
 
 /** @typedef {import("./lists.js").List} List */
 /** @typedef {import("./lists.js").Filter} Filter */
@@ -35,8 +35,6 @@ const why = ({ failure }) => failure && html`<span class="small">${words(failure
 const heldUp = ({ refusal }) => refusal && html`<span class="small">${refusal}</span>`;
 
 const currency = { name: "currency", label: "Currency" };
-/** @type {Filter[]} */
-const SIDES = [{ name: "customer_id", label: "Customer id" }, { name: "contractor_id", label: "Contractor id" }];
 /** @type {Filter[]} */
 const SPAN = [{ name: "since", label: "From day", type: "date", more: true }, { name: "until", label: "Before day", type: "date", more: true }];
 

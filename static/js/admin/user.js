@@ -132,7 +132,7 @@ const KINDS = ({ id, role }) => {
   return [
     ["jobs", "Jobs", "job", `/admin/jobs?${side}`], ["offers", "Offers", "offer", `/admin/offers?${side}`], ["payments", "Payments", "payment", `/admin/payments?${side}`],
     ["transfers", "Transfers", "transfer", `/admin/transfers?user_id=${id}`], ["withdrawals", "Withdrawals", "withdrawal", `/admin/withdrawals?user_id=${id}`],
-    ["disputes", "Disputes", "dispute", null], ["chargebacks", "Chargebacks", "chargeback", null],
+    ["disputes", "Disputes", "dispute", `/admin/disputes?${side}`], ["chargebacks", "Chargebacks", "chargeback", null],
     ["reports_about", "Reports about them", "report", `/admin/reports?user_id=${id}`], ["reports_by", "Reports by them", "report", `/admin/reports?by=${id}`],
   ];
 };

@@ -12,6 +12,9 @@ import { withStepUp } from "../shared/steps.js";
 import { refuse, say } from "../shared/toasts.js";
 import { onReturn } from "../shared/use.js";
 
+/** The filters of lists whose rows have two sides. @type {import("./lists.js").Filter[]} */
+export const SIDES = [{ name: "customer_id", label: "Customer id" }, { name: "contractor_id", label: "Contractor id" }];
+
 /**
  * What one reads when a view opens, and again by `load`, when pushes were missed, or when one of
  * `inputs` changes.

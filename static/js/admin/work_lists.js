@@ -10,7 +10,7 @@ import { statusOf } from "../shared/words.js";
 import { ChainState, Detail } from "./chain.js";
 import { Id } from "./links.js";
 import { assignLine, correct, hold, payOut, writeOff } from "./settle_actions.js";
-import { Assignee, words } from "./work.js";
+import { Assignee, SIDES, words } from "./work.js";
 import { approve, decideReport, decline, discard, explain, reconcile, replay, retry } from "./work_actions.js";
 
 /** @typedef {import("./lists.js").List} List */
@@ -44,7 +44,7 @@ export const WORK_LISTS = {
     read: (fields) => server.admin.disputes(fields),
     assigned: true,
     follow: (load) => [server.payment.on("dispute.updated", load)],
-    filters: [{ name: "status", label: "State", choices: ["open", "proposed", "escalated", "resolved"] }, { name: "job_id", label: "Job id" }],
+    filters: [{ name: "status", label: "State", choices: ["open", "proposed", "escalated", "resolved"] }, { name: "job_id", label: "Job id" }, ...SIDES],
     columns: [["Job", (row) => html`<a href=${`/admin/disputes/${row.id}`}>${row.job_title}</a>`], ["Amount", money], ["State", state("dispute")],
       ["Answer until", ({ status, answer_by, waits_for }) => (waits_for && status !== "resolved" ? html`<${Countdown} until=${answer_by} />` : "")],
       ["Customer", id("customer_id")], ["Contractor", id("contractor_id")], ["Looked after by", assignee("this dispute")], ["Opened", when]],

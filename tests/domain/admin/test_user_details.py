@@ -11,7 +11,8 @@ CONTRACTORS = ("transfers", "withdrawals")
 
 
 async def test_a_user_is_shown_with_all_records_about_them(completed_work: JobInProgress) -> None:
-    """Guard: `user_details.user_details`: its kinds of records for either side, and presence."""
+    """Guard: `user_details.user_details`: its kinds of records for either side, and presence; and
+    the sides in `list_all_disputes`."""
     work, market = completed_work, completed_work.market
     await market.withdraw(work.contractor, 1000)
     other = await JobInProgress(market, work.server).start(
@@ -32,6 +33,13 @@ async def test_a_user_is_shown_with_all_records_about_them(completed_work: JobIn
         [dispute] = shown["disputes"]["latest"]
         assert (dispute["status"], dispute["amount"]) == ("open", 100_000)
         assert shown["reports_about"] == shown["reports_by"] == {"count": 0, "latest": []}
+    for sides, expected_ids in (
+        ({"customer_id": work.customer.id}, [dispute["id"]]),
+        ({"contractor_id": work.contractor.id, "status": "open"}, [dispute["id"]]),
+        ({"contractor_id": work.customer.id}, []),
+    ):
+        listed = await work.as_admin("disputes", **sides)
+        assert [row["id"] for row in listed["items"]] == expected_ids
     assert [contractor[name]["count"] for name in CONTRACTORS] == [1, 1]
     assert [customer[name]["count"] for name in CONTRACTORS] == [0, 0]
     stored = await market.store.single().get(User, work.contractor.id)

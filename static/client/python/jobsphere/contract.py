@@ -578,6 +578,10 @@ class AdminDisputesFields(TypedDict):
     job_id: NotRequired[str | None]
     # Only disputes in this state.
     status: NotRequired[DisputeStatus | None]
+    # Only disputes of this customer.
+    customer_id: NotRequired[str | None]
+    # Only disputes of this contractor.
+    contractor_id: NotRequired[str | None]
     # The `next_cursor` of the page before.
     cursor: NotRequired[str | None]
     # At most so many items.
