@@ -11,9 +11,11 @@ import unicodedata
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 MAX_EMAIL = 254
-# White space, and the invisible marks that programs of contacts copy with an address.
-AROUND = string.whitespace + (
-    "\u00a0\u200b\u200e\u200f\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\u3000\ufeff"
+# Unicode's white space, and the invisible marks that programs of contacts copy with an address.
+# Source: Unicode Character Database, PropList.txt (White_Space) and general category Cf.
+AROUND = string.whitespace + "\u0085\u00a0\u00ad\u061c\u1680\u180e\u3000\ufeff"
+AROUND += "".join(
+    map(chr, (*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)))
 )
 
 # Mail servers of companies use names in .local. The library's way to permit one is to change its

@@ -1,9 +1,11 @@
 """E-mail addresses have one stored form, and what is no address of one mailbox is refused."""
 
+import sys
+
 import pytest
 
 from domain.accounts.user import User
-from domain.kernel.email_address import MAX_EMAIL, normalized_email
+from domain.kernel.email_address import AROUND, MAX_EMAIL, email_to_find, normalized_email
 from tests.support.parties import PASSWORD
 
 SAME = [
@@ -46,6 +48,16 @@ def test_an_address_has_one_form(given, stored):
     """Guard: `email_address.normalized_email`."""
     assert normalized_email(given) == stored
     assert normalized_email(stored) == stored
+
+
+def test_no_white_space_stays_around_an_address():
+    """Guard: `email_address.AROUND`."""
+    spaces = [chr(code) for code in range(0x20, sys.maxunicode + 1) if chr(code).isspace()]
+    for sign in (*spaces, *"\t\n\v\f\r\u00ad\u200b\u2064\u206f"):
+        given = f"{sign}a@example.com{sign}"
+        assert normalized_email(given) == "a@example.com", hex(ord(sign))
+        assert email_to_find(f"{sign}No Address{sign}") == "no address", hex(ord(sign))
+    assert not [sign for sign in AROUND if sign.isprintable() and sign != " "]
 
 
 async def test_what_is_no_address_is_refused(market, server):
