@@ -66,20 +66,20 @@ class CallThreads:
         self, loop: asyncio.AbstractEventLoop, work: Callable[[], T], patience: float
     ) -> asyncio.Future[T]:
         """Call in a thread. Raises what `work` raises, or the refusal when no thread was free for
-        `patience` seconds."""
+        `patience` seconds, or RuntimeError, at once, when the system starts no further thread."""
         call = Call(loop, work)
         if len(self._unfinished) >= self.size:
             if patience < math.inf:
                 timer = loop.call_later(patience, self._refuse, call)
                 call.answer.add_done_callback(lambda _: timer.cancel())
         elif self._threads <= len(self._unfinished):
-            self._threads += 1
             threading.Thread(
                 target=self._serve,
                 args=[self._calls, self._unfinished],
-                name=f"{self._name}_{self._threads}",
+                name=f"{self._name}_{self._threads + 1}",
                 daemon=True,
             ).start()
+            self._threads += 1
         self._unfinished.append(None)
         self._calls.put(call)
         return call.answer

@@ -42,3 +42,20 @@ async def test_calls_are_answered_refused_and_skipped() -> None:
         "test_2",
     )
     assert sorted(begun) == ["a", "b", "c"]
+
+
+async def test_a_thread_that_cannot_be_started_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Guard: `self._threads += 1` after the start in `CallThreads.run`: otherwise the next call
+    waits for a thread that does not exist."""
+    loop, threads = asyncio.get_running_loop(), CallThreads(1, "test", Busy)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full, pytest.raises(RuntimeError):
+        full.setattr(threading.Thread, "start", refuse)
+        threads.run(loop, lambda: "refused", 10)
+    async with asyncio.timeout(10):
+        assert await threads.run(loop, lambda: "answered", 10) == "answered"
