@@ -1,6 +1,5 @@
 // What happens on the market, in sentences: as it happens, and what was before.
 
-import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
@@ -10,41 +9,16 @@ import { Ago, Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { server } from "../shared/server.js";
 import { onReturn } from "../shared/use.js";
+import { activityList } from "./activity_list.js";
 import { Id } from "./links.js";
 import { words } from "./work.js";
 
 /** @typedef {import("../../client/jobsphere.js").ActivityItem} Item */
 
 const PAGE = 50;
-const KEPT = 500; // of the stream
 
-/**
- * A list of what happened: pages backwards, and pushes in front.
- *
- * @param {Record<string, string>} fields
- */
-function stream(fields) {
-  const items = signal(/** @type {Item[] | null} */ (null));
-  const problem = signal(/** @type {any} */ (null));
-  const cursor = signal(/** @type {string | null} */ (null));
-  /** @param {Item[]} more */
-  const merge = (more) => {
-    const all = new Map([...(items.peek() ?? []), ...more].map((each) => [each.id, each]));
-    items.value = [...all.values()].sort((one, other) => (one.at < other.at || (one.at === other.at && one.id < other.id) ? 1 : -1)).slice(0, KEPT);
-  };
-  const load = async (/** @type {string | null} */ from = null) => {
-    try {
-      const page = await server.admin.activity({ ...fields, limit: PAGE, ...(from && { cursor: from }) });
-      if (!from) items.value = [];
-      merge(page.items);
-      cursor.value = page.next_cursor;
-      problem.value = null;
-    } catch (refused) {
-      problem.value = refused;
-    }
-  };
-  return { items, problem, cursor, load, merge };
-}
+/** @param {Record<string, string>} fields */
+const stream = (fields) => activityList((cursor) => server.admin.activity({ ...fields, limit: PAGE, ...(cursor && { cursor }) }));
 
 const all = stream({});
 server.on("end", () => (all.items.value = null));
@@ -54,7 +28,7 @@ function useStream(list, fits) {
   useEffect(() => {
     list.load();
     const stops = [
-      server.admin.on("activity", (item) => fits(item) && list.merge([item])),
+      server.admin.on("activity", (item) => fits(item) && list.push(item)),
       server.on("reload", () => list.load()),
       onReturn(() => list.load()),
     ];
@@ -99,18 +73,19 @@ function Days({ subject, kind }) {
       <div class="field"><label for="subject">About (any id)</label><input class="input" id="subject" type="search" defaultValue=${subject}
         onChange=${(/** @type {any} */ { target }) => setQuery({ subject: target.value.trim() })} /></div>
     </form>
-    <${Lines} list=${list} most=${KEPT} />
+    ${list.waiting.value > 0 && html`<p class="row"><button class="button" type="button" onClick=${() => list.load()}><${Icon} name="refresh-cw" />Newer lines</button></p>`}
+    <${Lines} list=${list} />
     ${list.cursor.value && html`<p class="row more"><button class="button" type="button" onClick=${() => list.load(list.cursor.value)}>Show more</button></p>`}
   </${View}>`;
 }
 
-/** @param {{list: ReturnType<typeof stream>, most: number}} props */
+/** @param {{list: ReturnType<typeof stream>, most?: number}} props */
 function Lines({ list, most }) {
   const items = list.items.value;
   if (!items && list.problem.value) return html`<${Problem} problem=${list.problem.value} again=${() => list.load()} />`;
   if (!items) return html`<${Skeleton} lines=${6} />`;
   if (!items.length) return html`<div class="card"><${Empty} icon="zap" title="Nothing has happened in the last seven days" /></div>`;
-  return html`<ol class="rows card flush stream">${items.slice(0, most).map((item) => html`<li class="line timed" key=${item.id}>
+  return html`<ol class="rows card flush stream">${(most ? items.slice(0, most) : items).map((item) => html`<li class="line timed" key=${item.id}>
     <${Icon} name=${iconOf(item.name)} /><span class="grow">${sentence(item)}</span><${Ago} at=${item.at} /></li>`)}</ol>`;
 }
 
