@@ -3,30 +3,56 @@
 import datetime
 import threading
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from secantus import storage
 from secantus.storage import Storage
 
 UPDATING = ("_update_matching_single_txn", "_update_chunk")
+BOUNDS = (str, int, bool, datetime.datetime)
+RANGE = {"$gt", "$gte", "$lt", "$lte"}
 COMPARED = (str, int, bool, datetime.datetime, type(None))  # equal values are stored equally
 
 
 def look_up_ids_first() -> None:
-    """Find documents by `_id` if the filter names ids and more. Unpatched, this is only the last
-    resort behind all other indexes, and not used at all beside an operator like `$or`."""
+    """Find documents by `_id` if the filter names ids and more, else by its bounds, else by the
+    branches of an `$or`. Unpatched, `_id` is only the last resort behind all other indexes, and not
+    used at all beside an operator; a condition such as `$ne` leaves one field of a compound index;
+    and `$or` reads the whole collection. The caller checks the whole filter on what is found."""
     find = Storage._try_index_id_keys
 
-    def by_id(
+    def found_by(
         store: Any, db: str, coll: str, filter: dict[str, Any], *, collation: Any = None
     ) -> Any:
-        if len(filter) > 1 and "_id" in filter and collation is None:
+        if collation is not None:
+            return find(store, db, coll, filter, collation=collation)
+        if len(filter) > 1 and "_id" in filter:
             found = find(store, db, coll, {"_id": filter["_id"]})
             if found is not None:
                 return found
-        return find(store, db, coll, filter, collation=collation)
+        bounds = bounds_of(filter)
+        if 1 < len(bounds) < len(filter):
+            found = find(store, db, coll, bounds)
+            if found is not None:
+                return found
+        if "$or" in filter:
+            parts = [found_by(store, db, coll, branch) for branch in filter["$or"]]
+            if all(part is not None for part in parts):
+                return list(dict.fromkeys(chain.from_iterable(parts)))
+        return find(store, db, coll, filter)
 
-    Storage._try_index_id_keys = by_id
+    Storage._try_index_id_keys = found_by
+
+
+def bounds_of(filter: dict[str, Any]) -> dict[str, Any]:
+    """The fields that equal a value or are in a range, which an index may find together."""
+    return {
+        field: value
+        for field, value in filter.items()
+        if field[:1] != "$"
+        and (value.keys() <= RANGE if isinstance(value, dict) else isinstance(value, BOUNDS))
+    }
 
 
 class Update(threading.local):

@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from secantus import collation, sortkey, storage
 
-from server.dev import mongo, mongo_keys
+from server.dev import mongo, mongo_indexes, mongo_keys
 from server.dev.stores import Addresses
 from tests.support.databases import needs
 
@@ -89,6 +89,51 @@ def test_updates_leave_each_index_whole(rows: Rows) -> None:
         assert {row["_id"] for row in rows.find({"tags": tag})} == tagged
     rows.delete_many({})
     rows.insert_many({"_id": n, "name": f"name {n}"} for n in range(10))  # no name is still taken
+
+
+def test_branches_and_bounds_find_what_a_scan_finds(rows: Rows) -> None:
+    """Guard: `found_by` and `bounds_of` in mongo_indexes.py."""
+    chosen = random.Random(11)
+    rows.create_index([("talk", 1), ("seq", 1)])
+    rows.create_index("by", partialFilterExpression={"open": True})
+    there = [
+        {"_id": n, "talk": f"t{n % 5}", "seq": n // 5, "by": chosen.choice(("x", "y", None))}
+        | ({"open": chosen.random() < 0.5} if n % 3 else {})
+        for n in range(100)
+    ]
+    rows.insert_many(there)
+    for _ in range(40):
+        ends = {f"t{chosen.randrange(6)}": chosen.randrange(22) for _ in range(3)}
+        other, least = chosen.choice(("x", None)), chosen.randrange(100)
+        branches: list[dict[str, Any]] = [
+            {"talk": talk, "seq": {"$gt": end}, "by": {"$ne": other}, "gone": None}
+            for talk, end in ends.items()
+        ]
+        expected = [
+            row["_id"]
+            for row in there
+            if row["seq"] > ends.get(row["talk"], 99) and row["by"] != other
+        ]
+        found = [row["_id"] for row in rows.find({"$or": branches})]
+        assert sorted(found) == expected
+        counted = rows.aggregate([{"$match": {"$or": branches}}, {"$group": {"_id": "$talk"}}])
+        assert {row["_id"] for row in counted} == {there[id]["talk"] for id in expected}
+        query = {"_id": {"$gte": least}, "$or": [*branches, {"by": "y", "open": True}]}
+        expected = [
+            row["_id"]
+            for row in there
+            if row["_id"] >= least
+            and (row["_id"] in expected or (row["by"] == "y" and row.get("open")))
+        ]
+        assert [row["_id"] for row in rows.find(query).sort("_id", 1)] == expected
+        changed = rows.update_many({"$or": branches[:1]}, {"$inc": {"n": 1}})
+        [talk, end] = next(iter(ends.items()))
+        assert changed.matched_count == sum(
+            row["talk"] == talk and row["seq"] > end and row["by"] != other for row in there
+        )
+    bounds = {"talk": "t1", "seq": {"$gt": 3, "$lte": 9}}
+    rest = {"by": {"$ne": "x"}, "gone": None, "tags": ["a"], "$or": [bounds], "n": {"$in": [1]}}
+    assert mongo_indexes.bounds_of(bounds | rest) == bounds
 
 
 def has(row: dict[str, Any], path: str, value: Any) -> bool:
