@@ -9,19 +9,17 @@ NEWEST = (("_id", -1),)
 
 
 async def fill_search_keys(ports: Ports) -> int:
-    """Returns how many users it has changed. Users whose name or address changes at the same moment
-    have their keys from that change."""
+    """Returns how many users it has changed. Users who change at the same moment have their keys
+    from that change. Damaged ones are reported and left as they are."""
     uow, total = ports.store.single(), 0
     while True:
         missing = {"search_keys_digest": None}
-        rows = [row async for row in uow.documents(User, missing, NEWEST, BATCH)]
         changes = []
-        for row in rows:
-            user = uow.record(User, dict(row))
+        async for user in uow.readable(User, uow.documents(User, missing, NEWEST, BATCH)):
             keys = {"search_keys": list(search_keys(user.name, user.email))}
-            same = {"_id": user.id, "name": row["name"], "email": row["email"]}
+            same = {"_id": user.id, "version": user.version}
             changes.append((same, ports.store.codec.seal(User, user.id, keys)))
         changed = await uow.set_stored(User, changes)
         total += changed
-        if len(rows) < BATCH or not changed:
+        if not changed:
             return total

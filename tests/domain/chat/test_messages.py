@@ -299,7 +299,8 @@ async def test_every_word_of_a_message_is_found(market: Market) -> None:
 async def test_messages_of_earlier_versions_get_all_their_terms(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `search_backfill.fill_message_terms`, which goes on where it has stopped."""
+    """Guard: `search_backfill.fill_message_terms`, which goes on where it has stopped, and which a
+    damaged message does not stop."""
     for name, value in (("BATCH", 2), ("BATCHES", 1), ("VERSION", 99)):
         monkeypatch.setattr(search_backfill, name, value)
     talk = await meet(market)
@@ -315,6 +316,13 @@ async def test_messages_of_earlier_versions_get_all_their_terms(
         assert await search(talk.customer, "the") == found
     assert await search_backfill.fill_message_terms(server.ports) == 0
     assert [each.version for each in await market.rows(Message)] == [1, 1, 1]
+
+    monkeypatch.setattr(search_backfill, "VERSION", 100)
+    await uow.set_stored(Message, [({"_id": sent[2]["id"]}, old)])
+    await uow.set_stored(Message, [({"_id": sent[1]["id"]}, {"author_id": 7})])
+    await search_backfill.fill_message_terms(server.ports)
+    await search_backfill.fill_message_terms(server.ports)
+    assert await search(talk.customer, "the") == ["The three", "The one"]
 
 
 async def test_an_edited_message_is_found_by_its_new_text(market: Market) -> None:
