@@ -73,6 +73,7 @@ def wanted(readers: dict[str, Reader]) -> list[Wanted]:
     return [
         *(Wanted("", path) for path in ("/", *routes("client/app.js", open=True))),
         *(Wanted("", f"/docs#{place}") for place in DOCS),
+        Wanted("", "/static/components.html"),
         Wanted("", "/jobs/" + readers["contractor"].one("/api/job")["id"], "visitor"),
         *_of_client(readers["customer"]),
         *_of_client(readers["contractor"]),

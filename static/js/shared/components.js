@@ -21,7 +21,7 @@ const Part = ({ title, children }) => html`<section class="card stack"><h2>${tit
 
 function Type() {
   return html`<${Part} title="Type">${SIZES.map((size) =>
-    html`<p style=${{ fontSize: `var(--text-${size})` }}>Good work, agreed in minutes <code>--text-${size}</code></p>`)}</${Part}>`;
+    html`<p style=${{ fontSize: `var(--text-${size})` }}>Good work, agreed in minutes <code style=${{ whiteSpace: "nowrap" }}>--text-${size}</code></p>`)}</${Part}>`;
 }
 
 function Colours() {
@@ -79,7 +79,7 @@ function Places() {
     ${["", "mine", "good", "wait", "bad"].map((tone) => html`<p class=${`note ${tone}`}><${Icon} name="info" />What one should know before going on.</p>`)}
     <${Sums} currency="USD" rows=${[["The customer pays", 100_000], ["Fees", -30_000]]} total=${["You get", 70_000]} />
     <div class="progress" role="progressbar" aria-label="Upload" aria-valuenow="60" aria-valuemin="0" aria-valuemax="100"><div style=${{ width: "60%" }} /></div>
-    <${Empty} icon="inbox" title="Nothing here yet"><p>What comes is shown here.</p></${Empty}><${Skeleton} />
+    <${Empty} icon="inbox" title="Nothing here yet"><p>What comes is shown here.</p></${Empty}><div class="sample"><${Skeleton} /></div>
   </${Part}>`;
 }
 

@@ -1,12 +1,17 @@
 """Every view with hostile texts: accessible, whole at every width, still as it loads, harmless."""
 
 import re
+from functools import partial
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from server.dev.stores import ROOT
+from server.http.headers import page_policy
+from server.http.pages import page_routes
 from tests.stories.browser.hostile_world import HostileWorld
-from tests.stories.browser.tabs import Tabs, in_the_browser
+from tests.stories.browser.tabs import Profiles, Tabs, in_the_browser
 from tests.stories.browser.view_checks import LEAVING, ViewChecks
 from tests.support.installations import Server
 from tests.support.market import Market
@@ -42,6 +47,21 @@ async def test_views_of_nobody(tabs: Tabs, market: Market) -> None:
     checks = ViewChecks(tab)
     await checks.watch()
     await checked(checks, ["/", *routes("client/app.js", open=True)], least=-1)
+
+
+async def test_components(profiles: Profiles, port: int) -> None:
+    """Guard: components.html and components.js, which only `dev` serves; they need no market."""
+    origin = f"http://127.0.0.1:{port}"
+    app = web.Application()
+    app.add_routes(page_routes(PAGES.parent, partial(page_policy, origin, False), dev=True))
+    async with TestServer(app, host="127.0.0.1", port=port):
+        tabs = Tabs(profiles, origin)
+        checks = ViewChecks(await tabs.open())
+        await checks.watch()
+        for number in (0, 5):  # opened narrow and light, and as wide as a phone and dark
+            await checks.check(number, "/static/components.html")
+        await tabs.close()
+    assert (checks.wrong, checks.hosts, tabs.errors) == ([], set(), [])
 
 
 async def test_views_of_the_client(tabs: Tabs, market: Market, server: Server) -> None:

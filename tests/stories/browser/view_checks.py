@@ -39,7 +39,7 @@ WATCH = """
 """
 READY = """() => document.querySelector("main h1")?.checkVisibility()
     && document.fonts.status === "loaded"
-    && !document.querySelector(".skeleton, main [aria-busy=true]")"""
+    && !document.querySelector(".skeleton:not(.sample *), main [aria-busy=true]")"""
 # Goes to another view inside the page. Chromium ignores what moves within 500 ms of a resize.
 GO = """async ({ go }, address) => {
     await new Promise((done) => setTimeout(done, 550));
