@@ -26,6 +26,7 @@ from domain.jobs.job_words import MAX_QUERY_WORDS, job_words
 from domain.jobs.search import SearchCriteria, SearchFilters
 from domain.jobs.views import public_part
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.batches import stretch
 from domain.kernel.bounds import Bounded
 from domain.kernel.documents import any_of, given
 from domain.kernel.errors import Conflict, Invalid, NotFound, Rule, TooMany
@@ -371,16 +372,16 @@ def anchors_of(job: Job) -> tuple[str, ...]:
 
 async def renew_anchors(ports: Ports) -> int:
     """Choose the anchors again of searches that an older text analysis chose. Returns how many."""
-    uow, total = ports.store.single(), 0
+    uow, total, last = ports.store.single(), 0, ""
     old = {"analysis": (None, *range(ANALYSIS)), "slot": {"$gte": 0}}
     while True:
-        found = await uow.all(SavedSearch, old, (("_id", 1),), RENEWED)
+        found, last = await stretch(uow, SavedSearch, old, last, RENEWED)
         for saved in found:
             criteria = SearchCriteria.of(saved.filters, uow.rates)
             same = {"_id": saved.id, "version": saved.version}
             await uow.set_private(SavedSearch, same, **await _derived(criteria, ports.job_index))
         total += len(found)
-        if len(found) < RENEWED:
+        if not last:
             return total
 
 
@@ -427,8 +428,8 @@ async def _next_matches(uow: UnitOfWork, job: Job, after: str) -> tuple[list[Sav
 
     The id is empty when there are no more searches.
     """
-    where = {"anchors": anchors_of(job), "_id": {"$gt": after}}
-    found = await uow.all(SavedSearch, where, (("_id", 1),), SCANNED)
+    anchors = {"anchors": anchors_of(job)}
+    found, last = await stretch(uow, SavedSearch, anchors, after, SCANNED)
     matching: dict[str, SavedSearch] = {}
     for saved in found:
         if saved.user_id == job.customer_id or saved.user_id in matching:
@@ -437,7 +438,7 @@ async def _next_matches(uow: UnitOfWork, job: Job, after: str) -> tuple[list[Sav
             matching[saved.user_id] = saved
         if len(matching) == CHUNK:
             return list(matching.values()), saved.id
-    return list(matching.values()), found[-1].id if len(found) == SCANNED else ""
+    return list(matching.values()), last
 
 
 async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedSearch]) -> int:

@@ -125,6 +125,11 @@ class JobIndex(Protocol):
     """All methods raise Unavailable while there is no index yet. What this process wrote before
     the call is found; what another one wrote, within a second."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is an index. A process without one is never ready."""
+        ...
+
     async def find(
         self, query: JobQuery, order: Order, after: Position | None, limit: int
     ) -> tuple[Sequence[Hit], bool]:

@@ -48,11 +48,13 @@ FAILED_SECONDS = 60.0  # at most, until a failed job is tried again
 
 
 class Job(msgspec.Struct, frozen=True):
-    """`run` is called about every `seconds`; `name` is the name of the lease."""
+    """`run` is called about every `seconds`; `name` is the name of the lease. One that `searches`
+    runs in processes whose job index answers."""
 
     name: str
     seconds: float
     run: Callable[[Ports], Awaitable[object]]
+    searches: bool = False
 
 
 async def snapshot(ports: Ports) -> None:
@@ -102,7 +104,7 @@ JOBS = (
     Job("save_feed_heads", 3600, keep_heads),
     Job("fill_search_keys", 86_400, search_backfill.fill_search_keys),
     Job("fill_message_terms", 60, message_terms.fill_message_terms),
-    Job("renew_anchors", 86_400, saved_searches.renew_anchors),
+    Job("renew_anchors", 60, saved_searches.renew_anchors, searches=True),
 )
 
 
@@ -129,6 +131,8 @@ class Scheduler:
         while True:
             await asyncio.sleep(pause * (0.75 + random.random() / 2))
             if time.monotonic() - ran < job.seconds - pause:
+                continue
+            if job.searches and not self._ports.job_index.ready:
                 continue
             try:
                 # The end of the last run has renewed the lease, for a multiple of this time.

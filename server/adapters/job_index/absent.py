@@ -10,6 +10,8 @@ from domain.ports.job_index import Completion, FoundFacets, Hit, JobQuery, Order
 class NoJobIndex:
     """All methods raise Unavailable."""
 
+    ready = False
+
     async def find(
         self, query: JobQuery, order: Order, after: Position | None, limit: int
     ) -> tuple[Sequence[Hit], bool]:

@@ -77,18 +77,24 @@ async def test_the_title_counts_more_than_skills_and_these_more_than_the_text(
 
 
 async def test_saved_searches_mean_what_the_list_means(market: Market, server: Server) -> None:
-    """Guard: `_require_words`, `SavedSearch.unknown` in `fits`, `renew_anchors`."""
+    """Guard: `_require_words`, `SavedSearch.unknown` in `fits`, `renew_anchors`, and `stretch` in
+    it and in `_next_matches`: a damaged search does not stop the others."""
     customer, contractor = await market.customer(), await market.contractor()
     for q in ("€", "👍"):
         with pytest.raises(Refused, match="needs a word"):
             await contractor.call("/job", "search_save", {"name": "x", "q": q})
-    for q in ("the", "wardrobbe", "nodejs", "IT"):
+    for q in ("damaged", "the", "wardrobbe", "nodejs", "IT"):
         saved = await contractor.call("/job", "search_save", {"name": q, "q": q})
     with pytest.raises(Refused, match="needs a word"):
         await contractor.call("/job", "search_update", {"search_id": saved["id"], "q": "€"})
     uow = server.store.single()
     old = {"anchors": ("word:nodejs",), "analysis": 0}
-    await uow.set_private(SavedSearch, {"name": "nodejs"}, **old)
+    names = {"damaged", "nodejs"}
+    listed = (await contractor.call("/job", "searches"))["items"]
+    ids = {each["name"]: each["id"] for each in listed if each["name"] in names}
+    await uow.set_private(SavedSearch, {"_id": tuple(ids.values())}, **old)
+    broken = {"filters": "unreadable", "anchors": ["*"]}
+    await uow.set_stored(SavedSearch, [({"_id": ids["damaged"]}, broken)])
     assert await renew_anchors(server.ports) == 1
     assert await renew_anchors(server.ports) == 0
     plain = {"description": "x", "category": "Other", "skills": []}

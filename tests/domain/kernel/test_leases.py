@@ -4,12 +4,18 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from domain.jobs.job import Job as PostedJob
+from domain.jobs.saved_searches import renew_anchors
 from domain.kernel import leases
 from domain.kernel.errors import Unavailable
 from domain.kernel.leases import LEASE_TIME, Lease
-from server.workers.scheduler import Job, Scheduler
+from domain.ports.job_index import JobQuery
+from server.adapters.job_index.absent import NoJobIndex
+from server.adapters.job_index.index import TantivyJobIndex
+from server.workers.scheduler import JOBS, Job, Scheduler
 from tests.support.relay_cluster import RelayCluster
 
 
@@ -112,6 +118,41 @@ async def test_a_frequent_job_renews_its_lease_at_the_end_of_each_run(cluster, m
     await cluster.wait_until(lambda: len(asked) > before + 2)
     assert len(ran) == runs
     await scheduler.stop()
+
+
+async def test_a_job_that_searches_runs_where_the_index_answers(cluster, tmp_path):
+    """Guard: `ready` in `Scheduler._repeat`: a worker has no index, and a web process builds its
+    own for a while. And the interval of `renew_anchors`: no job is pushed for the searches of an
+    older version before it has run."""
+    (renewal,) = (job for job in JOBS if job.run is renew_anchors)
+    assert (renewal.searches, renewal.seconds) == (True, 60)
+    ran, looks, stores = [], Counter(), [cluster.store(f"w{n}") for n in range(2)]
+    await stores[0].prepare([PostedJob])
+    index = TantivyJobIndex(stores[1], tmp_path)
+
+    async def search(ports):
+        await ports.job_index.count(JobQuery())
+        ran.append(ports.store.worker)
+
+    async def look(ports):
+        looks[ports.store.worker] += 1
+
+    schedulers = []
+    for store, has in zip(stores, (NoJobIndex(), index), strict=True):
+        ports = msgspec.structs.replace(
+            cluster.relay(store.worker, start=False)._ports, job_index=has
+        )
+        jobs = [Job("renew", 0.01, search, searches=True), Job(f"look{store.worker}", 0.01, look)]
+        schedulers.append(Scheduler(ports, jobs))
+        schedulers[-1].start()
+    await cluster.wait_until(lambda: min(looks["w0"], looks["w1"]) >= 5)
+    assert await leases.find(stores[0], "renew") is None
+    await index.start()
+    await cluster.wait_until(lambda: len(ran) >= 3)
+    assert set(ran) == {"w1"}
+    for scheduler in schedulers:
+        await scheduler.stop()
+    await index.stop()
 
 
 @pytest.fixture
