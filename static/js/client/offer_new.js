@@ -15,9 +15,10 @@ import { place } from "../shared/router.js";
 import { server, write } from "../shared/server.js";
 import { useRecord } from "../shared/use.js";
 import { failureOf } from "./failures.js";
-import { labelOf, readSaved, saved, stripeKey, testMethods } from "./methods.js";
+import { labelOf, readSaved, saved } from "./methods.js";
 import { capital } from "./names.js";
 import { follow } from "./paying.js";
+import { CANNOT_PAY, stripeKey, testMethods } from "./payment_setup.js";
 import { applications, jobs, offers } from "./world.js";
 
 const HOURS = [[24, "1 day"], [48, "2 days"], [72, "3 days"], [144, "6 days"]];
@@ -112,7 +113,7 @@ function Composer({ job, application, before, meta }) {
   };
   const methods = useWays(meta);
   useEffect(() => {
-    if (methods && !methods.some(({ id }) => id === draft.peek().method)) change({ method: methods[0]?.id ?? NEW_CARD });
+    if (methods && !methods.some(({ id }) => id === draft.peek().method)) change({ method: methods[0]?.id ?? "" });
   }, [methods]);
 
   const form = useForm(async (fields) => {
@@ -157,7 +158,7 @@ function Composer({ job, application, before, meta }) {
       </section>
       <${Ways} methods=${methods} draft=${draft.value} change=${change} meta=${meta} />
       ${failed.value && html`<p class="note bad" role="alert"><${Icon} name="circle-alert" />${failed.value}</p>`}
-      <div class="row end"><${Submit} form=${form}>Check and send</${Submit}></div>
+      ${methods?.length !== 0 && html`<div class="row end"><${Submit} form=${form}>Check and send</${Submit}></div>`}
     </div>
     <aside class="preview"><${Preview} draft=${draft.value} name=${name} currency=${currency} meta=${meta} /></aside>
   </form>`;
@@ -272,6 +273,10 @@ function useWays(meta) {
 
 /** @param {any} props */
 function Ways({ methods, draft, change }) {
+  if (methods && !methods.length) {
+    return html`<section class="card stack" aria-labelledby="ways"><h2 id="ways">How you pay</h2>
+      <p class="note wait"><${Icon} name="triangle-alert" />${CANNOT_PAY}</p></section>`;
+  }
   return html`<section class="card" aria-labelledby="ways">
     <fieldset class="choices"><legend><h2 id="ways">How you pay</h2></legend>
       ${methods ? methods.map((/** @type {any} */ { id, label, hint }) => html`<label class="choice" key=${id}>

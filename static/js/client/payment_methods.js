@@ -11,7 +11,8 @@ import { Empty, Skeleton, View } from "../shared/pieces.js";
 import { go } from "../shared/router.js";
 import { server, write } from "../shared/server.js";
 import { refuse, say } from "../shared/toasts.js";
-import { labelOf, readSaved, saved, stripeKey } from "./methods.js";
+import { labelOf, readSaved, saved } from "./methods.js";
+import { CANNOT_PAY, cannotPay, stripeKey } from "./payment_setup.js";
 import { StripeForm } from "./stripe.js";
 
 const BACK = "/payments/methods";
@@ -19,7 +20,8 @@ const BACK = "/payments/methods";
 export function PaymentMethods() {
   const problem = useSignal(/** @type {any} */ (null));
   const secret = useSignal(/** @type {string | null} */ (null));
-  const key = stripeKey(useMeta());
+  const meta = useMeta();
+  const key = stripeKey(meta);
   const read = async () => {
     try {
       await readSaved();
@@ -49,9 +51,9 @@ export function PaymentMethods() {
   };
   const content = () => {
     if (problem.value) return html`<${Problem} problem=${problem.value} again=${read} />`;
-    if (!saved.value) return html`<${Skeleton} lines=${4} />`;
+    if (!saved.value || !meta) return html`<${Skeleton} lines=${4} />`;
     if (!saved.value.length) {
-      return html`<${Empty} icon="credit-card" title="Nothing is saved"><p>${key ? "Save a card to make offers faster." : "This server plays with test cards. Choose one when you make an offer."}</p></${Empty}>`;
+      return html`<${Empty} icon="credit-card" title="Nothing is saved"><p>${key ? "Save a card to make offers faster." : cannotPay(meta) ? CANNOT_PAY : "This server plays with test cards. Choose one when you make an offer."}</p></${Empty}>`;
     }
     return html`<ul class="rows card flush" aria-label="Saved">${saved.value.map((method) => html`<li key=${method.id}><div class="line tall wraps">
       <${Icon} name="credit-card" class="large" /><span class="grow strong">${labelOf(method)}</span>

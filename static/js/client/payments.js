@@ -16,8 +16,8 @@ import { refuse, say } from "../shared/toasts.js";
 import { useList, useRecord } from "../shared/use.js";
 import { statusOf, STATUSES } from "../shared/words.js";
 import { failureOf } from "./failures.js";
-import { stripeKey } from "./methods.js";
 import { capital, isNamed, useOther } from "./names.js";
+import { CANNOT_PAY, cannotPay, stripeKey } from "./payment_setup.js";
 import { StripeForm } from "./stripe.js";
 import { chargebacks, offers, payments } from "./world.js";
 
@@ -159,7 +159,8 @@ function Course({ payment, offer }) {
 /** The bank's page, Stripe's form, or waiting, as Stripe says. @param {{payment: Payment}} props */
 function Pay({ payment }) {
   const sheet = useSignal(/** @type {any} */ (null));
-  const key = stripeKey(useMeta());
+  const meta = useMeta();
+  const key = stripeKey(meta);
   const look = async () => {
     sheet.value = await server.payment.confirm({ payment_id: payment.id });
     if (sheet.value.status !== "requires_payment" || sheet.value.processing_since) payments.put(await server.payment.get({ payment_id: payment.id }));
@@ -167,7 +168,7 @@ function Pay({ payment }) {
   useEffect(() => {
     look().catch(refuse);
   }, [payment.id]);
-  if (!sheet.value) return html`<${Skeleton} lines=${2} />`;
+  if (!sheet.value || !meta) return html`<${Skeleton} lines=${2} />`;
   const { redirect_url, client_secret, failure } = sheet.value;
   const why = failure && html`<p class="note bad"><${Icon} name="circle-alert" />The last try did not go through: ${failureOf(failure)}.</p>`;
   if (redirect_url) {
@@ -178,6 +179,7 @@ function Pay({ payment }) {
     return html`${why}<${StripeForm} stripeKey=${key} secret=${client_secret} yes=${`Hold ${display(payment.amount, payment.currency)}`}
       back=${`/payments/${payment.id}/return`} save=${place.value.query.has("save")} done=${async () => go(`/payments/${payment.id}/return`, { replace: true })} />`;
   }
+  if (cannotPay(meta)) return html`${why}<p class="note wait"><${Icon} name="triangle-alert" />${CANNOT_PAY}</p>`;
   return html`${why}<div class="row"><button class="button" type="button" onClick=${() => look().catch(refuse)}>
     <${Icon} name="refresh-cw" />Look again</button></div>`;
 }

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from domain.kernel.rooms import user_room
 from tests.stories.browser.job_steps import TITLE, offer, pay, shortlisted
@@ -20,6 +20,14 @@ AGED = f"""localStorage.setItem('{KEY}', JSON.stringify(
 TOKEN = "({ server }) => server.session.current.refresh_token"
 EXPIRE = "({ server }) => server.session.adopt({ expires_at: '2020-01-01T00:00:00Z' })"
 ASK = "({ server }) => server.account.me({}, { via: 'http' })"
+
+
+async def without_stripe(route: Route) -> None:
+    """Answer as a server that has neither a sandbox nor a key for Stripe's form."""
+    response = await route.fetch()
+    meta = await response.json()
+    meta["payments"] |= {"sandbox": False, "stripe_publishable_key": ""}
+    await route.fulfill(response=response, json=meta)
 
 
 async def test_a_new_job_appears_in_other_tabs_without_errors(tabs, market):
@@ -70,13 +78,21 @@ async def test_an_offer_is_visible_only_after_3d_secure(tabs, market):
     made; and `failureOf` tells the reason.
     Guard: `visible: bool = False` in Offer until `settle_hold`; were it visible when created,
     the contractor would read it. Without `returned()` in the page the customer would get
-    no notice."""
+    no notice. `cannotPay` in payment_setup.js: without a sandbox there are no test cards."""
     employer, worker = await market.customer(), await market.contractor()
     await shortlisted(market, employer, worker)
     customer, contractor = await tabs.open(), await tabs.open(viewport=PHONE)
+    await customer.page.route("**/api/meta", without_stripe)
     await customer.sign_in(employer, "/jobs")
     await contractor.sign_in(worker, "/work?show=applications")
     await customer.open_job(TITLE)
+    await customer.follow("Make an offer")
+    await customer.sees("Nothing can be paid on this server yet")
+    await expect(customer.page.get_by_role("button", name="Check and send")).to_have_count(0)
+    await customer.page.unroute("**/api/meta")
+    await customer.page.go_back()
+    await customer.page.reload()
+    await customer.live()
     await contractor.open_job(TITLE)
     await offer(customer, "Declined card")
     await customer.sees("The payment did not go through: the bank declined it. Nothing was sent.")
