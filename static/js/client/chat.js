@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect } from "preact/hooks";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
-import { Avatar, Empty, Skeleton } from "../shared/pieces.js";
+import { Avatar, Empty, Skeleton, View } from "../shared/pieces.js";
 import { go, place } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
 import { fullTime, timeOf } from "../shared/times.js";
@@ -60,10 +60,11 @@ function Opened({ id }) {
     if (!known) findConversation(id).then((found) => (missing.value = !found), refuse);
   }, [id]);
   if (known) return html`<${Room} id=${id} />`;
-  return html`<section class="room none" aria-busy=${missing.value ? undefined : "true"}>
-    ${missing.value
-      ? html`<h1 class="visually-hidden">Chat</h1><${Empty} icon="circle-help" title="There is no such conversation"><a href="/chat">All conversations</a></${Empty}>`
-      : html`<${Skeleton} />`}</section>`;
+  if (missing.value) {
+    return html`<section class="room"><${View} title="There is no such conversation" back=${{ href: "/chat", label: "All conversations" }}>
+      <p>It does not exist, or you are not one of its two members.</p></${View}></section>`;
+  }
+  return html`<section class="room none" aria-busy="true"><${Skeleton} /></section>`;
 }
 
 /** @param {{chosen?: string}} props */

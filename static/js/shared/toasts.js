@@ -1,6 +1,7 @@
 // Short news at the edge of the page: each is said once, and waits while the pointer is on it.
 
 import { signal } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { html } from "./html.js";
 import { Icon } from "./icon.js";
 
@@ -45,10 +46,40 @@ function count(id, tone) {
   timers.set(id, setTimeout(unsay, tone === "bad" ? PROBLEM_MS : SHOWN_MS, id));
 }
 
+/** The field that a person types in, or the writing field of a conversation. */
+function writingField() {
+  const focused = document.activeElement;
+  return focused?.matches("main :is(input, textarea)") ? focused : document.querySelector(".composer textarea");
+}
+
+/**
+ * Keep toasts at the edge of the window that is farther from the field that a person types in.
+ *
+ * @param {{current: HTMLElement | null}} box
+ * @param {boolean} shown
+ */
+function useFarEdge(box, shown) {
+  useLayoutEffect(() => {
+    if (!shown) return undefined;
+    const place = () => {
+      const field = writingField()?.getBoundingClientRect();
+      box.current?.classList.toggle("above", field !== undefined && field.top > innerHeight - field.bottom);
+    };
+    place();
+    const events = ["focusin", "focusout", "scroll", "resize"];
+    for (const name of events) addEventListener(name, place, { capture: true, passive: true });
+    return () => {
+      for (const name of events) removeEventListener(name, place, { capture: true });
+    };
+  }, [shown]);
+}
+
 const ICONS = /** @type {const} */ ({ good: "circle-check", bad: "circle-alert", news: "info" });
 
 export function Toasts() {
   const all = toasts.value;
+  const box = useRef(/** @type {HTMLDivElement | null} */ (null));
+  useFarEdge(box, all.length > 0);
   const shown = (/** @type {Toast} */ { id, text, tone, link, more }) => html`
     <div class=${`toast ${tone}`} key=${id}
       onPointerEnter=${() => clearTimeout(timers.get(id))} onPointerLeave=${() => count(id, tone)}
@@ -59,7 +90,7 @@ export function Toasts() {
         <${Icon} name="x" /><span class="visually-hidden">Dismiss</span>
       </button>
     </div>`;
-  return html`<div class="toasts">
+  return html`<div class="toasts" ref=${box}>
     <div role="status" class="stack" style=${{ "--gap": "0.5rem" }}>${all.filter(({ tone }) => tone !== "bad").map(shown)}</div>
     <div role="alert" class="stack" style=${{ "--gap": "0.5rem" }}>${all.filter(({ tone }) => tone === "bad").map(shown)}</div>
   </div>`;

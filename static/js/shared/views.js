@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { html } from "./html.js";
+import { View } from "./pieces.js";
 import { place } from "./router.js";
 import { Loading } from "./shell.js";
 import { say } from "./toasts.js";
@@ -32,7 +33,7 @@ function componentOf({ name, load }) {
 /** What the address shows. @param {{Frame: any}} props */
 export function Views({ Frame }) {
   const { view: wanted, params, path } = place.value;
-  if (!wanted) return html`<${Frame}><div class="view"><h1 tabindex="-1">There is no such page</h1><p><code>${path}</code></p></div></${Frame}>`;
+  if (!wanted) return html`<${Frame}><${View} title="There is no such page"><p><code>${path}</code></p></${View}></${Frame}>`;
   const Component = componentOf(wanted);
   const content = Component ? html`<${Component} ...${params} key=${wanted.key ?? path} />` : html`<${Loading} />`;
   return wanted.open ? content : html`<${Frame}>${content}</${Frame}>`;

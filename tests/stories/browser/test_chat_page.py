@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.async_api import expect
 
-from tests.stories.browser.tabs import Tabs, in_the_browser
+from tests.stories.browser.tabs import DESKTOP, PHONE, Tabs, in_the_browser
 from tests.support.market import Market
 
 pytestmark = in_the_browser
@@ -18,11 +18,26 @@ PASTE = """async (field) => {
     const options = { clipboardData, bubbles: true, cancelable: true };
     field.dispatchEvent(new ClipboardEvent("paste", options));
 }"""
+# Opens the first message that was found; returns how it is marked, and the animations of the mark.
+OPEN_FOUND = """() => new Promise((done) => {
+    new MutationObserver(() => {
+        const marked = document.querySelector(".found > .bubble");
+        if (marked) done([getComputedStyle(marked).outlineStyle, marked.getAnimations().length]);
+    }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["class"] });
+    document.querySelector(".results button").click();
+})"""
+# Whether the notice and the field that has the focus cover no part of each other.
+APART = """() => {
+    const notice = document.querySelector(".toast").getBoundingClientRect();
+    const field = document.activeElement.getBoundingClientRect();
+    return notice.bottom <= field.top || notice.top >= field.bottom;
+}"""
 
 
 async def test_new_messages_are_read_from_the_first_one(tabs: Tabs, market: Market) -> None:
     """Guard: `open` in chat_room.js: they do not count as read before they were on the screen, and
-    `attach` in chat_composer.js."""
+    `attach` in chat_composer.js. `useFarEdge` in toasts.js: notices keep away from the field in
+    use. The mark of a message that was searched for does not fade."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -57,4 +72,21 @@ async def test_new_messages_are_read_from_the_first_one(tabs: Tabs, market: Mark
     await tab.page.get_by_role("menuitem", name="Delete").click()
     await tab.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(tab.page.get_by_text("Message deleted").last).to_be_visible()
+
+    await tab.press("Search in this conversation")
+    words = tab.page.get_by_role("searchbox", name="Words to be found")
+    await tab.run("shared/toasts.js", "({ say }) => say('This is new.', { tone: 'bad' })")
+    for size in (PHONE, DESKTOP):
+        await tab.page.set_viewport_size(size)  # type: ignore[arg-type]
+        for writing in (words, field):
+            await writing.focus()
+            assert await tab.page.evaluate(APART)
+    await words.fill("Line 7")
+    await expect(tab.page.get_by_role("button", name="Line 7")).to_be_visible()
+    assert await tab.page.evaluate(OPEN_FOUND) == ["solid", 0]
+    await tab.run("shared/router.js", "({ go }) => go('/chat/none')")
+    await tab.heads("There is no such conversation")
+    await expect(tab.page).to_have_title("There is no such conversation · JobSphere")
+    await tab.run("shared/router.js", "({ go }) => go('/none')")
+    await expect(tab.page).to_have_title("There is no such page · JobSphere")
     assert tabs.errors == []
