@@ -9,6 +9,7 @@ import { Ago, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { displayKm, distanceKm, loadCities, placeOf } from "./places.js";
+import { openWith } from "./talks.js";
 import { applications, conversations, jobs } from "./world.js";
 
 /** @typedef {import("../../client/jobsphere.js").Job} Job */
@@ -146,11 +147,8 @@ export const standing = (application) =>
  * @param {string} userId
  */
 export async function chatWith(jobId, userId) {
-  const found = knownChat(jobId, userId) ?? await server.chat.open({ job_id: jobId, user_id: userId });
-  if (!conversations.value.has(found.id)) {
-    conversations.value = new Map([...conversations.value, [found.id, found]]);
-  }
-  return `/chat/${found.id}`;
+  const found = knownChat(jobId, userId);
+  return found ? `/chat/${found.id}` : openWith(jobId, userId);
 }
 
 /** @param {string} jobId @param {string} userId */

@@ -10,7 +10,7 @@ import { display } from "../shared/money.js";
 import { Sums } from "../shared/money_step.js";
 import { Ago, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
 import { go, place, setQuery } from "../shared/router.js";
-import { me, server } from "../shared/server.js";
+import { me, server, write } from "../shared/server.js";
 import { dayOf } from "../shared/times.js";
 import { refuse, say } from "../shared/toasts.js";
 import { useList, useRecord } from "../shared/use.js";
@@ -162,7 +162,7 @@ function Pay({ payment }) {
   const meta = useMeta();
   const key = stripeKey(meta);
   const look = async () => {
-    sheet.value = await server.payment.confirm({ payment_id: payment.id });
+    sheet.value = await write(() => server.payment.confirm({ payment_id: payment.id }));
     if (sheet.value.status !== "requires_payment" || sheet.value.processing_since) payments.put(await server.payment.get({ payment_id: payment.id }));
   };
   useEffect(() => {
@@ -197,7 +197,7 @@ export function PaymentReturn({ id }) {
 
 /** @param {string} payment_id */
 async function finish(payment_id) {
-  const { status, failure } = await server.payment.confirm({ payment_id });
+  const { status, failure } = await write(() => server.payment.confirm({ payment_id }));
   const payment = await server.payment.get({ payment_id });
   payments.put(payment);
   if (payment.processing_since) {

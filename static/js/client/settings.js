@@ -8,7 +8,7 @@ import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { create, supported } from "../shared/passkeys.js";
 import { Ago, Skeleton, View, showCurrent } from "../shared/pieces.js";
-import { lift, me, putMe, server, settingUp } from "../shared/server.js";
+import { lift, me, putMe, server, settingUp, write } from "../shared/server.js";
 import { withStepUp } from "../shared/steps.js";
 import { refuse, say } from "../shared/toasts.js";
 
@@ -41,7 +41,7 @@ export function Settings() {
   const form = useForm(async (fields) => {
     const skills = String(fields.skills ?? "").split(",").map((each) => each.trim()).filter(Boolean);
     const { name, headline = "", bio = "" } = fields;
-    putMe(await server.account.update({ name, headline, bio, ...(user.role === "contractor" && { skills }) }));
+    putMe(await write(() => server.account.update({ name, headline, bio, ...(user.role === "contractor" && { skills }) })));
     say("Your profile is saved.", { tone: "good" });
   });
   if (user.email === undefined) return html`<${Frame} tab=""><${Skeleton} /></${Frame}>`;
@@ -72,7 +72,7 @@ export function Notices() {
   const change = async (/** @type {Event} */ event, /** @type {any} */ fields) => {
     const input = /** @type {HTMLInputElement} */ (event.target);
     try {
-      putMe(await server.account.update(fields));
+      putMe(await write(() => server.account.update(fields)));
     } catch (refused) {
       input.checked = !input.checked;
       refuse(refused);
@@ -113,17 +113,17 @@ export function Devices() {
   useEffect(() => {
     readSessions().catch(refuse);
   }, []);
-  const end = (/** @type {() => Promise<any>} */ command) => command().then(readSessions).catch(refuse);
+  const end = (/** @type {Promise<any>} */ ending) => ending.then(readSessions).catch(refuse);
   const all = sessions.value;
   return html`<${Frame} tab="/devices"><${Card} title="Where you are signed in">
     ${!all ? html`<${Skeleton} />` : html`<ul class="rows">${all.map(({ id, device, address, last_used_at, current }) => html`
       <li class="line tall" key=${id}><${Icon} name="monitor" />
         <span class="grow"><span class="strong">${device || "Unknown device"}</span><br /><span class="soft small">${address} · used <${Ago} at=${last_used_at} /></span></span>
         <span class="side">${current ? html`<span class="badge good"><${Icon} name="check" />This one</span>`
-          : html`<button class="button small" type="button" onClick=${() => end(() => server.account.revoke({ session_id: id }))}>
+          : html`<button class="button small" type="button" onClick=${() => end(write(() => server.account.revoke({ session_id: id })))}>
             Sign out<span class="visually-hidden"> ${device || "unknown device"}</span></button>`}</span>
       </li>`)}</ul>
-      ${all.length > 1 && html`<div><button class="button danger" type="button" onClick=${() => end(() => server.account.sessions_end_others())}>Sign out all others</button></div>`}`}
+      ${all.length > 1 && html`<div><button class="button danger" type="button" onClick=${() => end(write(() => server.account.sessions_end_others()))}>Sign out all others</button></div>`}`}
   </${Card}></${Frame}>`;
 }
 
@@ -177,18 +177,18 @@ const CurrentPassword = ({ form, name = "password" }) => html`<${Field} form=${f
 function Email() {
   const user = me.value ?? {};
   const change = useForm(async (fields, form) => {
-    const answer = await withStepUp(() => server.account.email_change(/** @type {any} */ (fields)));
+    const answer = await withStepUp(() => write(() => server.account.email_change(/** @type {any} */ (fields))));
     form.reset();
     say("agreement_required" in answer
       ? `We have sent links to ${fields.email} and to your old address. The new one counts when you open both.`
       : `We have sent a link to ${fields.email}. The address counts when you open it.`, { tone: "good" });
   });
   const verify = useForm(async ({ code }) => {
-    await server.account.verify({ code });
+    await write(() => server.account.verify({ code }));
     await readFactors();
     say("Your e-mail address is confirmed.", { tone: "good" });
   });
-  const mail = () => server.account.verify_send().then(() => say("A mail with a code is on its way."), refuse);
+  const mail = () => write(() => server.account.verify_send()).then(() => say("A mail with a code is on its way."), refuse);
   return html`<${Card} title="E-mail">
     <p>${user.email} ${user.verified_at ? html`<span class="badge good"><${Icon} name="check" />Confirmed</span>`
       : html`<span class="badge wait"><${Icon} name="clock" />Not confirmed yet</span>`}</p>
@@ -203,7 +203,7 @@ function Email() {
 
 function Password() {
   const form = useForm(async (fields, element) => {
-    await server.account.password(/** @type {any} */ (fields));
+    await write(() => server.account.password(/** @type {any} */ (fields)));
     element.reset();
     say("Your password was changed, and other devices were signed out.", { tone: "good" });
   });
@@ -217,15 +217,15 @@ function Password() {
 function Passkeys() {
   const form = useForm(async ({ name }) => {
     await withStepUp(async () => {
-      const passkey = await create(await server.account.passkey_begin());
-      await added(await server.account.passkey_add({ passkey, name }));
+      const passkey = await create(await write(() => server.account.passkey_begin()));
+      await added(await write(() => server.account.passkey_add({ passkey, name })));
     });
     say("The passkey was added.", { tone: "good" });
   });
   const remove = async (/** @type {import("../../client/jobsphere.js").Passkey} */ { id, name }) => {
     const body = html`<p>“${name}” signs you in no more.</p>`;
     if (!(await confirm({ title: "Remove this passkey?", body, yes: "Remove", danger: true }))) return;
-    withStepUp(() => server.account.passkey_remove({ passkey_id: id })).then(readFactors).catch(refuse);
+    withStepUp(() => write(() => server.account.passkey_remove({ passkey_id: id }))).then(readFactors).catch(refuse);
   };
   const all = passkeys.value;
   return html`<${Card} title="Passkeys">
@@ -246,10 +246,10 @@ const CodeField = ({ form }) => html`<${Field} form=${form} name="code" label="C
 
 function CodesOff() {
   const begin = useForm(async () => {
-    secret.value = await withStepUp(() => server.account.totp_begin());
+    secret.value = await withStepUp(() => write(() => server.account.totp_begin()));
   });
   const form = useForm(async ({ code }) => {
-    const answer = await server.account.totp_confirm({ code });
+    const answer = await write(() => server.account.totp_confirm({ code }));
     secret.value = null;
     await added(answer);
     say("Signing in needs a code from now on.", { tone: "good" });
@@ -262,7 +262,7 @@ function CodesOff() {
 
 function CodesOn() {
   const form = useForm(async (fields) => {
-    await server.account.totp_disable(/** @type {any} */ (fields));
+    await write(() => server.account.totp_disable(/** @type {any} */ (fields)));
     await readFactors();
   });
   return html`<p><span class="badge good"><${Icon} name="shield-check" />On</span></p>
@@ -272,7 +272,7 @@ function CodesOn() {
 
 function Renewal() {
   const form = useForm(async (fields, element) => {
-    recovery.value = (await server.account.recovery_codes(/** @type {any} */ (fields))).recovery_codes;
+    recovery.value = (await write(() => server.account.recovery_codes(/** @type {any} */ (fields)))).recovery_codes;
     element.reset();
   });
   return html`<${Card} title="Recovery codes"><details><summary>Replace the recovery codes</summary>
@@ -282,14 +282,14 @@ function Renewal() {
 
 export function Data() {
   const send = useForm(async (fields, element) => {
-    await server.account.export(/** @type {any} */ (fields));
+    await write(() => server.account.export(/** @type {any} */ (fields)));
     element.reset();
     say("The export has begun. We will mail you when it can be downloaded.", { tone: "good" });
   });
   const remove = useForm(async (fields) => {
     const body = html`<p>Your account, your profile and your messages are removed for good. The books keep their amounts without your name.</p>`;
     if (!(await confirm({ title: "Delete your account?", body, yes: "Delete my account", danger: true }))) return;
-    await server.account.delete(/** @type {any} */ (fields));
+    await write(() => server.account.delete(/** @type {any} */ (fields)));
     await server.account.logout().catch(() => {}); // its session is over already
   });
   return html`<${Frame} tab="/data">

@@ -5,7 +5,7 @@
 // when somebody has jumped to an earlier one.
 
 import { computed, signal } from "@preact/signals";
-import { live, me, server, write } from "../shared/server.js";
+import { live, me, server, setPending, write } from "../shared/server.js";
 import { blockedByOther, conversations, other } from "./conversations.js";
 
 /** @typedef {import("./conversations.js").Conversation} Conversation */
@@ -209,7 +209,7 @@ export class Talk {
 
   /** Send again what has failed. @param {Entry} entry */
   retry(entry) {
-    if (entry.message.peek().state !== "failed") return;
+    if (!this.#unsent.includes(entry) || entry.message.peek().state !== "failed") return;
     entry.message.value = { ...entry.message.peek(), state: "sending", problem: undefined };
     for (const upload of entry.message.peek().uploads ?? []) upload.start();
     this.#send(entry);
@@ -222,8 +222,13 @@ export class Talk {
 
   /** Drop what was not sent. @param {Entry} entry */
   drop(entry) {
-    this.#unsent = this.#unsent.filter((each) => each !== entry);
+    this.#settle(entry);
     this.#publish();
+  }
+
+  /** Drop all that was not sent. */
+  dropAll() {
+    for (const entry of this.#unsent) this.drop(entry);
   }
 
   /** Change a message by a command whose answer is the message. @param {() => Promise<Message>} command */
@@ -283,13 +288,15 @@ export class Talk {
           conversation_id: this.id, client_id, file_ids,
           ...(text && { text }), ...(reply_to && { reply_to: reply_to.id }),
         }, { requestId: client_id ?? undefined });
-      });
+      }, entry);
       this.#sent(message);
     } catch (refused) {
-      if (entry.message.peek().seq) return; // a push has brought it
+      if (!this.#unsent.includes(entry)) return; // a push has brought it, or it was dropped
       const { message: problem = "It could not be sent.", code } = /** @type {any} */ (refused);
-      entry.message.value = { ...entry.message.peek(), state: "failed", problem, again: code === "unavailable" };
-      if (code === "unavailable" && live.peek()) setTimeout(() => live.peek() && this.retry(entry), 5_000);
+      const again = code === "unavailable";
+      entry.message.value = { ...entry.message.peek(), state: "failed", problem, again };
+      setPending(entry, again);
+      if (again && live.peek()) setTimeout(() => live.peek() && this.retry(entry), 5_000);
       if (code === "blocked") blockedByOther(this.id);
     }
   }
@@ -306,12 +313,18 @@ export class Talk {
     if (!message.client_id || message.seq !== this.last + 1) return null;
     const entry = this.#unsent.find((each) => each.message.peek().client_id === message.client_id);
     if (!entry) return null;
-    this.#unsent = this.#unsent.filter((each) => each !== entry);
+    this.#settle(entry);
     entry.message.value = message;
     this.#said.push(entry);
     this.#bySeq.set(message.seq, entry);
     this.#publish();
     return entry;
+  }
+
+  /** A message of one's own waits no longer: the server has it, or it was dropped. @param {Entry} entry */
+  #settle(entry) {
+    this.#unsent = this.#unsent.filter((each) => each !== entry);
+    setPending(entry, false);
   }
 
   /** @param {Message} message */
@@ -330,7 +343,7 @@ export class Talk {
     }
     const mine = message.client_id && this.#unsent.find((each) => each.message.peek().client_id === message.client_id);
     if (mine) {
-      this.#unsent = this.#unsent.filter((each) => each !== mine);
+      this.#settle(mine);
       mine.message.value = message;
       return mine;
     }

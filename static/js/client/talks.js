@@ -158,7 +158,7 @@ export async function findConversation(id) {
 
 /** Open the conversation with somebody about a job; resolves with its path. @param {string} job_id @param {string} user_id */
 export async function openWith(job_id, user_id) {
-  const conversation = await server.chat.open({ job_id, user_id });
+  const conversation = await write(() => server.chat.open({ job_id, user_id }));
   putAll([conversation]);
   return `/chat/${conversation.id}`;
 }
@@ -186,6 +186,7 @@ live.subscribe((now) => {
 /** Forget the person who was signed in. */
 export function forgetTalks() {
   forgetDrafts();
+  for (const talk of talks.values()) talk.dropAll();
   talks.clear();
   presences.clear();
   conversations.value = new Map();

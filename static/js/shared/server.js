@@ -1,6 +1,6 @@
 // The one way to the server: the typed client, and signals of what every view wants to know of it.
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { JobSphere, Refusal } from "../../client/jobsphere.js";
 
 export { Refusal };
@@ -19,8 +19,11 @@ export const live = signal(false);
 /** Who is signed in; null for nobody. @type {import("@preact/signals").Signal<any>} */
 export const me = signal(server.user);
 
-/** How many commands that write wait for their answers. */
-export const pending = signal(0);
+/** Changes that are not on the server yet. @type {import("@preact/signals").Signal<Set<object>>} */
+const waiting = signal(new Set());
+
+/** How many commands that write wait for their answers, or to be sent again. */
+export const pending = computed(() => waiting.value.size);
 
 server.on("live", (now) => (live.value = now));
 
@@ -44,17 +47,31 @@ export async function lift() {
 }
 
 /**
+ * Count a change among those that wait, or no longer. It counts once, however often it is set.
+ *
+ * @param {object} change
+ * @param {boolean} waits
+ */
+export function setPending(change, waits) {
+  const now = new Set(waiting.peek());
+  if (waits) now.add(change);
+  else now.delete(change);
+  waiting.value = now;
+}
+
+/**
  * Run a command that writes, counted while it waits.
  *
  * @template T
  * @param {() => Promise<T>} command
+ * @param {object} [change] what the command is part of, if that may be counted already
  * @returns {Promise<T>}
  */
-export async function write(command) {
-  pending.value += 1;
+export async function write(command, change = {}) {
+  setPending(change, true);
   try {
     return await command();
   } finally {
-    pending.value -= 1;
+    setPending(change, false);
   }
 }

@@ -5,7 +5,7 @@ import { DialogHeader, open } from "./dialog.js";
 import { Field, Submit, useForm } from "./form.js";
 import { Icon } from "./icon.js";
 import { sign, supported } from "./passkeys.js";
-import { Refusal, server } from "./server.js";
+import { Refusal, server, write } from "./server.js";
 
 /**
  * Run a command, and again after the person has confirmed who they are, if it asks for that.
@@ -28,12 +28,12 @@ export async function withStepUp(command) {
 /** @param {{methods: string[], close: (answer?: any) => void}} props */
 function Question({ methods, close }) {
   const form = useForm(async (fields) => {
-    await server.account.step_up(fields);
+    await write(() => server.account.step_up(fields));
     close(true);
   });
   const passkey = useForm(async () => {
-    const options = await server.account.passkey_options({});
-    await server.account.step_up({ passkey: await sign(options) });
+    const passkey = await sign(await server.account.passkey_options({}));
+    await write(() => server.account.step_up({ passkey }));
     close(true);
   });
   return html`<div class="sheet">

@@ -4,12 +4,15 @@ from typing import Any
 
 from playwright.async_api import expect
 
+from domain.kernel.rooms import user_room
 from tests.stories.browser.tabs import DESKTOP, PHONE, Tabs, in_the_browser
+from tests.support.installations import Server
 from tests.support.market import Market
 
 pytestmark = in_the_browser
 
 WAITING = 40
+PATIENCE = "({ server }, milliseconds) => (server.commands.patience = milliseconds)"
 PASTE = """async (field) => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
     const picture = await new Promise((done) => canvas.toBlob(done));
@@ -90,3 +93,41 @@ async def test_new_messages_are_read_from_the_first_one(tabs: Tabs, market: Mark
     await tab.run("shared/router.js", "({ go }) => go('/none')")
     await expect(tab.page).to_have_title("There is no such page · JobSphere")
     assert tabs.errors == []
+
+
+async def test_a_message_that_could_not_be_sent_is_counted_until_it_is(
+    tabs: Tabs, market: Market, server: Server
+) -> None:
+    """Guard: `setPending` in talk.js: it is sent on return, so the bar counts it, once."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    opened: Any = await customer.call(
+        "/chat", "open", {"job_id": job["id"], "user_id": contractor.id}
+    )
+    await customer.disconnect()
+    tab = await tabs.open()
+    await tab.sign_in(customer, f"/chat/{opened['id']}")
+    field = tab.page.get_by_role("textbox", name="Message")
+    await expect(field).to_be_visible()
+    await tab.run("shared/server.js", PATIENCE, 100)
+    await tab.page.context.set_offline(True)
+    for connection in list(server.web.realtime.rooms.members(user_room(customer.id))):
+        connection.close_transport()
+    for text in ("Are you there?", "Never mind"):
+        await field.fill(text)
+        await tab.press("Send")
+    bar = tab.page.locator(".bars")
+    failed = tab.page.get_by_role("alert").filter(has_text="Try again")
+    await expect(failed).to_have_count(2)
+    await expect(bar).to_contain_text("2 changes wait to be sent.")
+    await failed.last.get_by_role("button", name="Try again").click()
+    await expect(failed).to_have_count(2)
+    await expect(bar).to_contain_text("2 changes wait to be sent.")
+    await failed.last.get_by_role("button", name="Discard").click()
+    await expect(bar).to_contain_text("1 change waits to be sent.")
+    await tab.run("shared/server.js", PATIENCE, 60_000)
+    await tab.page.context.set_offline(False)
+    await expect(failed).to_have_count(0)
+    await expect(tab.page.get_by_title("Sending")).to_have_count(0)
+    assert await tab.run("shared/server.js", "({ pending }) => pending.peek()") == 0
