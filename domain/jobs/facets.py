@@ -49,8 +49,10 @@ class BudgetBand(msgspec.Struct, frozen=True):
 class JobFacets(msgspec.Struct, frozen=True):
     """What the found jobs have, the most frequent first."""
 
-    categories: Annotated[list[FacetValue], about("Kinds of work, up to 20.")]
-    skills: Annotated[list[FacetValue], about("Skills, up to 20, in lower case.")]
+    categories: Annotated[
+        list[FacetValue], about("Kinds of work, up to 20, as most of the jobs write them.")
+    ]
+    skills: Annotated[list[FacetValue], about("Skills, up to 20, as most of the jobs write them.")]
     budgets: Annotated[list[BudgetFacet], about("Budgets, by currency.")]
     counted: Annotated[int, about("How many jobs were counted: all that the search finds.")]
     complete: Annotated[bool, about("Whether these are all jobs that the search finds.")]

@@ -70,8 +70,7 @@ class Job(Record, frozen=True):
     """What a customer wants to be done. It is public while it is open.
 
     `accepting_offer_id` is set while the payment of an accepted offer is being captured.
-    `category_key` and `skill_keys` are folded for comparison, `point` is the rounded location as
-    GeoJSON, so that searching does not reveal the exact one.
+    `point` is the rounded location as GeoJSON, so that searching does not reveal the exact one.
     `search_revision` counts the changes of what is searched.
     """
 
@@ -86,9 +85,7 @@ class Job(Record, frozen=True):
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("status", 1), ("_id", -1))),
     )
-    PRIVATE = frozenset(
-        {"accepting_offer_id", "category_key", "skill_keys", "point", "search_revision"}
-    )
+    PRIVATE = frozenset({"accepting_offer_id", "point", "search_revision"})
     PERSONAL = frozenset({"customer_name", "location", "point"})
     ENCRYPTED = frozenset({"location"})
 
@@ -151,8 +148,6 @@ class Job(Record, frozen=True):
         about("The id of the open dispute; null if there is none, and for others than the sides."),
     ] = None
     accepting_offer_id: str | None = None
-    category_key: str = ""
-    skill_keys: Annotated[tuple[str, ...], Bounded(20)] = ()
     point: Annotated[dict[str, Any], Bounded(2)] | None = None
     search_revision: int = 0
 

@@ -1,6 +1,6 @@
 """The words of a job, as its index and the saved searches see them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
 
@@ -12,6 +12,7 @@ from domain.kernel.text_analysis import (
     Synonyms,
     differs_in_one_letter,
     languages_of,
+    name_key,
     parse_query,
     tokens_of,
 )
@@ -22,11 +23,17 @@ SYNONYMS = Synonyms(files("domain.jobs").joinpath("synonyms.txt").read_text("utf
 
 
 class JobWords(msgspec.Struct, frozen=True):
-    """The tokens of the title, of skills and category, and of the description."""
+    """The tokens of the title, of skills and category, and of the description.
+
+    `category_key` and the keys of `skill_names` are what filters compare, its values are the skills
+    as they were written, one spelling of each.
+    """
 
     title: frozenset[str]
     skills: frozenset[str]
     text: frozenset[str]
+    category_key: str
+    skill_names: Mapping[str, str]
 
     @property
     def all(self) -> frozenset[str]:
@@ -57,6 +64,8 @@ def words_of_fields(
         frozenset(tokens_of(title, languages, SYNONYMS)),
         frozenset(tokens_of(asked, languages, SYNONYMS)),
         frozenset(tokens_of(description, languages, SYNONYMS)),
+        name_key(category),
+        {name_key(skill): skill for skill in reversed(skills)},
     )
 
 

@@ -20,7 +20,6 @@ from domain.jobs.job import (
 from domain.jobs.job_files import set_files
 from domain.jobs.saved_searches import MatchSavedSearches
 from domain.jobs.views import MARKET_PUSHES, publish_job
-from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     CurrencyNotSupported,
@@ -162,7 +161,5 @@ def _check_and_derive(job: Job) -> dict[str, Any]:
         )
     place = job.location
     return {
-        "category_key": text_search.fold(job.category),
-        "skill_keys": tuple(dict.fromkeys(text_search.fold(skill) for skill in job.skills)),
         "point": {"type": "Point", "coordinates": list(place.rounded)} if place else None,
     }

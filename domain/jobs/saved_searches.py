@@ -360,11 +360,12 @@ def _anchor_candidates(
 def anchors_of(job: Job) -> tuple[str, ...]:
     """Every anchor that a search matching this job may have."""
     cells = cells_of_point(job.point["coordinates"]) if job.point else ()
+    words = job_words(job)
     return (
-        *(f"word:{token}" for token in sorted(job_words(job).all)),
-        *(f"skill:{skill}" for skill in job.skill_keys),
+        *(f"word:{token}" for token in sorted(words.all)),
+        *(f"skill:{skill}" for skill in words.skill_names),
         *(f"cell:{cell}" for cell in cells),
-        f"category:{job.category_key}",
+        f"category:{words.category_key}",
         f"currency:{job.currency}",
         ANYTHING,
     )

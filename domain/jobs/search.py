@@ -17,7 +17,6 @@ from domain.jobs.geo import distance_km
 from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills
 from domain.jobs.job_words import job_words, words_of_query
 from domain.jobs.views import page_seen_by
-from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import given, pack_cursor, unpack_cursor
 from domain.kernel.errors import Invalid, Rule
@@ -27,7 +26,7 @@ from domain.kernel.paging import read_within
 from domain.kernel.record import Page
 from domain.kernel.settings import Rates
 from domain.kernel.store import UnitOfWork
-from domain.kernel.text_analysis import QueryWord
+from domain.kernel.text_analysis import QueryWord, name_key
 from domain.kernel.text_types import line
 from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
@@ -229,8 +228,8 @@ class SearchCriteria(msgspec.Struct, frozen=True):
         budget = filters.budget or Budget()
         return cls(
             words=words,
-            category=text_search.fold(filters.category) if filters.category else None,
-            skills=tuple(dict.fromkeys(text_search.fold(skill) for skill in filters.skills or ())),
+            category=name_key(filters.category) if filters.category else None,
+            skills=tuple(dict.fromkeys(map(name_key, filters.skills or ()))),
             near=filters.near,
             radius_km=filters.radius_km or DEFAULT_RADIUS_KM,
             budget=budget,
@@ -267,18 +266,15 @@ class SearchCriteria(msgspec.Struct, frozen=True):
     def fits(self, job: Job, unknown: tuple[str, ...] = ()) -> bool:
         """Whether a search with these criteria finds the job. Of the words in `unknown` one letter
         may differ."""
+        words = job_words(job)
         return (
             not self.nothing
-            and self.category in (None, job.category_key)
-            and (not self.skills or not set(self.skills).isdisjoint(job.skill_keys))
+            and self.category in (None, words.category_key)
+            and (not self.skills or not words.skill_names.keys().isdisjoint(self.skills))
             and (self.near is None or self._is_near(self.near, job))
             and (not self.budgets or any(_overlaps(each, job) for each in self.budgets))
-            and self._has_words(job, unknown)
+            and all(word.frequent or words.have(word, unknown) for word in self.words)
         )
-
-    def _has_words(self, job: Job, unknown: tuple[str, ...]) -> bool:
-        words = job_words(job)
-        return all(word.frequent or words.have(word, unknown) for word in self.words)
 
     def _is_near(self, near: Near, job: Job) -> bool:
         if job.point is None:

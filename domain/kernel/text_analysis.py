@@ -28,7 +28,7 @@ import snowballstemmer  # type: ignore[import-untyped]
 
 from domain.kernel.stop_words import FREQUENT, STOP_WORDS
 
-ANALYSIS = 1  # raised when the tokens of a text change
+ANALYSIS = 2  # raised when the tokens of a text change
 MAX_LENGTH = 40  # characters of a token
 MAX_WORDS = 4000  # of one text
 MOST_DETECTED = 2000  # characters that are read to tell the language

@@ -2540,9 +2540,9 @@ export interface JobDeliverFields {
 
 /** What the found jobs have, the most frequent first. */
 export interface JobFacets {
-  /** Kinds of work, up to 20. */
+  /** Kinds of work, up to 20, as most of the jobs write them. */
   categories: FacetValue[];
-  /** Skills, up to 20, in lower case. */
+  /** Skills, up to 20, as most of the jobs write them. */
   skills: FacetValue[];
   /** Budgets, by currency. */
   budgets: BudgetFacet[];

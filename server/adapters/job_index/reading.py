@@ -21,7 +21,7 @@ from domain.ports.job_index import (
     Suggested,
 )
 from server.adapters.job_index import queries
-from server.adapters.job_index.schema import SCHEMA, name_of, place_of
+from server.adapters.job_index.schema import SCHEMA, name_of, place_of, spelling
 
 MAX_PLACES = 20_000  # of one search, those with the most jobs
 DEEPEST = 50_000  # hits of one list in the order of relevance
@@ -225,13 +225,12 @@ class Reading:
         return int(self._searcher.aggregate(self._conditions(), total)["total"]["value"])
 
     def facets(self, values: int) -> FoundFacets:
-        shown = {"shown": {"terms": {"field": "category_shown", "size": 1}}}
         spans = {"low": {"min": {"field": "low"}}, "high": {"max": {"field": "high"}}}
         query = self._conditions()
         found = self._searcher.aggregate(
             query,
             {
-                "categories": {"terms": {"field": "category", "size": values}, "aggs": shown},
+                "categories": {"terms": {"field": "category", "size": values}},
                 "skills": {"terms": {"field": "skill", "size": values}},
                 "budgets": {"terms": {"field": "currency", "size": values}, "aggs": spans},
                 "total": {"value_count": {"field": "created"}},
@@ -240,10 +239,13 @@ class Reading:
         return FoundFacets(
             int(found["total"]["value"]),
             [
-                Count(each["shown"]["buckets"][0]["key"], each["doc_count"])
+                Count(self._shown("category_shown", each["key"], query), each["doc_count"])
                 for each in _most_frequent(found["categories"])
             ],
-            [Count(each["key"], each["doc_count"]) for each in _most_frequent(found["skills"])],
+            [
+                Count(self._shown("skill_shown", each["key"], query), each["doc_count"])
+                for each in _most_frequent(found["skills"])
+            ],
             [
                 BudgetSpan(
                     each["key"],
@@ -254,6 +256,15 @@ class Reading:
                 for each in _most_frequent(found["budgets"])
             ],
         )
+
+    def _shown(self, field: str, key: str, query: Query) -> str:
+        """The spelling of a name that most of the jobs have. Most names have one, which is found
+        without counting."""
+        beginning = spelling(key, "")
+        found = self._searcher.terms_with_prefix(field, beginning, None, 2)
+        if len(found) > 1:
+            found = self._searcher.terms_with_prefix(field, beginning, query, 1)
+        return found[0][0].removeprefix(beginning)
 
     def bands(self, currency: str, edges: Sequence[int]) -> list[int]:
         bounds = [None, *edges, None]

@@ -17,7 +17,7 @@ from domain.jobs.job_words import SYNONYMS, words_of_fields
 from domain.kernel.text_analysis import ANALYSIS, fold, normalize
 from domain.ports.job_index import Suggested
 
-SCHEMA_VERSION = 1  # raised when the fields change
+SCHEMA_VERSION = 2  # raised when the fields change
 # The score of a job doubles with so much later creation: the order does not depend on the time of
 # the query, so a position in it stays valid.
 HALF_LIFE_MS = 180 * 86_400_000
@@ -51,9 +51,9 @@ def _schema() -> tantivy.Schema:
     key("id", stored=True)
     for words in ("title", "skill_words", "text"):
         builder.add_text_field(words, tokenizer_name="whitespace", index_option="basic")
-    for name in ("status", "customer", "contractor", "name"):
+    for name in ("status", "customer", "contractor", "name", "category_shown", "skill_shown"):
         key(name)
-    for name in ("category", "category_shown", "skill", "currency", "place"):
+    for name in ("category", "skill", "currency", "place"):
         key(name, fast=True)
     key("shown", stored=True)
     for name in ("created", "low", "high"):
@@ -79,9 +79,10 @@ def document(stored: Mapping[str, Any]) -> tantivy.Document:
         "status": stored["status"],
         "customer": stored["customer_id"],
         "contractor": stored.get("contractor_id") or "",
-        "category": stored["category_key"],
-        "category_shown": category,
-        "skill": list(stored["skill_keys"]),
+        "category": words.category_key,
+        "category_shown": spelling(words.category_key, category),
+        "skill": list(words.skill_names),
+        "skill_shown": [spelling(key, shown) for key, shown in words.skill_names.items()],
         "name": [
             *_names(Suggested.CATEGORY, category),
             *(name for skill in skills for name in _names(Suggested.SKILL, skill)),
@@ -106,6 +107,11 @@ def place_name(lon: float, lat: float) -> str:
 def place_of(name: str) -> tuple[float, float]:
     lon, _, lat = name.partition(",")
     return float(lon), float(lat)
+
+
+def spelling(key: str, shown: str) -> str:
+    """How a name is written; all spellings of a name begin with `spelling(key, "")`."""
+    return f"{key}{SEPARATOR}{shown}"
 
 
 def _names(kind: Suggested, shown: str) -> Iterator[str]:

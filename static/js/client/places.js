@@ -40,7 +40,7 @@ function parse(line) {
 
 /** Lower case without accents, as the server compares. @param {string} text */
 export function fold(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
+  return text.normalize("NFKD").replace(/[\u0300-\u036f]/gu, "").normalize("NFC").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
 }
 
 /** "Berlin, Germany". @param {City} city */

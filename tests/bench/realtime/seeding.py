@@ -173,8 +173,6 @@ class _Seeder:
             "budget_min_amount": 50_000,
             "budget_max_amount": 200_000,
             "location": None,
-            "category_key": "painting",
-            "skill_keys": ("painting",),
         }
         jobs = [
             self._new(Job, customer_id=owner.id, customer_name="Bench", **details)

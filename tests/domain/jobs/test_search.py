@@ -224,7 +224,7 @@ async def test_facets_count_what_a_search_finds(market: Market) -> None:
     found = await customer.call("/job", "facets", {"q": "fence"})
     assert found == {
         "categories": [{"value": "painting", "count": 3}, {"value": "Café", "count": 1}],
-        "skills": [{"value": "painting", "count": 4}, {"value": "wood", "count": 1}],
+        "skills": [{"value": "painting", "count": 4}, {"value": "Wood", "count": 1}],
         "budgets": [{"currency": "USD", "min_amount": 50_000, "max_amount": 200_000, "count": 4}],
         "counted": 4,
         "complete": True,

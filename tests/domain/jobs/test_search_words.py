@@ -3,6 +3,7 @@
 import pytest
 
 from domain.jobs.saved_searches import SavedSearch, renew_anchors
+from domain.kernel import text_search
 from tests.conftest import Server
 from tests.support.market import Market
 from tests.support.one_server import one_server, own_server
@@ -107,6 +108,56 @@ async def test_saved_searches_mean_what_the_list_means(market: Market, server: S
         ("nodejs", "Node.js backend"),
         ("the", "Mend the door"),
         ("IT", "IT"),
+    }
+
+
+@own_server
+async def test_names_are_shown_as_written_and_compared_by_one_rule(
+    market: Market, server: Server
+) -> None:
+    """Guard: `name_key` in `SearchCriteria.of` and in `words_of_fields`, `skill_shown` of the
+    index, and ANALYSIS, which renews anchors of another rule."""
+    customer, contractor = await market.customer(), await market.contractor()
+    for category, *skills in (
+        ("Møbler", "ガス工事", "Élagage"),
+        ("møbler", "バス", "Élagage", "ELAGAGE"),
+        ("Møbler", "elagage", "ซ่อมท่อ"),
+        ("Łódź", "パス", "배관수리", "नलसाज़ी"),
+    ):
+        await market.job(customer, category=category, skills=skills)
+    shown = await customer.call("/job", "facets")
+    found = {
+        name: {each["value"]: each["count"] for each in shown[name]}
+        for name in ("categories", "skills")
+    }
+    others = ("ガス工事", "バス", "パス", "ซ่อมท่อ", "배관수리", "नलसाज़ी")
+    assert found == {
+        "categories": {"Møbler": 3, "Łódź": 1},
+        "skills": {"Élagage": 3} | dict.fromkeys(others, 1),
+    }
+
+    async def counted(**filters: object) -> int:
+        return int((await customer.call("/job", "facets", filters))["counted"])
+
+    for name, count in (found["skills"] | {"élagage": 3, "ガス": 0}).items():
+        assert await counted(skills=[name]) == count, name
+    for name, count in (found["categories"] | {"mobler": 3, "LODZ": 1, "o": 0}).items():
+        assert await counted(category=name) == count, name
+    for name in ("ガス工事", "LODZ", "パス"):
+        saved = {"name": name, "skills": [name]}
+        await contractor.call("/job", "search_save", saved)
+    uow = server.store.single()
+    for name in ("ガス工事", "パス"):
+        old = {"anchors": (f"skill:{text_search.fold(name)}",), "analysis": 1}
+        await uow.set_private(SavedSearch, {"name": name}, **old)
+    assert await renew_anchors(server.ports) == 2
+    for skill in ("バス", "カス工事", "ガス工事", "Łódź"):
+        await market.job(customer, title=skill, skills=[skill])
+    await market.settled()
+    pushed = contractor.received("/job", "job.matched")
+    assert {(push.data["name"], push.data["job"]["title"]) for push in pushed} == {
+        ("ガス工事", "ガス工事"),
+        ("LODZ", "Łódź"),
     }
 
 

@@ -137,11 +137,11 @@ async def test_files_that_cannot_be_used_are_built_again(
                 await found(index, "wardrobe")
         await wait_until(lambda: index.ready)
         assert await found(index, "wardrobe") == [job["id"]]
-        damaged = {"_id": job["id"]}, {"$unset": {"category_key": 1}}
+        damaged = {"_id": job["id"]}, {"$unset": {"category": 1}}
         await server.store.database[Job.COLLECTION].update_one(*damaged)
         index.changed([job["id"]], here=True)
         assert await found(index, "wardrobe") == []
-        await server.store.single().set_private(Job, {"_id": job["id"]}, category_key="x")
+        await server.store.single().set_private(Job, {"_id": job["id"]}, category="x")
         index.changed([job["id"]], here=True)
     # Two processes at once have a folder each; where none can be made, another place serves.
     async with following(server, tmp_path) as index:

@@ -2711,9 +2711,9 @@ class JobDeliverFields(TypedDict):
 class JobFacets(TypedDict):
     """What the found jobs have, the most frequent first."""
 
-    # Kinds of work, up to 20.
+    # Kinds of work, up to 20, as most of the jobs write them.
     categories: list[FacetValue]
-    # Skills, up to 20, in lower case.
+    # Skills, up to 20, as most of the jobs write them.
     skills: list[FacetValue]
     # Budgets, by currency.
     budgets: list[BudgetFacet]
