@@ -48,6 +48,7 @@ class Revocation(Record, frozen=True):
     session_id: str = ""
     valid_from: int = 0
     kept: str = ""
+    banned: bool = False  # whether the user was, when all of them ended
 
 
 def revocation_id(user_id: str, session_id: str) -> str:
@@ -68,7 +69,9 @@ class EndSessions(Task, frozen=True, tag="end_sessions"):
         found = await uow.find(Revocation, {"_id": self.user_id})
         if found is None:
             return
-        await ports.sessions.end_all(self.user_id, found.valid_from, found.kept)
+        await ports.sessions.end_all(
+            self.user_id, found.valid_from, found.kept, banned=found.banned
+        )
         same = {"valid_from": found.valid_from}
         expires_at = uow.now + REVOCATION_KEPT
         await uow.change(Revocation, found.id, only_if=same, expires_at=expires_at)
@@ -109,7 +112,8 @@ async def end_all_sessions(uow: UnitOfWork, user_id: str, keep: str = "") -> Non
     user = await uow.change(User, user_id, inc=inc, kept_session=keep)
     if user is None:
         raise NotFound
-    await _record(uow, user_id, user_id, valid_from=user.sessions_valid_from, kept=keep)
+    valid_from, banned = user.sessions_valid_from, user.banned_at is not None
+    await _record(uow, user_id, user_id, valid_from=valid_from, kept=keep, banned=banned)
     uow.later(EndSessions(user_id))
 
 

@@ -18,7 +18,12 @@ from domain.accounts.registration import (
     user_with_password,
 )
 from domain.accounts.second_factor import methods_of
-from domain.accounts.sessions import end_session, is_revoked, start_valid_session
+from domain.accounts.sessions import (
+    end_revoked_sessions,
+    end_session,
+    is_revoked,
+    start_valid_session,
+)
 from domain.accounts.user import Name, User, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, PartyRole, Role
 from domain.kernel.errors import (
@@ -38,7 +43,7 @@ from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRES
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.second_factors import Purpose
-from domain.ports.sessions import Device, SessionView, TokenReused, Tokens
+from domain.ports.sessions import Device, SessionEnded, SessionView, TokenReused, Tokens
 
 SIGN_IN_AGAIN = "The refresh token is not valid any more: sign in again."
 SESSIONS_SHOWN = 200
@@ -201,19 +206,33 @@ async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -
     """Exchange a refresh token for a new pair. A reused one ends the session everywhere.
 
     A repetition within 30 seconds gets the same pair: tabs refresh together, answers get lost.
+
+    Raises Unauthenticated; `details.banned` is true if the session ended with a ban in force.
     """
     try:
         rotated = await ports.sessions.rotate(cmd.refresh_token)
     except TokenReused as reused:
         await end_session(ports, reused.user_id, reused.session_id)
         raise Unauthenticated(SIGN_IN_AGAIN) from reused
+    except SessionEnded as ended:
+        await _refuse_banned(ports, ended.user_id)
+        raise Unauthenticated(SIGN_IN_AGAIN) from ended
     user_id, session_id = rotated.user_id, rotated.session_id
     uow = ports.store.single()
     revoked = await is_revoked(uow, user_id, session_id, rotated.generation)
     if revoked or (not rotated.limited and await _lacks_second_factor(ports, user_id)):
+        await _refuse_banned(ports, user_id)
         await ports.sessions.end(user_id, session_id)
         raise Unauthenticated(SIGN_IN_AGAIN)
     return rotated.tokens
+
+
+async def _refuse_banned(ports: Ports, user_id: str) -> None:
+    """Raises Unauthenticated if the user is banned, after all of their sessions have ended."""
+    user = await ports.store.single().find(User, {"_id": user_id})
+    if user and user.banned_at:
+        await end_revoked_sessions(ports, user_id)
+        raise Unauthenticated(Banned.message, banned=True)
 
 
 async def _lacks_second_factor(ports: Ports, user_id: str) -> bool:

@@ -131,6 +131,8 @@ class RateLimited(DomainError):
 
 
 class Unauthenticated(DomainError):
+    """`details.banned` is true if the session ended with a ban of its user."""
+
     code, status, message = Code.UNAUTHENTICATED, 401, "Sign in first."
 
 

@@ -72,6 +72,14 @@ class TokenReused(Exception):
         self.session_id = session_id
 
 
+class SessionEnded(Exception):
+    """A refresh token of a session that ended with a ban of its user."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__()
+        self.user_id = user_id
+
+
 class SessionEvent(msgspec.Struct, frozen=True):
     """What every process is notified of, as it has sockets of the session.
 
@@ -102,7 +110,7 @@ REVOKED = Event(
     Numbering.NEVER,
     about="Just before the server disconnects a client of `/account`, to this client. It may have "
     "been disconnected from other namespaces before. If it `expired`, ask `account.refresh` and "
-    "connect again, else sign in again.",
+    "connect again, else sign in again; `details.banned` of its refusal is true after a ban.",
 )
 
 
@@ -134,7 +142,7 @@ class Sessions(Protocol):
         ...
 
     async def rotate(self, refresh_token: str) -> Rotated:
-        """Exchange a refresh token. Raises Unauthenticated, TokenReused.
+        """Exchange a refresh token. Raises Unauthenticated, TokenReused, SessionEnded.
 
         The same token again within REFRESH_REPEATED gets the same new pair: two tabs refresh at the
         same time, and answers get lost. Later it ends the session in the store of sessions.
@@ -147,8 +155,12 @@ class Sessions(Protocol):
         """End a session and close its connections on all processes; False if there is none."""
         ...
 
-    async def end_all(self, user_id: str, before: int, kept: str) -> None:
-        """The same for all sessions of generations before `before`, except the session `kept`."""
+    async def end_all(self, user_id: str, before: int, kept: str, *, banned: bool = False) -> None:
+        """The same for all sessions of generations before `before`, except the session `kept`.
+
+        If the user is `banned`, `rotate` raises SessionEnded for their tokens, so that it can be
+        told why, until the sessions would have expired.
+        """
         ...
 
 

@@ -49,6 +49,7 @@ class ErrorDetails(msgspec.Struct, frozen=True):
     disputed_amount: (
         Annotated[int, about("What the bank disputes, in minor units.")] | UnsetType
     ) = UNSET
+    banned: Annotated[bool, about("Whether that is why the session ended.")] | UnsetType = UNSET
     by: Annotated[list[str], about("The users who have blocked the other.")] | UnsetType = UNSET
     outstanding: Annotated[list[str], about("What must be settled first.")] | UnsetType = UNSET
     dispute_id: Annotated[str | None, about("The open dispute.")] | UnsetType = UNSET

@@ -29,6 +29,7 @@ from domain.ports.sessions import (
     SESSION_LIFE,
     Confirmation,
     Rotated,
+    SessionEnded,
     SessionEvent,
     SessionView,
     TokenReused,
@@ -48,7 +49,11 @@ CHUNK = 500  # sessions looked up in one request
 ROTATE = """
 local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role', 'limited', 'generation',
                      'previous', 'successor', 'rotated', 'ends')
-if not s[1] then return {'gone'} end
+if not s[1] then
+  local banned = redis.call('HMGET', KEYS[2], 'user', 'current', 'previous')
+  if banned[2] == ARGV[1] or banned[3] == ARGV[1] then return {'banned', banned[1]} end
+  return {'gone'}
+end
 local owner = ARGV[8] .. s[2]
 local left = tonumber(ARGV[7])
 if s[9] then left = math.min(left, tonumber(s[9]) - tonumber(ARGV[4])) end
@@ -84,6 +89,13 @@ if owner ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
+# Keep whose the session of a banned user was, as long as it would have lived.
+BAN = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return end
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('HDEL', KEYS[2], 'address', 'device', 'successor')
+"""
+
 Announce = Callable[[SessionEvent], Awaitable[None]]
 
 
@@ -111,6 +123,7 @@ class RedisSessions:
         self._announce = announce
         self._rotate = redis.register_script(ROTATE)
         self._end = redis.register_script(END)
+        self._ban = redis.register_script(BAN)
         self._step_up = redis.register_script(STEP_UP)
 
     async def start(
@@ -190,7 +203,7 @@ class RedisSessions:
         secret, now = _new_secret(), self._clock.now()
         try:
             outcome = await self._rotate(
-                keys=[self._key(session_id)],
+                keys=[self._key(session_id), self._banned_key(session_id)],
                 args=[
                     _digest(old),
                     _digest(secret),
@@ -209,6 +222,8 @@ class RedisSessions:
         if verdict == "reused":
             await self._announce(SessionEvent("revoked", rest[0], session_id))
             raise TokenReused(rest[0], session_id)
+        if verdict == "banned":
+            raise SessionEnded(rest[0])
         if verdict != "ok":
             raise Unauthenticated("The refresh token is not valid any more: sign in again.")
         user_id, role, limited, generation, successor, rotated = rest
@@ -246,7 +261,7 @@ class RedisSessions:
             raise Unavailable from away
         return bool(ended)
 
-    async def end_all(self, user_id: str, before: int, kept: str) -> None:
+    async def end_all(self, user_id: str, before: int, kept: str, *, banned: bool = False) -> None:
         await self._announce(SessionEvent("all_revoked", user_id, kept, generation=before))
         owner = self._user_key(user_id)
         try:
@@ -262,6 +277,10 @@ class RedisSessions:
             ]
             if ended:
                 async with self._redis.pipeline(transaction=True) as pipe:
+                    if banned:
+                        for id in ended:
+                            keys = [self._key(id), self._banned_key(id)]
+                            await self._ban(keys=keys, client=pipe)  # queued, as the others
                     pipe.delete(*(self._key(id) for id in ended))
                     pipe.srem(owner, *ended)
                     await pipe.execute()
@@ -311,6 +330,9 @@ class RedisSessions:
 
     def _key(self, session_id: str) -> str:
         return f"{self._prefix}:session:{session_id}"
+
+    def _banned_key(self, session_id: str) -> str:
+        return f"{self._prefix}:banned:{session_id}"
 
     def _user_key(self, user_id: str) -> str:
         return f"{self._prefix}:sessions:{user_id}"

@@ -119,7 +119,7 @@ export class Connection {
   }
 
   #refused(socket, namespace, problem) {
-    if (ENDED.has(problem.code)) this.session.end(problem.message);
+    if (ENDED.has(problem.code)) this.session.revoked(problem.message);
     else if (PASSING.has(problem.code)) {
       this.#again(socket, namespace, problem.details?.retry_after, problem.code);
     } else this.close(new Refusal(problem));

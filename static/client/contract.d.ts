@@ -2089,6 +2089,8 @@ export interface ErrorDetails {
   refunded_amount?: number;
   /** What the bank disputes, in minor units. */
   disputed_amount?: number;
+  /** Whether that is why the session ended. */
+  banned?: boolean;
   /** The users who have blocked the other. */
   by?: string[];
   /** What must be settled first. */
@@ -5665,7 +5667,7 @@ export interface AccountPushes {
   /**
    * Just before the server disconnects a client of `/account`, to this client. It may have been
    * disconnected from other namespaces before. If it `expired`, ask `account.refresh` and connect
-   * again, else sign in again. May be missed.
+   * again, else sign in again; `details.banned` of its refusal is true after a ban. May be missed.
    */
   "session.revoked": RevokedSession;
 }

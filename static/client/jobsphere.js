@@ -238,7 +238,7 @@ export class JobSphere {
       }
       if (name === "resync") this.#catchUp();
       if (name === "session.revoked" && data.reason === "revoked") {
-        this.session.end("You were signed out on another device.");
+        this.session.revoked("You were signed out on another device.");
       }
       this.#deliver(namespace, name, envelope);
     }

@@ -21,6 +21,9 @@ const inBrowser = typeof document !== "undefined";
 /** Both tokens of a session begin with what stays the same when they are renewed. */
 const idOf = (tokens) => tokens?.refresh_token.split(".", 1)[0];
 
+/** What a person is told when a renewal is refused, or another reason without a ban. */
+const whyOver = (refused, other) => (refused?.details?.banned ? refused.message : other);
+
 const left = ({ expires_at, skew = 0 }) => Date.parse(expires_at) - Date.now() - skew;
 
 const isLater = (one, other) => Date.parse(one.expires_at) > Date.parse(other.expires_at);
@@ -41,6 +44,7 @@ export class Session {
   #renewing = null;
   #timer = 0;
   #channel = null;
+  #revoked = null; // the id of the session of which the server is asked why it is over
   #asked = 0; // when the other tabs were asked whether they have newer tokens
 
   /**
@@ -117,6 +121,23 @@ export class Session {
     this.#forget(reason);
   }
 
+  /**
+   * The server says that the session is over. It is asked once for the reason, as the account may
+   * be banned; `reason` is given for all others, and when no answer comes.
+   */
+  async revoked(reason) {
+    const id = idOf(this.#kept);
+    if (!this.#kept || this.#revoked === id) return;
+    this.#revoked = id;
+    const ask = async () => {
+      const refresh_token = this.#latest();
+      if (idOf(this.#kept) !== id) return; // another tab has asked
+      await this.http.send(REFRESH, { refresh_token }, { within: ANSWER_MS });
+    };
+    const refused = await this.#alone(ask).then(() => null, (error) => error);
+    if (idOf(this.#kept) === id) this.end(whyOver(refused, reason));
+  }
+
   /** Stop renewing; the session stays where it is kept. */
   close() {
     clearTimeout(this.#timer);
@@ -176,7 +197,7 @@ export class Session {
       this.#tell();
     } catch (refused) {
       if (!this.#has({ refresh_token })) throw refused;
-      if (ENDED.has(refused.code)) this.end(OVER);
+      if (ENDED.has(refused.code)) this.end(whyOver(refused, OVER));
       else this.#schedule(AGAIN_MS);
       throw refused;
     }
@@ -243,6 +264,7 @@ export class Session {
     if (this.#has(this.#stored())) this.storage?.removeItem(KEY);
     this.#kept = null;
     this.#renewing = null;
+    this.#revoked = null;
     this.close();
     this.ended(reason);
   }

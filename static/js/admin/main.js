@@ -5,7 +5,7 @@ import { closeAll } from "../shared/dialog.js";
 import { html } from "../shared/html.js";
 import { go, place, startRouter } from "../shared/router.js";
 import { me, putMe, server, settingUp } from "../shared/server.js";
-import { refuse, say } from "../shared/toasts.js";
+import { refuse, say, sayNext } from "../shared/toasts.js";
 import { Views, view } from "../shared/views.js";
 import { Frame } from "./frame.js";
 
@@ -49,8 +49,9 @@ function connect() {
   server.connect({ namespaces: ["/account", "/admin"], patience: Infinity }).catch(() => {}); // `end` tells why
 }
 
-server.on("end", () => {
+server.on("end", (reason) => {
   closeAll();
+  if (reason) sayNext(reason, { tone: "bad" });
   me.value = null;
   guard();
 });

@@ -5,7 +5,7 @@ import { closeAll } from "../shared/dialog.js";
 import { html } from "../shared/html.js";
 import { go, place, startRouter } from "../shared/router.js";
 import { me, server } from "../shared/server.js";
-import { say } from "../shared/toasts.js";
+import { say, sayLeft } from "../shared/toasts.js";
 import { Views, openView, view } from "../shared/views.js";
 import { Frame } from "./frame.js";
 import { forget, startFeed } from "./world.js";
@@ -103,6 +103,7 @@ export function start(page) {
   const back = returned();
   if (back) history.replaceState({}, "", back);
   startRouter(ROUTES, guard);
+  sayLeft();
   if (server.user) enter();
   render(html`<${Views} Frame=${Frame} />`, page);
 }

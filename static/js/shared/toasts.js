@@ -8,6 +8,7 @@ import { Icon } from "./icon.js";
 const SHOWN_MS = 6_000;
 const PROBLEM_MS = 12_000;
 const MOST = 3;
+const NEXT = "said.next";
 
 /** @typedef {{id: number, text: string, tone: "good" | "bad" | "news", link?: string, more?: string}} Toast */
 
@@ -26,6 +27,18 @@ export function say(text, { tone = "news", link, more = "Show" } = {}) {
   const id = (numbers += 1);
   toasts.value = [...toasts.peek().slice(1 - MOST), { id, text, tone, link, more }];
   count(id, tone);
+}
+
+/** Say something on the page that this tab opens next. @type {typeof say} */
+export function sayNext(text, options) {
+  sessionStorage.setItem(NEXT, JSON.stringify([text, options]));
+}
+
+/** Say what the page before has left to say. */
+export function sayLeft() {
+  const [text, options] = JSON.parse(sessionStorage.getItem(NEXT) ?? "[]");
+  sessionStorage.removeItem(NEXT);
+  if (text) say(text, options);
 }
 
 /** Say why something was refused. @param {any} refused */

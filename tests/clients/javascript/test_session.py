@@ -10,6 +10,7 @@ from tests.support.installations import Server
 from tests.support.market import Market
 from tests.support.one_server import one_server
 from tests.support.parties import PASSWORD, Refused
+from tests.support.processes import free_port
 
 pytestmark = one_server
 
@@ -92,7 +93,8 @@ async def test_a_clock_that_is_wrong(node: Node, market: Market, hours: int) -> 
 async def test_a_session_that_was_ended_elsewhere(
     node: Node, server: Server, market: Market
 ) -> None:
-    """Guard: `session.revoked` in jobsphere.js: what waits is refused, and nothing reconnects."""
+    """Guard: `session.revoked` in jobsphere.js: what waits is refused, and nothing reconnects. And
+    `revoked` of session.js: the session is over although nothing says why."""
     party = await market.customer()
     client = await follower(node, server, party)
     await party.call("/account", "revoke", {"session_id": party.refresh_token.partition(".")[0]})
@@ -101,3 +103,9 @@ async def test_a_session_that_was_ended_elsewhere(
         await client.call("job.mine")
     assert refused.value.code == "unauthenticated"
     assert [value for name, value in client.news if name == "live"] == [True, False]
+    offline = await node.client(f"http://127.0.0.1:{free_port()}")
+    await offline.adopt(party)
+    for reason in ("It is over.", "It is still over."):
+        offline.start("session.revoked", reason)
+    assert await offline.told("end") == "It is over."
+    assert await offline.call("session.current") is None

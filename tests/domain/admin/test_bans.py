@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from domain.accounts.user import User
+from domain.admin import bans
 from domain.fulfillment import auto_completion
 from domain.kernel.actor import Role
 from domain.ledger.balances import Balance
@@ -21,31 +22,75 @@ async def login(market, party):
     return status, answer.get("code")
 
 
+async def refresh(party, token):
+    body = {"refresh_token": token}
+    return (await party.http("POST", "/api/account/refresh", body))[1]
+
+
+async def is_told_of_the_ban(party, token):
+    problem = await refresh(party, token)
+    assert problem["code"] == "unauthenticated"
+    return problem["details"].get("banned", False)
+
+
+async def ban_now(uow, user_id):
+    await bans.end_access(uow, await uow.get(User, user_id), "Fraud")
+
+
 @own_server
 async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
     """Guard: `ended_sessions_reply` as the reply of `bans.ban`, and `Banned` in `sign_in.login`;
-    and `EndSessions`, when the process ends between the two."""
+    and `EndSessions`, when the process ends between the two. BAN of redis_sessions.py: who holds
+    the newest refresh token or the one before is told of the ban, as long as it is in force."""
     one, two = await processes.web(), await processes.web()
     market = processes.market
     admin, user = await market.admin(url=one.url), await market.customer(url=one.url)
     elsewhere = await market.sign_in(user.user, url=two.url)
     assert await login(market, user) == (200, None)
+    before = elsewhere.refresh_token
+    elsewhere.refresh_token = (await refresh(elsewhere, before))["refresh_token"]
+    ended = await market.sign_in(user.user, url=two.url)
+    await ended.call("/account", "logout")
     banned = await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
     assert banned["banned_at"] and banned["ban_reason"] == "Fraud"
     for party in (user, elsewhere):
         await party.wait_until_disconnected(seconds=1)
         assert (await party.http("GET", "/api/account/me"))[1]["code"] == "unauthenticated"
-        refresh = {"refresh_token": party.refresh_token}
-        assert (await party.http("POST", "/api/account/refresh", refresh))[0] == 401
+        for _ in range(2):
+            assert await is_told_of_the_ban(party, party.refresh_token)
         with pytest.raises(Refused) as refused:
             await party.connect()
         assert refused.value.code == "unauthenticated"
+    assert await is_told_of_the_ban(elsewhere, before)
+    guessed = f"{before.partition('.')[0]}.guessed"
+    for token in (guessed, ended.refresh_token):
+        assert not await is_told_of_the_ban(elsewhere, token)
     assert await login(market, user) == (403, "banned")
     wrong = {"email": user.email, "password": "not the password"}
     _, problem = await market.anonymous_client().http("POST", "/api/account/login", wrong)
     assert problem["code"] == "wrong_credentials"
     assert (await admin.call("/admin", "unban", {"user_id": user.id}))["banned_at"] is None
+    assert not await is_told_of_the_ban(user, user.refresh_token)
     assert await login(market, user) == (200, None)
+
+
+async def test_a_refresh_concurrent_with_a_ban_is_told(market, server, monkeypatch):
+    """Guard: `_refuse_banned` in `refresh` for a session that has not ended in Redis yet. A lost
+    answer is repeated, because all sessions have ended as those of a banned user."""
+    user = await market.customer(connect=False)
+    real = server.web.sessions.rotate
+
+    async def rotate(token):
+        monkeypatch.undo()
+        rotated = await real(token)
+        user.refresh_token = rotated.tokens.refresh_token
+        await server.store.transact(lambda uow: ban_now(uow, user.id))
+        return rotated
+
+    monkeypatch.setattr(server.web.sessions, "rotate", rotate)
+    for _ in range(2):
+        assert await is_told_of_the_ban(user, user.refresh_token)
+    assert await server.ports.sessions.list(user.id) == []
 
 
 async def test_a_login_concurrent_with_a_ban_is_refused(market, server, monkeypatch):

@@ -34,11 +34,15 @@ async def fits(tab):
 
 async def test_an_admin_finds_and_bans_a_user(tabs, market):
     """Guard: admin/user_actions.js and admin/user.js, the list `users` of admin/money_lists.js, and
-    `find` of admin/frame.js in shared/palette.js."""
+    `find` of admin/frame.js in shared/palette.js. `revoked` of static/client/session.js: an open
+    page says why its session is over, and `sayNext` of admin/main.js takes it along."""
     tab, theirs = await tabs.open(), await tabs.open()
     customer = await market.customer("Frida Fraud", connect=False)
     await market.customer("Hanna Honest", connect=False)
-    await tab.sign_in(await market.admin(connect=False), "/admin")
+    admin, other = await market.admin(connect=False), await market.admin("Bob", connect=False)
+    asked = []
+    theirs.page.on("request", lambda request: asked.append(request.url.partition("/api/")[2]))
+    await tab.sign_in(admin, "/admin")
     await theirs.sign_in(customer)
     await tab.go("Users")
     await tab.sees("Frida Fraud")
@@ -56,9 +60,14 @@ async def test_an_admin_finds_and_bans_a_user(tabs, market):
     await tab.press("Sign all out…")
     await tab.answer("Sign Frida Fraud out everywhere?", "Sign out", Why="They asked for it")
     await theirs.heads("Sign in")
+    await theirs.sees_notice("You were signed out on another device.")
+    await theirs.sign_in(customer)
     await tab.press("Ban…")
     await tab.answer("Ban Frida Fraud?", "Ban", Why="Stolen cards")
     await tab.sees_notice("Frida Fraud is banned.")
+    await theirs.heads("Sign in")
+    await theirs.sees_notice("This account has been banned")
+    assert asked.count("account/refresh") == 2
     await tab.sees("Stolen cards")
     await tab.screenshot("user")
     assert await fits(tab)
@@ -66,7 +75,10 @@ async def test_an_admin_finds_and_bans_a_user(tabs, market):
     await tab.answer("Let Frida Fraud in again?", "Let in", Why="The cards were theirs")
     await tab.sees("Active")
     assert (await market.trail(operation="admin.unban"))[0].subjects == (customer.id,)
-    assert [error for error in tabs.errors if not error.startswith("401")] == []
+    await other.http("POST", f"/api/admin/users/{admin.id}/ban", {"reason": "Has left"})
+    await tab.heads("Sign in")
+    await tab.sees_notice("This account has been banned")
+    assert [error for error in tabs.errors if "401" not in error] == []
 
 
 async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, completed_work):

@@ -2234,6 +2234,8 @@ class ErrorDetails(TypedDict):
     refunded_amount: NotRequired[int]
     # What the bank disputes, in minor units.
     disputed_amount: NotRequired[int]
+    # Whether that is why the session ended.
+    banned: NotRequired[bool]
     # The users who have blocked the other.
     by: NotRequired[list[str]]
     # What must be settled first.
