@@ -9,7 +9,7 @@ import { Ago, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
 import { place, setQuery } from "../shared/router.js";
 import { server } from "../shared/server.js";
 import { onReturn } from "../shared/use.js";
-import { Id } from "./links.js";
+import { Id, Value } from "./links.js";
 import { Assignee, readAssignments, step, words } from "./work.js";
 
 /** @typedef {import("../../client/jobsphere.js").AlertRecord} Alert */
@@ -92,8 +92,8 @@ function Line({ alert }) {
     <div class="grow stack" style=${{ "--gap": "var(--space-1)" }}>
       <p class="row"><${Badge} of=${/** @type {any} */ (state)} /><span class="strong">${capital(words(kind))}</span>${count > 1 && html`<span class="soft small">${count} times</span>`}
         <span class="soft small"><${Ago} at=${last_at} /></span></p>
-      <p>${message}</p><p class="small">About <${Id} id=${subject} /></p>
-      ${closed_at && html`<p class="small soft">Closed <${Ago} at=${closed_at} />: ${close_reason}</p>`}</div>
+      <p><${Value} of=${message} /></p><p class="small">About <${Id} id=${subject} /></p>
+      ${closed_at && html`<p class="small soft">Closed <${Ago} at=${closed_at} />: <${Value} of=${close_reason} /></p>`}</div>
     ${open && html`<div class="row"><${Assignee} id=${id} what="this alert" />
       <button type="button" class="button small" onClick=${() => close(alert)}><${Icon} name="check" />Close…</button></div>`}
   </li>`;
@@ -105,7 +105,7 @@ const capital = (/** @type {string} */ text) => text[0].toUpperCase() + text.sli
 async function close(alert) {
   await step({
     title: "Close this alert?", yes: "Close it", done: "The alert is closed.", reason: "What was done about it",
-    what: html`<p>${alert.message}</p><p>It leaves the open alerts of all administrators. It changes nothing else: if the problem occurs again, there is a new one.</p>`,
+    what: html`<p><${Value} of=${alert.message} apart /></p><p>It leaves the open alerts of all administrators. It changes nothing else: if the problem occurs again, there is a new one.</p>`,
     run: ({ reason }) => server.admin.alert_close({ alert_id: alert.id, reason }),
   });
 }

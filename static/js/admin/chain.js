@@ -1,9 +1,11 @@
 // The state of the audit trail's chain, and what a row of it says.
 
+import { useSignal } from "@preact/signals";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Ago, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
+import { Id, Value } from "./links.js";
 import { Facts, step, useReading } from "./work.js";
 
 /** @typedef {import("../../client/jobsphere.js").ChainState} State */
@@ -28,7 +30,7 @@ export function ChainState() {
       ["Last check", last_check ? html`<${Ago} at=${last_check.created_at} />, ${last_check.rows} rows` : "none yet"],
     ]} />
     ${last_check && last_check.finding_count > 0 && html`<div class="note bad" role="alert"><${Icon} name="shield-alert" /><div><p class="strong">The trail is not what was written, in ${last_check.finding_count} ${last_check.finding_count === 1 ? "place" : "places"}.</p>
-      <ul>${last_check.findings.map(({ what, subject }) => html`<li key=${subject + what}><code class="small">${subject}</code> ${what}</li>`)}</ul></div></div>`}
+      <ul>${last_check.findings.map(({ what, subject }) => html`<li key=${subject + what}><${Id} id=${subject} /> ${what}</li>`)}</ul></div></div>`}
   </section>`;
 }
 
@@ -48,14 +50,20 @@ function stateOf({ anchor_ok, last_check, oldest_waiting_at }) {
   return { word: "Unbroken at the last check", icon: "shield-check", tone: "good" };
 }
 
-/** What a row says: the fields of the command, and what changed. @param {{row: import("../../client/jobsphere.js").AuditListing}} props */
-export function Detail({ row: { detail, address, request_id, session_id } }) {
+/** What a row says: the fields of the command, and what changed. It is drawn when it is opened. @param {{row: import("../../client/jobsphere.js").AuditListing}} props */
+export function Detail({ row }) {
+  const opened = useSignal(false);
+  const { fields = {}, changes = [] } = /** @type {any} */ (row.detail) ?? {};
+  const toggle = (/** @type {any} */ { currentTarget }) => (opened.value = currentTarget.open);
+  return html`<details class="small detail" onToggle=${toggle}><summary>${fields.reason ? `“${fields.reason}”` : changes.length ? `${changes.length} ${changes.length === 1 ? "change" : "changes"}` : "read"}</summary>
+    ${opened.value && html`<${Written} row=${row} />`}</details>`;
+}
+
+/** @param {{row: import("../../client/jobsphere.js").AuditListing}} props */
+function Written({ row: { detail, address, request_id, session_id } }) {
   const { fields = {}, changes = [] } = /** @type {any} */ (detail) ?? {};
-  const shown = (/** @type {unknown} */ value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
-  return html`<details class="small detail"><summary>${fields.reason ? `“${fields.reason}”` : changes.length ? `${changes.length} ${changes.length === 1 ? "change" : "changes"}` : "read"}</summary>
-    <dl class="facts">${Object.entries(fields).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class="break">${shown(value)}</dd></div>`)}
+  return html`<dl class="facts">${Object.entries(fields).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class="break"><${Value} of=${value} /></dd></div>`)}
       <div><dt>From</dt><dd>${address || "the server"}</dd></div>${session_id && html`<div><dt>Session</dt><dd class="break">${session_id}</dd></div>`}${request_id && html`<div><dt>Request</dt><dd class="break">${request_id}</dd></div>`}</dl>
-    ${changes.map((/** @type {any} */ change, /** @type {number} */ at) => html`<p class="strong" key=${`${at}`}>${change.collection} <code>${change.id}</code></p>
-      <ul class="changes" key=${`${at}#`}>${Object.keys(change.after ?? {}).map((name) => html`<li key=${name} class="break"><span class="soft">${name}:</span> ${change.before ? html`<del>${shown(change.before[name])}</del> → ` : ""}${shown(change.after[name])}</li>`)}</ul>`)}
-  </details>`;
+    ${changes.map((/** @type {any} */ change, /** @type {number} */ at) => html`<p class="strong" key=${`${at}`}>${change.collection} <${Id} id=${change.id} /></p>
+      <ul class="changes" key=${`${at}#`}>${Object.keys(change.after ?? {}).map((name) => html`<li key=${name} class="break"><span class="soft">${name}:</span> ${change.before ? html`<del><${Value} of=${change.before[name]} /></del> → ` : ""}<${Value} of=${change.after[name]} /></li>`)}</ul>`)}`;
 }

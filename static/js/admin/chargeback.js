@@ -54,7 +54,7 @@ export function Chargeback({ id }) {
         ["Stripe’s fee", fee_amount > 0 && display(fee_amount, fee_currency ?? currency)], ["Held of the contractor’s money", held_amount > 0 && display(held_amount, currency)],
         ["Completed work undone", completed_amount > 0 && display(completed_amount, currency)],
         ["Job", html`<${Id} id=${chargeback.job_id}>${chargeback.job_title}</${Id}>`], ["Offer", html`<${Id} id=${chargeback.offer_id} />`], ["Payment", html`<${Id} id=${chargeback.payment_id} />`],
-        ["At Stripe", html`<code class="small break">${chargeback.stripe_id}</code>`], ["Opened", html`<${Ago} at=${chargeback.created_at} />`],
+        ["At Stripe", html`<${Id} id=${chargeback.stripe_id} />`], ["Opened", html`<${Ago} at=${chargeback.created_at} />`],
       ]} /><p><a href=${`/admin/activity?subject=${id}`}>Its activity</a> · <a href=${`/admin/audit?subject=${id}`}>In the audit trail</a></p></section>
     </aside></div></${View}>`;
 }

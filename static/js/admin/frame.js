@@ -6,7 +6,7 @@ import { Avatar } from "../shared/pieces.js";
 import { me, server } from "../shared/server.js";
 import { Shell } from "../shared/shell.js";
 import { display } from "../shared/money.js";
-import { pageOf } from "./links.js";
+import { pageOf } from "./ids.js";
 
 /** @type {(name: string, label: string, icon: import("../shared/icons.js").IconName, more?: boolean) => import("../shared/shell.js").Section} */
 const section = (name, label, icon, more = true) => ({ path: `/admin${name}`, label, icon, more });

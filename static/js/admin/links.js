@@ -1,47 +1,57 @@
-// Every id is a link to what it names, if there is a page about it, and is shown by its name.
+// Every id is a link to what it names, if there is a page about it, here or at Stripe, and is shown by
+// its name.
 
 import { html } from "../shared/html.js";
+import { Icon } from "../shared/icon.js";
+import { useMeta } from "../shared/meta.js";
 import { display } from "../shared/money.js";
+import { dashboardOf, isAtStripe, pageOf, partsOf } from "./ids.js";
 import { lineOf } from "./record_names.js";
-
-/** @type {Record<string, (id: string) => string>} */
-const PAGES = {
-  usr: (id) => `/admin/users/${id}`,
-  alr: () => "/admin/alerts?show=all",
-  apr: () => "/admin/approvals",
-  cbk: (id) => `/admin/chargebacks/${id}`,
-  dif: () => "/admin/differences",
-  dsp: (id) => `/admin/disputes/${id}`,
-  fln: () => "/admin/foreign-lines",
-  evt: (id) => `/admin/webhook-events/${id}`,
-  job: (id) => `/admin/jobs/${id}`,
-  ofr: (id) => `/admin/offers/${id}`,
-  own: () => "/admin/ownerless",
-  out: () => "/admin/dead-letters",
-  pay: (id) => `/admin/payments/${id}`,
-  rec: (id) => `/admin/reconciliations/${id}`,
-  rep: () => "/admin/reports",
-  trf: (id) => `/admin/transfers?transfer_id=${id}`,
-  trl: () => "/admin/audit",
-  txn: (id) => `/admin/transactions?transaction_id=${id}`,
-  wdr: (id) => `/admin/withdrawals?withdrawal_id=${id}`,
-};
 
 const KINDS = /** @type {Record<string, string>} */ ({
   ofr: "Offer", pay: "Payment", dsp: "Dispute", cbk: "Chargeback", trf: "Transfer", wdr: "Withdrawal", txn: "Transaction", alr: "Alert", apr: "Approval",
   dif: "Difference", fln: "Line of Stripe’s books", rec: "Reconciliation", rep: "Report", evt: "Stripe event", out: "Dead letter", trl: "Check of the trail", fil: "File",
 });
 
-/** The page about what an id names; undefined if there is none. @param {string} id */
-export const pageOf = (id) => (id.includes("_") ? PAGES[id.split("_")[0]]?.(id) : undefined);
-
-/** A link to what has the id, under its name; with `titled` under its title, as that of its job. @param {{id: string | null | undefined, titled?: boolean, children?: any}} props */
-export function Id({ id, titled = false, children }) {
+/**
+ * A link to what has the id, under its name; with `titled` under its title, as that of its job. With
+ * `apart` it opens in a tab of its own: what one has written here stays.
+ *
+ * @param {{id: string | null | undefined, titled?: boolean, apart?: boolean, children?: any}} props
+ */
+export function Id({ id, titled = false, apart = false, children }) {
   if (!id) return html`<span class="soft">none</span>`;
   const page = pageOf(id);
   const shown = children || html`<${Name} id=${id} titled=${titled} />`;
-  return page ? html`<a href=${page} title=${id}>${shown}</a>` : html`<span title=${id}>${shown}</span>`;
+  if (page) return apart ? html`<${Apart} id=${id} page=${page}>${shown}</${Apart}>` : html`<a href=${page} title=${id}>${shown}</a>`;
+  return isAtStripe(id) ? html`<${AtStripe} id=${id}>${children}</${AtStripe}>` : html`<span title=${id}>${shown}</span>`;
 }
+
+/** @param {{id: string, page: string, children: any}} props */
+const Apart = ({ id, page, children }) => html`<a href=${page} title=${id} target="_blank" rel="noopener noreferrer">${children}<${Icon} name="external-link" /></a>`;
+
+/** With a real key a link to Stripe's dashboard. @param {{id: string, children?: any}} props */
+function AtStripe({ id, children }) {
+  const page = dashboardOf(id, useMeta()?.payments ?? {});
+  const shown = children || html`<code class="small break" title=${id}>${id}</code>`;
+  return page ? html`<${Apart} id=${id} page=${page}>${shown}</${Apart}>` : shown;
+}
+
+/**
+ * A value of a record or a command, and a text: the ids in it are links. One that is an id is shown
+ * by its name, others as they are.
+ *
+ * @param {{of: unknown, apart?: boolean, none?: string}} props `none` is shown without a value
+ */
+export function Value({ of: value, apart = false, none = "–" }) {
+  if (value === null || value === undefined || value === "") return none;
+  const parts = partsOf(typeof value === "object" ? JSON.stringify(value) : String(value));
+  if (parts.length === 1 && !parts[0].text) return html`<${Id} id=${parts[0].id} apart=${apart} />`;
+  return parts.map(({ text, id }) => html`${text}${id && html`<${Id} id=${id} apart=${apart}>${id}</${Id}>`}`);
+}
+
+/** One side of a difference. @param {{value: unknown}} props */
+export const Compared = ({ value }) => html`<code class="small"><${Value} of=${value} none="nothing" /></code>`;
 
 /** @param {{id: string, titled: boolean}} props */
 function Name({ id, titled }) {

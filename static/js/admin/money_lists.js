@@ -8,9 +8,8 @@ import { display, minor } from "../shared/money.js";
 import { Ago, Avatar, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
-import { Account, Id } from "./links.js";
+import { Account, Id, Value } from "./links.js";
 import { release } from "./money_actions.js";
-import { AtStripeLink } from "./payment.js";
 import { endWithdrawal } from "./settle_actions.js";
 import { statesOf } from "./user.js";
 import { SIDES, words } from "./work.js";
@@ -32,7 +31,7 @@ const id = (name, named = "") => (row) => html`<${Id} id=${row[name]}>${row[name
 /** @type {(row: any) => any} */
 const why = ({ failure }) => failure && html`<span class="small">${words(failure)}</span>`;
 /** @type {(row: any) => any} */
-const heldUp = ({ refusal }) => refusal && html`<span class="small">${refusal}</span>`;
+const heldUp = ({ refusal }) => refusal && html`<span class="small"><${Value} of=${refusal} /></span>`;
 
 const currency = { name: "currency", label: "Currency" };
 /** @type {Filter[]} */
@@ -121,14 +120,14 @@ export const MONEY_LISTS = {
     title: "Transfers",
     read: (fields) => server.admin.transfers(fields),
     filters: [{ name: "status", label: "State", choices: ["waiting", "sending", "made", "available", "parked", "reversed", "cancelled"] }, { name: "user_id", label: "Contractor id" }, { name: "transfer_id", label: "Id" }],
-    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("transfer")], ["Held up by", heldUp], ["For", (row) => row.offer_id && html`<${Id} id=${row.offer_id} titled />`], ["At Stripe", ({ stripe_id }) => html`<${AtStripeLink} id=${stripe_id} />`], ["Queued", when],
+    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("transfer")], ["Held up by", heldUp], ["For", (row) => row.offer_id && html`<${Id} id=${row.offer_id} titled />`], ["At Stripe", ({ stripe_id }) => stripe_id && html`<${Id} id=${stripe_id} />`], ["Queued", when],
       ["Steps", (row, load) => (row.status === "parked" || row.status === "waiting") && html`<button type="button" class="button small" onClick=${async () => (await release(row, load)) && load()}><${Icon} name="arrow-right" />Release…</button>`]],
   },
   withdrawals: {
     title: "Withdrawals",
     read: (fields) => server.admin.withdrawals(fields),
     filters: [{ name: "status", label: "State", choices: ["requested", "in_transit", "paid", "failed"] }, { name: "user_id", label: "Contractor id" }, { name: "withdrawal_id", label: "Id" }],
-    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("withdrawal")], ["By", ({ unasked }) => (unasked ? "Stripe itself" : "the contractor")], ["Failed for", why], ["At Stripe", ({ payout_id }) => html`<${AtStripeLink} id=${payout_id} />`],
+    columns: [["Contractor", id("user_id")], ["Amount", money], ["State", state("withdrawal")], ["By", ({ unasked }) => (unasked ? "Stripe itself" : "the contractor")], ["Failed for", why], ["At Stripe", ({ payout_id }) => payout_id && html`<${Id} id=${payout_id} />`],
       ["Journal", (row) => html`<a href=${`/admin/transactions?withdrawal_id=${row.id}`}>Journal</a>`], ["Asked for", when],
       ["Steps", (row, load) => (row.status === "requested" || row.status === "in_transit") && row.account_closed && html`<button type="button" class="button small" onClick=${async () => (await endWithdrawal(row)) && load()}><${Icon} name="check" />End…</button>`]],
   },

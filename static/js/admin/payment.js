@@ -3,14 +3,13 @@
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Countdown, Problem } from "../shared/listing.js";
-import { useMeta } from "../shared/meta.js";
 import { display } from "../shared/money.js";
 import { Ago, Badge, Skeleton, View } from "../shared/pieces.js";
 import { place } from "../shared/router.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { Detail } from "./chain.js";
-import { Account, Id } from "./links.js";
+import { Account, Id, Value } from "./links.js";
 import { clearFraud, decideRefund, refund, release } from "./money_actions.js";
 import { Timeline, Who } from "./timeline.js";
 import { Facts, Part, useReading, words } from "./work.js";
@@ -90,17 +89,17 @@ function Money({ details, load }) {
   return html`<${Part} title="Refunds"><${Lines} rows=${refunds} none="Nothing was refunded." line=${(/** @type {any} */ row) => html`
       <span class="grow">${amount(row)} <${Badge} of=${statusOf("refund", row.status)} /><br /><span class="small soft">“${row.reason}”, by <${Who} id=${row.by} />${row.failure && `; it failed: ${words(row.failure)}`}</span></span>
       ${row.parked && html`<button class="button small" type="button" onClick=${async () => (await decideRefund(details, row, load)) && load()}>Decide…</button>`}
-      <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.asked_at} />`} /></${Part}>
+      ${row.stripe_id && html`<${Id} id=${row.stripe_id} />`}<${Ago} at=${row.asked_at} />`} /></${Part}>
     <${Part} title="Transfers to the contractor"><${Lines} rows=${transfers} none="Nothing was transferred yet." line=${(/** @type {any} */ row) => html`
-      <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}${row.refusal && html`<br /><span class="small soft">${row.refusal}</span>`}</span>
+      <span class="grow">${amount(row)} <${Badge} of=${statusOf("transfer", row.status)} />${row.reversed_amount > 0 && html`<br /><span class="small soft">${display(row.reversed_amount, currency)} were taken back</span>`}${row.refusal && html`<br /><span class="small soft"><${Value} of=${row.refusal} /></span>`}</span>
       ${(row.status === "parked" || row.status === "waiting") && html`<button class="button small" type="button" onClick=${async () => (await release(row, load)) && load()}>Release…</button>`}
-      <${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>
+      ${row.stripe_id && html`<${Id} id=${row.stripe_id} />`}<${Ago} at=${row.created_at} />`} /></${Part}>
     ${reversals.length > 0 && html`<${Part} title="Taken back of transfers"><${Lines} rows=${reversals} none="" line=${(/** @type {any} */ row) => html`
-      <span class="grow">${amount(row)} of <${Id} id=${row.transfer_id}>the transfer</${Id}>${!row.done && html` <span class="small soft">${row.refusal || "under way"}</span>`}</span><${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}
+      <span class="grow">${amount(row)} of <${Id} id=${row.transfer_id}>the transfer</${Id}>${!row.done && html` <span class="small soft">${row.refusal || "under way"}</span>`}</span>${row.stripe_id && html`<${Id} id=${row.stripe_id} />`}<${Ago} at=${row.created_at} />`} /></${Part}>`}
     ${disputes.length > 0 && html`<${Part} title="Disputes"><${Lines} rows=${disputes} none="" line=${(/** @type {any} */ row) => html`
       <span class="grow"><${Id} id=${row.id}>${words(row.reason)}</${Id}> <${Badge} of=${statusOf("dispute", row.status)} /></span>${amount(row)}<${Ago} at=${row.created_at} />`} /></${Part}>`}
     ${chargebacks.length > 0 && html`<${Part} title="Chargebacks"><${Lines} rows=${chargebacks} none="" line=${(/** @type {any} */ row) => html`
-      <span class="grow"><${Id} id=${row.id}>${words(row.reason)}</${Id}> <${Badge} of=${statusOf("chargeback", row.status)} /></span>${amount(row)}<${AtStripeLink} id=${row.stripe_id} /><${Ago} at=${row.created_at} />`} /></${Part}>`}`;
+      <span class="grow"><${Id} id=${row.id}>${words(row.reason)}</${Id}> <${Badge} of=${statusOf("chargeback", row.status)} /></span>${amount(row)}${row.stripe_id && html`<${Id} id=${row.stripe_id} />`}<${Ago} at=${row.created_at} />`} /></${Part}>`}`;
 }
 
 /** @param {{details: Details}} props */
@@ -114,30 +113,17 @@ function Journal({ details: { transactions, payment } }) {
 /** @param {{details: Details}} props */
 function AtStripe({ details: { payment, events, tasks } }) {
   return html`<${Part} title="Its ids at Stripe"><div class="card"><${Facts} facts=${[
-      ["PaymentIntent", payment.intent_id && html`<${AtStripeLink} id=${payment.intent_id} />`], ["Charge", payment.charge_id && html`<${AtStripeLink} id=${payment.charge_id} />`],
+      ["PaymentIntent", payment.intent_id && html`<${Id} id=${payment.intent_id} />`], ["Charge", payment.charge_id && html`<${Id} id=${payment.charge_id} />`],
       ["Nothing yet", !payment.intent_id && "Stripe was not asked"]]} /></div></${Part}>
     <${Part} title="What is queued"><${Lines} rows=${tasks} none="Nothing waits to be done at Stripe." line=${(/** @type {any} */ row) => html`
-      <span class="grow"><span class="strong">${words(row.kind)}</span>${row.last_error && html`<br /><span class="small soft break">${row.last_error}</span>`}</span>
+      <span class="grow"><span class="strong">${words(row.kind)}</span>${row.last_error && html`<br /><span class="small soft break"><${Value} of=${row.last_error} /></span>`}</span>
       ${row.dead ? html`<a href="/admin/dead-letters?lane=stripe">dead letter</a>` : html`<span class="small soft">attempt ${row.attempts + 1}, <${Ago} at=${row.next_at} /></span>`}`} /></${Part}>
     <${Part} title="Stripe’s events" more=${`/admin/webhook-events?payment_id=${payment.id}`}><${Lines} rows=${events} none="Stripe has sent nothing about it." line=${(/** @type {any} */ row) => html`
-      <span class="grow"><${Id} id=${row.id}>${row.type}</${Id}><br /><code class="small soft break">${row.object_id}</code></span><${Badge} of=${statusOf("event", row.status)} /><${Ago} at=${row.created_at} />`} /></${Part}>`;
+      <span class="grow"><${Id} id=${row.id}>${row.type}</${Id}><br /><span class="small soft"><${Id} id=${row.object_id} /></span></span><${Badge} of=${statusOf("event", row.status)} /><${Ago} at=${row.created_at} />`} /></${Part}>`;
 }
 
 /** @param {{details: Details}} props */
 function Trail({ details: { audit, payment } }) {
   return html`<${Part} title="Audit trail" more=${`/admin/audit?subject=${payment.id}`}><${Lines} rows=${audit} none="Nothing has changed it yet." line=${(/** @type {any} */ row) => html`
     <span class="grow"><code class="small">${row.operation}</code><${Detail} row=${row} /></span>${row.actor_id && html`<${Id} id=${row.actor_id} />`}<${Ago} at=${row.at} />`} /></${Part}>`;
-}
-
-/** @type {Record<string, string>} */
-const DASHBOARD = { pi: "payments", ch: "payments", py: "payments", re: "refunds", tr: "connect/transfers", dp: "disputes", du: "disputes" };
-
-/** An id at Stripe; with a real key a link to Stripe's dashboard. @param {{id: string | null}} props */
-export function AtStripeLink({ id }) {
-  const { stripe_publishable_key: key = "", sandbox = true } = useMeta()?.payments ?? {};
-  if (!id) return null;
-  const folder = DASHBOARD[id.split("_")[0]];
-  const shown = html`<code class="small break" title=${id}>${id}</code>`;
-  if (sandbox || !key.startsWith("pk_") || !folder) return shown;
-  return html`<a href=${`https://dashboard.stripe.com/${key.startsWith("pk_live_") ? "" : "test/"}${folder}/${id}`} target="_blank" rel="noopener noreferrer">${shown}<${Icon} name="external-link" /></a>`;
 }

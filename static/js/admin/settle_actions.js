@@ -6,6 +6,7 @@ import { limitsOf, readMeta } from "../shared/meta.js";
 import { display, major } from "../shared/money.js";
 import { amountIn, amountOrNull, at, MoneyField } from "../shared/money_step.js";
 import { server } from "../shared/server.js";
+import { Id } from "./links.js";
 import { step } from "./work.js";
 
 /** @typedef {import("../../client/jobsphere.js").SeenUser} SeenUser */
@@ -97,7 +98,7 @@ export async function correct({ id, what, subject }) {
   const recount = what === "balance";
   return step({
     title: "Correct this difference?", yes: "Correct", danger: true, done: "It is corrected.",
-    what: html`<p>${what} of <code>${subject}</code>. ${recount ? "Without an amount the balance is counted again from the journal." : "Without an amount nothing is booked, and your reason explains it."} The audit names it no more while its values stay.</p>`,
+    what: html`<p>${what} of <${Id} id=${subject} apart />. ${recount ? "Without an amount the balance is counted again from the journal." : "Without an amount nothing is booked, and your reason explains it."} The audit names it no more while its values stay.</p>`,
     fields: (form) => html`<${Field} form=${form} name="amount" label="Amount to book (optional)" inputmode="decimal" />
       <${Field} form=${form} name="currency" label="Currency" as="select">${meta.money.currencies.map((/** @type {any} */ { code }) => html`<option key=${code} value=${code}>${code}</option>`)}</${Field}>
       <${Field} form=${form} name="source" label="From account" maxlength="120" hint=${ACCOUNTS} /><${Field} form=${form} name="destination" label="To account" maxlength="120" />`,

@@ -6,7 +6,7 @@ import { Problem } from "../shared/listing.js";
 import { Ago, Badge, Skeleton, View } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
-import { Id } from "./links.js";
+import { Id, Value } from "./links.js";
 import { Facts, Part, useReading } from "./work.js";
 import { replay } from "./work_actions.js";
 
@@ -27,10 +27,10 @@ export function StripeEvent({ id }) {
   return html`<${View} title=${event.type} back=${back} actions=${html`<button type="button" class="button" onClick=${again}><${Icon} name="rotate-ccw" />Process again…</button>`}>
     <div class="stack" style=${{ "--gap": "var(--space-5)" }}>
       <section class="card stack" aria-label="State"><p><${Badge} of=${statusOf("event", event.status)} /></p>
-        ${(event.last_error || event.reason) && html`<p class="note bad"><${Icon} name="circle-alert" /><span class="break">${event.last_error ?? event.reason}</span></p>`}
+        ${(event.last_error || event.reason) && html`<p class="note bad"><${Icon} name="circle-alert" /><span class="break"><${Value} of=${event.last_error ?? event.reason} /></span></p>`}
         <${Facts} facts=${[
-          ["About", html`<code class="small break">${event.object_id}</code> <span class="soft">${event.object_type}</span>`], ["Payment", event.payment_id && html`<${Id} id=${event.payment_id} />`],
-          ["PaymentIntent", event.intent_id && html`<code class="small break">${event.intent_id}</code>`], ["Connected account", event.account && html`<code class="small break">${event.account}</code>`],
+          ["About", html`<${Id} id=${event.object_id} /> <span class="soft">${event.object_type}</span>`], ["Payment", event.payment_id && html`<${Id} id=${event.payment_id} />`],
+          ["PaymentIntent", event.intent_id && html`<${Id} id=${event.intent_id} />`], ["Connected account", event.account && html`<${Id} id=${event.account} />`],
           ["Received", html`<${Ago} at=${event.created_at} />`], ["Processed", event.processed_at && html`<${Ago} at=${event.processed_at} />`], ["Attempts", event.attempts],
           ["Id at Stripe", html`<code class="small break">${event.id}</code>`],
         ]} /></section>

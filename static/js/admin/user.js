@@ -10,10 +10,10 @@ import { me, server } from "../shared/server.js";
 import { fullTime } from "../shared/times.js";
 import { statusOf } from "../shared/words.js";
 import { Detail } from "./chain.js";
-import { Id, pageOf } from "./links.js";
+import { pageOf } from "./ids.js";
+import { Id } from "./links.js";
 import { adjust, freeze, unfreeze } from "./money_actions.js";
 import { settleStranded } from "./settle_actions.js";
-import { AtStripeLink } from "./payment.js";
 import { capital } from "./timeline.js";
 import { ban, endSessions, unban } from "./user_actions.js";
 import { Facts, Part, useReading, words } from "./work.js";
@@ -77,7 +77,7 @@ function Account({ user }) {
     ${user.frozen_at && html`<p class="note wait"><${Icon} name="snowflake" /><span>Frozen on ${fullTime(user.frozen_at)}: “${user.frozen_reason}”</span></p>`}
     <${Facts} facts=${[
       ["E-mail", html`<span class="break">${user.email}</span>`], ["Role", user.role], ["Since", html`<${Ago} at=${user.created_at} />`], ["Deleted", user.deleted_at && html`<${Ago} at=${user.deleted_at} />`],
-      ["Account at Stripe", user.stripe_account_id && html`<${AtStripeLink} id=${user.stripe_account_id} />`], ["Customer at Stripe", user.stripe_customer_id && html`<${AtStripeLink} id=${user.stripe_customer_id} />`],
+      ["Account at Stripe", user.stripe_account_id && html`<${Id} id=${user.stripe_account_id} />`], ["Customer at Stripe", user.stripe_customer_id && html`<${Id} id=${user.stripe_customer_id} />`],
       ["Takes money", user.role === "contractor" && (user.transfers_active ? "yes" : "not set up")], ["Pays out", user.role === "contractor" && (user.payouts_enabled ? user.payout_currencies.join(", ") || "yes" : "not set up")],
       ["Id", html`<code class="small break">${user.id}</code>`],
     ]} /><p><a href=${`/admin/activity?subject=${user.id}`}>What happened</a> · <a href=${`/admin/audit?actor_id=${user.id}`}>What they did</a></p></section>`;

@@ -4,6 +4,7 @@ import { Field } from "../shared/form.js";
 import { html } from "../shared/html.js";
 import { display } from "../shared/money.js";
 import { server } from "../shared/server.js";
+import { Id, Value } from "./links.js";
 import { step, words } from "./work.js";
 
 /** @typedef {import("../../client/jobsphere.js").DeadLetter} DeadLetter */
@@ -15,7 +16,7 @@ import { step, words } from "./work.js";
 /** @param {DeadLetter} letter */
 export const retry = ({ id, kind, subject, attempts }) => step({
   title: "Try it again?", yes: "Try again", done: "It is queued again.",
-  what: html`<p>“${words(kind || "push")}” about <code>${subject}</code> failed ${attempts} times. It is queued again with all its attempts, so do this once the cause is gone.</p>
+  what: html`<p>“${words(kind || "push")}” about <${Id} id=${subject} apart /> failed ${attempts} times. It is queued again with all its attempts, so do this once the cause is gone.</p>
     <p>What was done already is not done twice.</p>`,
   run: ({ reason }) => server.admin.retry({ row_id: id, reason }),
 });
@@ -23,14 +24,14 @@ export const retry = ({ id, kind, subject, attempts }) => step({
 /** @param {DeadLetter} letter */
 export const discard = ({ id, kind, subject }) => step({
   title: "Discard it?", yes: "Discard", danger: true, done: "It is discarded.",
-  what: html`<p>“${words(kind || "push")}” about <code>${subject}</code> is never done. If money is meant to move, it does not move by this any more.</p>`,
+  what: html`<p>“${words(kind || "push")}” about <${Id} id=${subject} apart /> is never done. If money is meant to move, it does not move by this any more.</p>`,
   run: ({ reason }) => server.admin.discard({ row_id: id, reason }),
 });
 
 /** @param {WebhookEvent} event */
 export const replay = ({ id, type, object_id }) => step({
   title: "Process this event again?", yes: "Process again", done: "It is queued again.",
-  what: html`<p>${type} about <code>${object_id}</code>: Stripe is asked for the object, and what it says now is taken over. What is known already changes nothing.</p>`,
+  what: html`<p>${type} about <${Id} id=${object_id} apart />: Stripe is asked for the object, and what it says now is taken over. What is known already changes nothing.</p>`,
   run: ({ reason }) => server.admin.replay({ event_id: id, reason }),
 });
 
@@ -48,7 +49,7 @@ const effect = ({ operation, amount, currency }) => {
 
 /** The fields of a command, without what is said elsewhere. @param {{fields: Record<string, unknown>}} props */
 export const Given = ({ fields }) => html`<dl class="facts">${Object.entries(fields).filter(([, value]) => value !== null && value !== "").map(([name, value]) => html`
-  <div key=${name}><dt>${words(name)}</dt><dd>${typeof value === "object" ? JSON.stringify(value) : String(value)}</dd></div>`)}</dl>`;
+  <div key=${name}><dt>${words(name)}</dt><dd class="break"><${Value} of=${value} apart /></dd></div>`)}</dl>`;
 
 /** @param {Approval} approval */
 export const approve = (approval) => step({
@@ -84,7 +85,7 @@ export function decideReport(report) {
 /** @param {Difference} difference */
 export const explain = ({ id, what, subject }) => step({
   title: "Explain this difference?", yes: "Explain", done: "It is explained.", reason: "What explains it",
-  what: html`<p>${what} of <code>${subject}</code>. It leaves the open ones, and stays explained if it is found again. No money moves.</p>`,
+  what: html`<p>${what} of <${Id} id=${subject} apart />. It leaves the open ones, and stays explained if it is found again. No money moves.</p>`,
   run: ({ reason }) => server.admin.difference_close({ difference_id: id, reason }),
 });
 

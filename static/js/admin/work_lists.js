@@ -8,7 +8,7 @@ import { Ago, Badge } from "../shared/pieces.js";
 import { me, server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { ChainState, Detail } from "./chain.js";
-import { Id } from "./links.js";
+import { Compared, Id, Value } from "./links.js";
 import { assignLine, correct, hold, payOut, writeOff } from "./settle_actions.js";
 import { Assignee, SIDES, words } from "./work.js";
 import { approve, decideReport, decline, discard, explain, reconcile, replay, retry } from "./work_actions.js";
@@ -76,7 +76,7 @@ export const WORK_LISTS = {
     assigned: true,
     filters: [{ name: "lane", label: "Queue", choices: ["stripe", "push", "notice", "mail", "search", "export"] }],
     columns: [["Work", ({ kind, lane }) => words(kind || lane)], ["Queue", ({ lane }) => lane], ["About", id("subject")], ["Attempts", ({ attempts }) => attempts],
-      ["Why", ({ last_error }) => html`<span class="small">${last_error ?? "its process ended each time"}</span>`], ["Queued", when],
+      ["Why", ({ last_error }) => html`<span class="small"><${Value} of=${last_error} none="its process ended each time" /></span>`], ["Queued", when],
       ["Steps", (row, load) => html`<div class="steps">${button("Retry…", "rotate-ccw", () => retry(row), load)}${button("Discard…", "trash-2", () => discard(row), load)}${assignee("this dead letter")(row)}</div>`]],
   },
   "webhook-events": {
@@ -85,7 +85,7 @@ export const WORK_LISTS = {
     filters: [{ name: "status", label: "State", choices: ["received", "working", "done", "dead", "quarantined", "not_ours"] }, { name: "type", label: "Type" },
       { name: "payment_id", label: "Payment id" }, { name: "object_id", label: "Id at Stripe" }],
     columns: [["Type", (row) => html`<a href=${`/admin/webhook-events/${row.id}`}>${row.type}</a>`], ["State", state("event")], ["Payment", id("payment_id")],
-      ["Why", ({ last_error, reason }) => html`<span class="small">${last_error ?? reason ?? ""}</span>`], ["Received", when],
+      ["Why", ({ last_error, reason }) => html`<span class="small"><${Value} of=${last_error ?? reason} none="" /></span>`], ["Received", when],
       ["Steps", (row, load) => ["dead", "quarantined", "not_ours"].includes(row.status) && button("Replay…", "rotate-ccw", () => replay(row), load)]],
   },
   reconciliations: {
@@ -105,8 +105,8 @@ export const WORK_LISTS = {
     assigned: true,
     follow: (load) => [server.admin.on("reconciliation.updated", load)],
     filters: [{ name: "status", label: "State", choices: ["open", "explained", "gone"] }, { name: "subject", label: "About (id)" }],
-    columns: [["What", ({ what }) => what], ["About", id("subject")], ["Here", ({ expected }) => written(expected)], ["At Stripe", ({ found }) => written(found)],
-      ["State", (row) => html`<${Badge} of=${statusOf("difference", row.status)} />${row.close_reason && html`<br /><span class="small soft">${row.close_reason}</span>`}`],
+    columns: [["What", ({ what }) => what], ["About", id("subject")], ["Here", ({ expected }) => html`<${Compared} value=${expected} />`], ["At Stripe", ({ found }) => html`<${Compared} value=${found} />`],
+      ["State", (row) => html`<${Badge} of=${statusOf("difference", row.status)} />${row.close_reason && html`<br /><span class="small soft"><${Value} of=${row.close_reason} /></span>`}`],
       ["Found", ({ seen_count, last_run, last_seen_at }) => html`${seen_count === 1 ? "once" : `${seen_count} times`}, last ${last_run === "audit" ? html`by the audit <${Ago} at=${last_seen_at} />` : html`<a href=${`/admin/reconciliations/${last_run}`}><${Ago} at=${last_seen_at} /></a>`}`],
       ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Compare again…", "scale", () => reconcile({ start: row.start, end: row.end }), load)}${button("Explain…", "check", () => explain(row), load)}${button("Correct…", "hand-coins", () => correct(row), load)}${assignee("this difference")(row)}</div>`]],
   },
@@ -129,7 +129,7 @@ export const WORK_LISTS = {
     head: ForeignNote,
     filters: [{ name: "status", label: "State", choices: ["open", "assigned"] }],
     columns: [["What", ({ what, type }) => html`<p class="strong">${what}</p><p class="small soft">${words(type)}</p>`], ["Amount", ({ net, currency }) => html`<span class="amount">${display(net, currency)}</span>`],
-      ["At Stripe", ({ line_id, source_id }) => html`<code class="small break" title=${line_id}>${line_id}</code>${source_id && html`<br /><code class="small break" title=${source_id}>${source_id}</code>`}`],
+      ["At Stripe", ({ line_id, source_id }) => html`<code class="small break" title=${line_id}>${line_id}</code>${source_id && html`<br /><${Id} id=${source_id} />`}`],
       ["State", (row) => html`<${Badge} of=${statusOf("foreign_line", row.status)} />${row.owner && html`<br /><span class="small soft">${words(row.owner)}: ${row.reason}</span>`}`], ["Booked by Stripe", when],
       ["Steps", (row, load) => row.status === "open" && html`<div class="steps">${button("Assign…", "check", () => assignLine(row), load)}${assignee("this line")(row)}</div>`]],
   },
@@ -141,7 +141,7 @@ export const WORK_LISTS = {
     columns: [["Step", ({ operation }) => words(operation.replace("admin.", ""))], ["About", id("subject")], ["Amount", money],
       ["State", (row) => html`<${Badge} of=${statusOf("approval", row.status)} />${row.status === "pending" ? html`<br /><span class="small soft">for <${Countdown} until=${row.expires_at} /></span>`
         : row.decided_by && html`<br /><span class="small">by <${Id} id=${row.decided_by} /></span>`}`],
-      ["Why", ({ fields, reason }) => html`<span class="small">${fields.reason ?? ""}${reason && html`<br />Declined: ${reason}`}</span>`], ["Asked", (row) => html`<${Id} id=${row.requested_by} /><br /><span class="small"><${Ago} at=${row.created_at} /></span>`],
+      ["Why", ({ fields, reason }) => html`<span class="small"><${Value} of=${fields.reason} none="" />${reason && html`<br />Declined: <${Value} of=${reason} />`}</span>`], ["Asked", (row) => html`<${Id} id=${row.requested_by} /><br /><span class="small"><${Ago} at=${row.created_at} /></span>`],
       ["Steps", (row, load) => row.status === "pending" && (row.requested_by === me.value?.id ? html`<span class="small soft">another one has to approve</span>`
         : html`<div class="steps">${button("Approve…", "check", () => approve(row), load)}${button("Decline…", "x", () => decline(row), load)}</div>`)]],
   },
@@ -155,9 +155,6 @@ export const WORK_LISTS = {
       ["What", (row) => html`<${Detail} row=${row} />`], ["At", when]],
   },
 };
-
-/** @param {unknown} value */
-const written = (value) => html`<code class="small">${value === null ? "nothing" : typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`;
 
 function ForeignNote() {
   return html`<p class="note chain"><${Icon} name="info" /><span>Lines of Stripe’s books that no rule books: of other business on the same account, reserves, and types that Stripe has added. Say whose each is.</span></p>`;

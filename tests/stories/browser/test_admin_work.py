@@ -15,7 +15,8 @@ pytestmark = in_the_browser
 
 async def test_an_admin_works_through_the_queues(tabs, market, server):
     """Guard: activity.js, alerts.js, work.js, work_actions.js, work_lists.js and chain.js in
-    static/js/admin: each step asks, takes a reason and is said; two administrators see the same."""
+    static/js/admin: each step asks, takes a reason and is said; two administrators see the same,
+    and ids in what was recorded are links."""
     talk = await meet(market)
     said = await talk.say(talk.contractor, "Pay me in cash")
     fields = {"conversation_id": talk.id, "message_id": said["id"], "reason": "fraud"}
@@ -65,6 +66,11 @@ async def test_an_admin_works_through_the_queues(tabs, market, server):
     await tab.press("Check now…")
     await tab.answer("Check the whole trail?", "Check")
     await tab.sees("Unbroken at the last check")
+    row = tab.page.locator(".detail", has_text="Refunded by hand").first
+    await row.locator("summary").click()
+    await expect(row.get_by_role("link", name="Alert").first).to_have_attribute(
+        "href", "/admin/alerts?show=all"
+    )
     await tab.screenshot("audit")
     deleted = await talk.customer.push("/chat", "message", lambda found: found["deleted_at"])
     assert deleted["id"] == said["id"]
