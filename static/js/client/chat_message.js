@@ -1,20 +1,17 @@
-// One message of a conversation: what somebody said, or a card about what has happened.
+// One message of a conversation: what a member said, or a card about what has happened.
 
 import { useComputed } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { Attachments } from "../shared/attachments.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Linked } from "../shared/links.js";
-import { Badge } from "../shared/pieces.js";
-import { me, server } from "../shared/server.js";
+import { me } from "../shared/server.js";
 import { dayOf, fullTime, timeOf } from "../shared/times.js";
 import { refuse } from "../shared/toasts.js";
-import { statusOf } from "../shared/words.js";
 import { sizeOf } from "../shared/uploads.js";
+import { Event } from "./chat_event.js";
 import { openMenu } from "./chat_menu.js";
 import { conversations, saying } from "./conversations.js";
-import { offers } from "./world.js";
 
 /** @typedef {import("./talk.js").Entry} Entry */
 /** @typedef {import("./talk.js").Shown} Shown */
@@ -121,64 +118,6 @@ function Sending({ upload }) {
     <span class="grow"><span class="name">${name}</span><small>${upload.problem.value ?? sizeOf(size)}</small>
     ${upload.state.value === "sending" && html`<span class="progress" role="progressbar" aria-label=${`Sending ${name}`} aria-valuenow=${percent}
       aria-valuemin="0" aria-valuemax="100"><span style=${{ width: `${percent}%` }} /></span>`}</span></li>`;
-}
-
-// -- what has happened -----------------------------------------------------------------------
-
-/** @type {Record<string, import("../shared/icons.js").IconName>} */
-const ICONS = {
-  "offer.created": "hand-coins", "offer.countered": "reply", "offer.accepted": "handshake", "offer.rejected": "circle-x",
-  "offer.withdrawn": "undo-2", "offer.expired": "hourglass", "offer.blocked": "ban", "offer.failed": "circle-alert",
-  "job.started": "zap", "job.delivered": "eye", "job.completed": "circle-check", "job.cancelled": "circle-x",
-  "milestone.delivered": "eye", "milestone.completed": "circle-check", "milestone.cancelled": "circle-x",
-};
-
-/** @type {Record<string, "good" | "wait" | "bad" | "mine">} */
-const TONES = {
-  "offer.created": "mine", "offer.countered": "mine", "offer.accepted": "good", "offer.failed": "bad", "job.delivered": "wait",
-  "milestone.delivered": "wait", "job.completed": "good", "milestone.completed": "good",
-};
-
-/** What a person can do about it, if it is theirs to do and nothing has happened since. @type {Record<string, {role: string, label: string}>} */
-const STEPS = {
-  "offer.created": { role: "contractor", label: "Look at the offer" },
-  "offer.countered": { role: "customer", label: "Answer the other terms" },
-  "offer.accepted": { role: "contractor", label: "Go to the work" },
-  "offer.failed": { role: "customer", label: "See what happened" },
-  "job.delivered": { role: "customer", label: "Look at the work" },
-  "milestone.delivered": { role: "customer", label: "Look at the work" },
-};
-
-/** @param {{entry: Entry, talk: Talk}} props */
-function Event({ entry, talk }) {
-  const { kind, subject_id, text, created_at, seq } = entry.message.value;
-  const jobId = conversations.peek().get(talk.id)?.job_id;
-  const about = subject_id?.startsWith("ofr_") ? `/offers/${subject_id}` : `/jobs/${jobId}`;
-  const newest = useComputed(() => talk.newestEvent.value === entry.key).value;
-  const step = newest && STEPS[kind]?.role === me.value?.role ? STEPS[kind] : null;
-  return html`<li class=${`event ${TONES[kind] ?? ""} ${step ? "step" : ""}`} data-key=${entry.key} data-seq=${seq} tabindex="-1">
-    <${Icon} name=${ICONS[kind] ?? "info"} class="large" />
-    <div class="grow"><p>${text}</p>
-      ${subject_id?.startsWith("ofr_") && (kind === "offer.created" || kind === "offer.countered") && html`<${OfferFacts} id=${subject_id} />`}
-      <small class="soft"><time datetime=${created_at} title=${fullTime(created_at)}>${timeOf(created_at)}</time></small></div>
-    <a class=${`button small ${step ? "primary" : ""}`} href=${about}>${step?.label ?? (about.startsWith("/offers/") ? "Offer" : "Job")}</a>
-  </li>`;
-}
-
-const asked = new Set();
-
-/** How an offer stands now. @param {{id: string}} props */
-function OfferFacts({ id }) {
-  const offer = offers.of(id).value;
-  useEffect(() => {
-    if (offer || asked.has(id)) return;
-    asked.add(id);
-    server.bidding.get({ offer_id: id }).then((found) => offers.put(found), () => {});
-  }, [id]);
-  if (!offer) return html`<p class="row tight unknown"><${Badge} of=${statusOf("offer", "pending")} /></p>`; // its line, so that nothing moves
-  const steps = offer.milestones.length;
-  return html`<p class="row tight"><${Badge} of=${statusOf("offer", offer.status)} />
-    ${steps > 1 && html`<span class="small">${steps} milestones</span>`}</p>`;
 }
 
 /** @param {string} text */

@@ -66,7 +66,9 @@ class Keys:
 
 async def test_a_job_by_the_keyboard(tabs, market):
     """Guard: `focusView` in shell.js, `showModal` in dialog.js and the way back from it; all
-    that one can do is a button, a link or a field, in an order that makes sense."""
+    that one can do is a button, a link or a field, in an order that makes sense. `Answer` and
+    `Approve` in chat_event.js: the newest card of a conversation takes its step, and has the focus
+    after it."""
     customer, contractor = Keys(await tabs.open()), Keys(await tabs.open())
     employer, worker = await market.customer(connect=False), await market.contractor(connect=False)
     await customer.sign_in(employer, "/")
@@ -100,9 +102,15 @@ async def test_a_job_by_the_keyboard(tabs, market):
     await customer.tab.sees("Waiting for an answer")
 
     await contractor.tab.sees("Offers", role="heading")
-    await contractor.push("link", "1,000.00 USD")
-    await contractor.push("button", "Accept")
+    await contractor.push("link", "Chat")
+    await contractor.push("link", "Carla Customer")
+    await contractor.push("button", "Decline the offer of 1,000.00 USD")
+    await expect(contractor.tab.dialog("Decline this offer?")).to_contain_text("1,000.00 USD")
+    await contractor.page.keyboard.press("Escape")
+    await contractor.push("button", "Accept the offer of 1,000.00 USD")
     await contractor.agree("Accept this offer?", "Accept 1,000.00 USD")
+    await expect(contractor.page.locator(".event:focus")).to_contain_text("An offer of")
+    await contractor.push("link", "Go to the work")
     await contractor.push("button", "Start the work")
     await contractor.push("button", "Deliver")
     await contractor.write("What have you done", "It is white.")
@@ -113,7 +121,12 @@ async def test_a_job_by_the_keyboard(tabs, market):
     await expect(customer.tab.dialog("Approve")).to_be_visible()
     await customer.page.keyboard.press("Escape")  # closes the question, and leads back
     await expect(customer.tab.dialog("Approve")).to_have_count(0)
+    await customer.push("link", "Chat")
+    await customer.push("link", "Colin Contractor")
     await customer.push("button", "Approve and pay")
+    await expect(customer.tab.dialog("Approve")).to_contain_text("Colin Contractor gets700.00 USD")
     await customer.agree("Approve", "Approve and pay")
     await customer.tab.sees_notice("700.00 USD go to Colin Contractor")
+    await customer.tab.sees("The work is completed.")
+    await expect(customer.page.locator(".event button")).to_have_count(0)
     assert tabs.errors == []
