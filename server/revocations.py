@@ -74,7 +74,9 @@ class Revocations:
         returned several times."""
         begun = self._store.clock.now()
         where = {"updated_at": {"$gte": self._read_until - OVERLAP}}
-        async for row in self._store.single().each(Revocation, where, (("updated_at", 1),)):
+        uow = self._store.single()
+        found = uow.documents(Revocation, where, (("updated_at", 1),))
+        async for row in uow.readable(Revocation, found):
             if row.session_id:
                 yield SessionEvent("revoked", row.user_id, row.session_id)
             else:

@@ -27,6 +27,7 @@ from domain.kernel.errors import (
     PaymentDisputed,
 )
 from domain.kernel.fields import about
+from domain.kernel.independent import transact_due
 from domain.kernel.record import Page, wire
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, OptionalReason, PageSize, Reason, Style
@@ -162,8 +163,7 @@ async def expire_due(ports: Ports) -> int:
     """End the requests that were not decided in time; returns their number."""
     uow = ports.store.single()
     due = {"status": ApprovalStatus.PENDING, "expires_at": {"$lte": uow.now}}
-    found = await uow.all(Approval, due, (("expires_at", 1),), CHUNK)
-    return await ports.store.transact_each(found, _expire)
+    return await transact_due(ports.store, Approval, due, (("expires_at", 1),), CHUNK, _expire)
 
 
 async def _expire(uow: UnitOfWork, approval: Approval) -> None:

@@ -40,8 +40,10 @@ from domain.kernel.errors import (
     OfferNotPending,
     PaymentDisputed,
     Rule,
+    Unavailable,
 )
 from domain.kernel.fields import about
+from domain.kernel.independent import first_readable, transact_each
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
@@ -395,13 +397,16 @@ def _require_open(job: Job) -> None:
 
 async def expire_due(ports: Ports, limit: int = 100) -> int:
     """Expire offers after `expires_at`; returns their number. Several processes may run it."""
-    uow = ports.store.single()
-    due = await uow.all(
-        Offer, {"status": OPEN_OFFERS, "expires_at": {"$lte": uow.now}}, (("expires_at", 1),), limit
-    )
-    await ports.store.transact_each(
-        (due[start : start + CHUNK] for start in range(0, len(due), CHUNK)), _expire
-    )
+    store = ports.store
+    late = {"status": OPEN_OFFERS, "expires_at": {"$lte": store.clock.now()}}
+    due = await first_readable(store, Offer, late, (("expires_at", 1),), limit)
+    chunks = [due[start : start + CHUNK] for start in range(0, len(due), CHUNK)]
+    try:
+        await transact_each(store, chunks, _expire)
+    except Unavailable:
+        raise
+    except Exception:  # of one offer: the others in its chunk expire one by one
+        await transact_each(store, ([offer] for offer in due), _expire)
     return len(due)
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from domain.accounts.user import User
 from domain.deals.offer import Offer, OfferStatus
+from domain.kernel.independent import transact_due
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.text import date_text
@@ -21,8 +22,8 @@ async def remind_of_expiry(ports: Ports) -> int:
         "reminded_at": None,
         "expires_at": {"$gt": uow.now, "$lte": uow.now + REMIND_BEFORE},
     }
-    offers = await uow.all(Offer, expiring, (("expires_at", 1),), CHUNK)
-    return await ports.store.transact_each(offers, _remind)
+    by_time = (("expires_at", 1),)
+    return await transact_due(ports.store, Offer, expiring, by_time, CHUNK, _remind)
 
 
 async def _remind(uow: UnitOfWork, found: Offer) -> None:

@@ -37,6 +37,7 @@ from domain.kernel.errors import (
     TooMany,
 )
 from domain.kernel.fields import about
+from domain.kernel.independent import transact_due
 from domain.kernel.money import MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
@@ -319,8 +320,7 @@ async def escalate_due(ports: Ports) -> int:
     """Escalate disputes after their deadline; returns the number of disputes that were due."""
     uow = ports.store.single()
     late = {"status": (DisputeStatus.OPEN, DisputeStatus.PROPOSED), "answer_by": {"$lte": uow.now}}
-    due = await uow.all(Dispute, late, (("answer_by", 1),), CHUNK)
-    return await ports.store.transact_each(due, _escalate)
+    return await transact_due(ports.store, Dispute, late, (("answer_by", 1),), CHUNK, _escalate)
 
 
 async def _escalate(uow: UnitOfWork, found: Dispute) -> None:

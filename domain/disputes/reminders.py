@@ -6,6 +6,7 @@ from typing import Any
 from domain.deals.chargeback import Chargeback, ChargebackStatus
 from domain.disputes.dispute import UNDECIDED, Dispute, DisputeStatus
 from domain.disputes.resolution import alert_admins
+from domain.kernel.independent import Attempts, transact_due
 from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
@@ -30,33 +31,34 @@ async def remind_of_deadlines(ports: Ports) -> int:
     Both sides are reminded once before a dispute is escalated, administrators once before the
     deadline for evidence, and administrators daily of each escalated dispute.
     """
-    return (
-        await _remind_disputing_sides(ports)
-        + await _remind_of_evidence(ports)
-        + await _alert_of_escalated(ports)
-    )
+    count = 0
+    with Attempts() as attempts:
+        for remind in (_remind_disputing_sides, _remind_of_evidence, _alert_of_escalated):
+            with attempts.next():
+                count += await remind(ports)
+    return count
 
 
 async def _remind_disputing_sides(ports: Ports) -> int:
     uow = ports.store.single()
     soon = {"$gt": uow.now, "$lte": uow.now + REMIND_BEFORE}
     waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
-    disputes = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
-    return await ports.store.transact_each(disputes, _remind_sides)
+    by_time = (("answer_by", 1),)
+    return await transact_due(ports.store, Dispute, waiting, by_time, CHUNK, _remind_sides)
 
 
 async def _remind_of_evidence(ports: Ports) -> int:
     uow = ports.store.single()
     soon = {"$gt": uow.now, "$lte": uow.now + REMIND_ADMINS_BEFORE}
     waiting = {**UNANSWERED, "due_by": soon, "warned_at": None}
-    chargebacks = await uow.all(Chargeback, waiting, (("due_by", 1),), CHUNK)
-    return await ports.store.transact_each(chargebacks, _remind_admins)
+    by_time = (("due_by", 1),)
+    return await transact_due(ports.store, Chargeback, waiting, by_time, CHUNK, _remind_admins)
 
 
 async def _alert_of_escalated(ports: Ports) -> int:
     uow = ports.store.single()
-    disputes = await uow.all(Dispute, _due_for_alert(uow), (("called_at", 1),), CHUNK)
-    return await ports.store.transact_each(disputes, _alert_again)
+    due, by_time = _due_for_alert(uow), (("called_at", 1),)
+    return await transact_due(ports.store, Dispute, due, by_time, CHUNK, _alert_again)
 
 
 def _due_for_alert(uow: UnitOfWork) -> dict[str, Any]:

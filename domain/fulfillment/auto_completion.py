@@ -6,6 +6,7 @@ from datetime import timedelta
 from domain.deals.offer import Offer, change_offer, with_milestones
 from domain.fulfillment.work import CHUNK, complete_milestones, end_if_finished
 from domain.jobs.job import Job, JobStatus
+from domain.kernel.independent import transact_due
 from domain.kernel.record import ANY_TIME, wire
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
@@ -21,8 +22,8 @@ async def announce_due(ports: Ports) -> int:
     """Notify customers a day before work completes; returns the number of offers."""
     uow = ports.store.single()
     soon = {"announce_at": {**ANY_TIME, "$lte": uow.now + ANNOUNCE_BEFORE}}
-    offers = await uow.all(Offer, soon, (("announce_at", 1),), CHUNK)
-    return await ports.store.transact_each(offers, _announce_due)
+    by_time = (("announce_at", 1),)
+    return await transact_due(ports.store, Offer, soon, by_time, CHUNK, _announce_due)
 
 
 async def _announce_due(uow: UnitOfWork, found: Offer) -> None:
@@ -50,8 +51,7 @@ async def complete_due(ports: Ports) -> int:
     """Complete delivered work after the time for objections; returns the number of offers."""
     uow = ports.store.single()
     past = {"due_at": {**ANY_TIME, "$lte": uow.now}}
-    due = await uow.all(Offer, past, (("due_at", 1),), CHUNK)
-    return await ports.store.transact_each(due, _complete_due)
+    return await transact_due(ports.store, Offer, past, (("due_at", 1),), CHUNK, _complete_due)
 
 
 async def _complete_due(uow: UnitOfWork, found: Offer) -> None:

@@ -54,7 +54,6 @@ from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
 from domain.kernel.shield import run_to_completion
 
-Item = TypeVar("Item")
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
@@ -150,23 +149,6 @@ class Store:
         that statement would run outside of the aborted transaction.
         """
         return await run_to_completion(self._transact(work))
-
-    async def transact_each(
-        self, items: Iterable[Item], work: Callable[["UnitOfWork", Item], Awaitable[object]]
-    ) -> int:
-        """Run `work` for each item in a transaction of its own; returns the number of items.
-
-        Raises what `transact` raises. The transactions before it stay committed.
-        """
-        count = 0
-        for item in items:
-
-            def work_on_item(uow: UnitOfWork, item: Item = item) -> Awaitable[object]:
-                return work(uow, item)
-
-            await self.transact(work_on_item)
-            count += 1
-        return count
 
     async def _transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
         deadline = time.monotonic() + min(TRANSACTION_SECONDS, seconds_left())

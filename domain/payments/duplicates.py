@@ -11,6 +11,7 @@ from typing import Annotated
 from domain import ledger
 from domain.deals.payment import Payment
 from domain.kernel.fields import about
+from domain.kernel.independent import transact_each
 from domain.kernel.money import display
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
@@ -169,7 +170,7 @@ async def _read_refunds(ports: Ports, duplicate: DuplicateCharge) -> None:
         await _settle_refund(uow, duplicate.id, refund)
 
     refunds = await ports.gateway.refunds(duplicate.intent_id)
-    await ports.store.transact_each(reversed(refunds), settle)
+    await transact_each(ports.store, reversed(refunds), settle)
 
 
 async def _settle_refund(uow: UnitOfWork, duplicate_id: str, state: StripeMovement) -> None:

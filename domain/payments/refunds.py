@@ -14,6 +14,7 @@ from domain import ledger
 from domain.deals.offer import Offer, Refund, RefundStatus, change_offer, with_completed_capped
 from domain.deals.payment import Payment, PaymentStatus, move_payment
 from domain.kernel.errors import AmountNotPayable
+from domain.kernel.independent import transact_each
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
@@ -153,7 +154,7 @@ async def read_refunds(ports: Ports, payment_id: str) -> None:
         await settle_refund(uow, payment.offer_id, refund)
 
     refunds = await ports.gateway.refunds(payment.intent_id)
-    await ports.store.transact_each(reversed(refunds), settle)
+    await transact_each(ports.store, reversed(refunds), settle)
 
 
 async def settle_refund(uow: UnitOfWork, offer_id: str, state: StripeMovement) -> None:

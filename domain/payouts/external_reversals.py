@@ -5,6 +5,7 @@ them, and the reconciliation.
 """
 
 from domain import ledger
+from domain.kernel.independent import transact_each
 from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
@@ -57,7 +58,7 @@ async def read_reversals(ports: Ports, stripe_id: str) -> bool:
         await refill_later(uow, user, currency)
 
     reversals = await ports.gateway.reversals(stripe_id)
-    await ports.store.transact_each(reversed(reversals), settle)
+    await transact_each(ports.store, reversed(reversals), settle)
     return True
 
 

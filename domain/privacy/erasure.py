@@ -22,6 +22,7 @@ from domain.jobs.job import Job, JobStatus
 from domain.jobs.saved_searches import SavedSearch, users_notified
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import DomainError
+from domain.kernel.independent import transact_each
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.notifications.feed import FeedRow
@@ -112,7 +113,7 @@ async def _cancel_jobs(ports: Ports, user: User) -> None:
 async def _withdraw_applications(ports: Ports, user: User) -> None:
     live = {"contractor_id": user.id, "status": tuple(ACTIVE)}
     applications = await ports.store.single().all(Application, live)
-    await ports.store.transact_each(applications, _withdraw)
+    await transact_each(ports.store, applications, _withdraw)
 
 
 async def _withdraw(uow: UnitOfWork, application: Application) -> None:
@@ -153,16 +154,17 @@ async def _acquaintances(uow: UnitOfWork, user: User) -> set[str]:
 
 async def _scrub_feed_and_replies(uow: UnitOfWork, user_id: str, scrub: Scrub) -> None:
     own = {"user_id": user_id, "seq": {"$gt": 0}}
-    async for row in uow.each(FeedRow, own, (("seq", 1),)):
+    async for row in uow.readable(FeedRow, uow.documents(FeedRow, own, (("seq", 1),))):
         if (data := scrub(row.data)) != row.data:
             await uow.change(FeedRow, row.id, data=data)
-    async for reply in uow.each(Reply, _replies_of(user_id), OLDEST):
+    replies = uow.documents(Reply, _replies_of(user_id), OLDEST)
+    async for reply in uow.readable(Reply, replies):
         if (answer := scrub(reply.answer)) != reply.answer:
             await uow.change(Reply, reply.id, answer=answer)
 
 
 async def _scrub_dead_letters(uow: UnitOfWork, scrub: Scrub) -> None:
-    async for row in uow.each(OutboxRow, {"dead": True}, OLDEST):
+    async for row in uow.readable(OutboxRow, uow.documents(OutboxRow, {"dead": True}, OLDEST)):
         kept = {key: row.body[key] for key in ROUTE if key in row.body and "data" in row.body}
         if (body := scrub(row.body) | kept) != row.body:
             await uow.change(OutboxRow, row.id, body=body)

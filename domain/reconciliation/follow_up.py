@@ -18,6 +18,7 @@ from domain.deals.offer import Offer, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
 from domain.disputes.chargebacks import ReadDispute
 from domain.kernel.batches import batches
+from domain.kernel.independent import Attempts, transact_each
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
@@ -215,25 +216,28 @@ async def follow_up_old(ports: Ports) -> int:
 
 
 async def _follow_up_all(ports: Ports, least: timedelta, most: timedelta) -> int:
+    """A rule or a record that fails does not stop the others. Raises its failure at the end."""
     count = 0
-    for rule in RULES:
-        async for records in _overdue(ports, rule, least, most):
-            count += await _follow_up_due(ports, rule, records)
-    async for payments in _overdue(ports, UNRELEASED_HOLDS, least, most):
-        ended = await _whose_offer_ended(ports, payments)
-        count += await _follow_up_due(ports, UNRELEASED_HOLDS, ended)
+    with Attempts() as attempts:
+        for rule in (*RULES, UNRELEASED_HOLDS):
+            with attempts.next():
+                async for records in _overdue(ports, rule, least, most):
+                    with attempts.next():
+                        count += await _follow_up_due(ports, rule, records)
     return count
 
 
 def _overdue(
     ports: Ports, rule: Rule, least: timedelta, most: timedelta
 ) -> AsyncIterator[list[Any]]:
-    """Records that have not changed for `least` to `most`, in batches, the oldest first."""
+    """Records that have not changed for `least` to `most`, in batches, the oldest first. Damaged
+    ones are reported and left out."""
     now = ports.clock.now()
     span = {"$lt": now - least, "$gte": now - min(most, rule.max_age)}
     where = {**rule.where, "updated_at": span}
-    records = ports.store.single().each(rule.record, where, (("updated_at", 1),))
-    return batches(records, CHUNK)
+    uow = ports.store.single()
+    found = uow.documents(rule.record, where, (("updated_at", 1),))
+    return batches(uow.readable(rule.record, found), CHUNK)
 
 
 async def _whose_offer_ended(ports: Ports, held: list[Payment]) -> list[Payment]:
@@ -245,16 +249,18 @@ async def _whose_offer_ended(ports: Ports, held: list[Payment]) -> list[Payment]
 
 async def _follow_up_due(ports: Ports, rule: Rule, records: list[Any]) -> int:
     """Follow up the records whose next attempt is due; returns their number."""
+    if rule is UNRELEASED_HOLDS:
+        records = await _whose_offer_ended(ports, records)
     uow = ports.store.single()
     ids = tuple(record.id for record in records)
-    found = await uow.all(FollowUp, {"_id": ids}, limit=CHUNK)
-    known = {row.id: row for row in found}
+    found = uow.documents(FollowUp, {"_id": ids}, (("_id", 1),), CHUNK)
+    known = {row.id: row async for row in uow.readable(FollowUp, found)}
     due = [record for record in records if _is_due(rule, record, known.get(record.id), uow.now)]
 
     async def follow_up(uow: UnitOfWork, record: Any) -> None:
         await _follow_up(uow, rule, record, known.get(record.id))
 
-    return await ports.store.transact_each(due, follow_up)
+    return await transact_each(ports.store, due, follow_up)
 
 
 def _is_due(rule: Rule, record: Record, known: FollowUp | None, now: datetime) -> bool:

@@ -294,12 +294,15 @@ async def test_a_process_that_starts_knows_earlier_revocations(
     market: Market, server: Server
 ) -> None:
     """Guard: `_read_until` in `Revocations`: Redis may still have a session that ended while it was
-    away, until the task that ends it there has its next turn."""
+    away, until the task that ends it there has its next turn. And `readable` in `read_recent`: a
+    damaged revocation does not stop the others."""
     party = await market.customer(connect=False)
     await take_redis_away(server)
     await logout(server, market, party)
     earlier = {"$set": {"updated_at": market.store.clock.now() - timedelta(minutes=10)}}
     await market.store.database[Revocation.COLLECTION].update_many({}, earlier)
+    damaged = {"_id": "damaged", "updated_at": market.store.clock.now() - timedelta(minutes=11)}
+    await market.store.single().put(Revocation, [damaged])
     read = [event async for event in Revocations(server.store).read_recent()]
     assert [event.session_id for event in read] == [session_of(party)]
 

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.client_session_shared import _TransactionBase
 
 from domain.kernel.errors import Invalid, JobTaken, NotFound, Unavailable
+from domain.kernel.independent import transact_due, transact_each
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Event, OutboxRow
 from domain.kernel.record import Index, Record
@@ -212,19 +213,29 @@ async def test_a_failed_transaction_leaves_no_trace(store: Store, failure: BaseE
 
 
 async def test_each_item_has_a_transaction_of_its_own(store: Store) -> None:
-    """Guard: `Store.transact_each`: what was committed before a failure stays, and later items
-    are not started."""
+    """Guard: `Attempts` in `independent.transact_each`: one that fails does not stop the others,
+    but a database that does not answer does. And `readable` in `first_readable`."""
+    failures: dict[str, Exception] = {"third": JobTaken(), "fifth": Unavailable()}
 
     async def add(uow: UnitOfWork, name: str) -> None:
         await uow.add(thing(uow, name))
-        if name == "third":
-            raise JobTaken
+        if name in failures:
+            raise failures[name]
 
-    assert await store.transact_each(iter(["first", "second"]), add) == 2
-    with pytest.raises(JobTaken):
-        await store.transact_each(["third", "fourth"], add)
-    names = [row.name for row in await store.single().all(Thing, {})]
-    assert sorted(names) == ["first", "second"]
+    assert await transact_each(store, iter(["first", "second"]), add) == 2
+    with pytest.raises(JobTaken) as failed:
+        await transact_each(store, ["third", "third", "fourth"], add)
+    assert failed.value.__notes__ == ["2 steps have failed; this is the first one."]
+    with pytest.raises(Unavailable):
+        await transact_each(store, ["fifth", "sixth"], add)
+    await store.database["things"].insert_one({"_id": "thg_0", "name": "damaged", "number": 0})
+    done: list[str] = []
+
+    async def note(uow: UnitOfWork, found: Thing) -> None:
+        done.append(found.name)
+
+    assert await transact_due(store, Thing, {"number": 0}, (("_id", 1),), 10, note) == 3
+    assert done == ["first", "second", "fourth"]
 
 
 async def test_events_are_rows_of_the_same_transaction(store: Store) -> None:

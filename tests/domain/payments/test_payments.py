@@ -1,10 +1,14 @@
 """Holds and their release: the contractor sees an offer only after its money is held."""
 
+from datetime import timedelta
+
+import msgspec
 import pytest
 
 from domain.bidding import offers
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.kernel.errors import JobTaken
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
 from tests.support.databases import needs
@@ -195,10 +199,11 @@ async def test_an_offer_never_outlives_its_hold(negotiation):
     assert 3590 < (payment.capture_before - held.expires_at).total_seconds() <= 3600
 
 
-async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation):
+async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation, monkeypatch):
     """Guard: `if offer.expires_at <= uow.now` in `offers.accept`; without it the seconds until the
     scheduler comes by are a gift. Guard: `expire_due` closes with `close_offer`, which releases;
-    with `move_offer` alone the customer's money stays held for a week."""
+    with `move_offer` alone the customer's money stays held for a week. And `first_readable` in it,
+    and its second round: neither a damaged offer nor one that cannot be closed stops the others."""
     offer = await negotiation.pending_offer()
     await negotiation.server.web.scheduler.stop()
     store = negotiation.server.store.single()
@@ -208,7 +213,25 @@ async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation):
         await negotiation.accept(offer)
     assert refused.value.code == "offer_expired"
     assert await negotiation.market.traces() == before
-    assert await offers.expire_due(negotiation.server.ports) == 1
+
+    close = offers.close_offer
+
+    async def close_others(uow, found, *how, **fields):
+        if found.id == "ofr_stuck":
+            raise JobTaken
+        return await close(uow, found, *how, **fields)
+
+    earlier = store.now - timedelta(minutes=1)
+    stuck = msgspec.structs.replace(
+        await store.get(Offer, offer["id"]), id="ofr_stuck", live=False, expires_at=earlier
+    )
+    await store.add(stuck)
+    damaged = {"_id": "ofr_damaged", "status": "pending", "expires_at": earlier}
+    await store.put(Offer, [damaged])
+    with monkeypatch.context() as patched, pytest.raises(JobTaken):
+        patched.setattr(offers, "close_offer", close_others)
+        await offers.expire_due(negotiation.server.ports)
+    await store.remove(Offer, {"_id": (stuck.id, damaged["_id"])})
     assert await offers.expire_due(negotiation.server.ports) == 0
     for party in (negotiation.customer, negotiation.contractor):
         await negotiation.wait_for_push(party, "offer.expired", offer)

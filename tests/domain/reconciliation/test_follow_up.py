@@ -12,6 +12,9 @@ from domain.deals.payment import Payment
 from domain.disputes import reminders as dispute_reminders
 from domain.disputes.dispute import Dispute
 from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import Duplicate
+from domain.payments.duplicates import DuplicateCharge
+from domain.payouts.shortfall import Shortfall
 from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation import follow_up
 from domain.reconciliation.follow_up import FollowUp
@@ -181,8 +184,9 @@ async def test_old_records_are_followed_up_separately(unpaid):
 
 
 async def test_no_record_is_skipped(market, server, monkeypatch):
-    """Guard: `uow.each` in `_overdue`; pages by time would skip records changed at the same
-    time."""
+    """Guard: `documents` in `_overdue`; pages by time would skip records changed at the same time.
+    And `Attempts` and `readable` in it: neither a damaged record nor a damaged count of attempts
+    stops the others, of the same rule and of later ones."""
     await server.web.scheduler.stop()
     await server.web.relay.stop(0)
     monkeypatch.setattr(follow_up, "CHUNK", 3)
@@ -192,6 +196,18 @@ async def test_no_record_is_skipped(market, server, monkeypatch):
         [Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)]
     )
     assert await follow_up.follow_up_recent(server.ports) == 8
+    database, uow = server.store.database, server.store.single()
+    await uow.remove(FollowUp, {})
+    await database[FollowUp.COLLECTION].insert_one({"_id": "rev_3"})
+    past = at - timedelta(minutes=1)
+    for kind, state in ((DuplicateCharge, {"status": "refunding"}), (Reversal, {"done": False})):
+        row = {"_id": "damaged", "refusal": None, "updated_at": past, **state}
+        await database[kind.COLLECTION].insert_one(row)
+    await uow.add(Shortfall(id="sho_1", user_id="usr_1", **stamps))
+    with pytest.raises(Duplicate):
+        await follow_up.follow_up_recent(server.ports)
+    followed = await uow.all(FollowUp, {"attempts": 1})
+    assert {row.id for row in followed} == {f"rev_{n}" for n in range(8) if n != 3} | {"sho_1"}
 
 
 async def test_an_account_with_a_lost_event_is_followed_up(market, server):
