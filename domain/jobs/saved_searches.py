@@ -311,7 +311,7 @@ async def _searches(uow: UnitOfWork, actor: Actor) -> list[SavedSearch]:
 
 async def _derived(criteria: SearchCriteria, index: JobIndex) -> dict[str, Any]:
     """The private fields that follow from the conditions."""
-    unknown = await index.unknown(criteria.words)
+    unknown = await index.unknown(criteria.query())
     anchors = await _choose_anchors(criteria, unknown, index)
     return {"anchors": anchors, "unknown": unknown, "analysis": ANALYSIS}
 

@@ -53,9 +53,12 @@ async def suggest(cmd: Suggest, actor: Actor, uow: UnitOfWork, index: JobIndex) 
     found = pieces(cmd.q)
     if not found:
         return Suggestions([])
-    last, _ = found[-1]
-    before = cmd.q[: cmd.q.lower().rfind(last)] if last in cmd.q.lower() else ""
-    words = [word for word in words_of_query(before) if not word.frequent]
+    last, paired = found[-1]
+    finished = [piece for piece, _ in found[:-1]]
+    if paired and len(last) > 1:  # the index has pairs at most, so the last one is the beginning
+        finished.append(last)
+        last = last[-2:]
+    words = words_of_query(" ".join(finished))
     completions = await index.complete(words, name_key(last), name_key(cmd.q), MOST)
     return Suggestions(
         [Suggestion(each.text, each.kind, each.count) for each in _best(completions)]

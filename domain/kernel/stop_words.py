@@ -2,6 +2,9 @@
 
 A query may leave them out, and their number in a text tells its language. Each list holds the
 most frequent words only, in the form of `text_analysis.fold`.
+
+Some are spelled like a thing, a trade, a tool or a language of another language: `van`, `door`,
+`care`. Those count as function words only beside others of their own language.
 """
 
 from collections.abc import Mapping
@@ -87,3 +90,10 @@ STOP_WORDS: Mapping[str, frozenset[str]] = {
     language: frozenset(words.split()) for language, words in _LISTS.items()
 }
 FREQUENT = frozenset().union(*STOP_WORDS.values())
+# As they are written, so `fur` and `pa` are here, and für and på are not. Words that short queries
+# of their language often have without another function word stay out: die, den, till, av, med.
+_AMBIGUOUS = """
+ale ar bin byt c ca care cat ce ci co dans door eu fi fur go hat hay hem hoe it men nas pa pe plus
+pro sem som son tak uber van war will
+"""
+AMBIGUOUS = frozenset(_AMBIGUOUS.split())

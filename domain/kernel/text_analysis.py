@@ -7,8 +7,8 @@ Texts and queries take the same way:
 2. Scripts that write words without spaces, and Korean, whose particles are written with the word,
    become single characters and pairs of neighbours. All other text becomes words; a `+` or `#` at
    the end of a word and a dot at its beginning belong to it: C++, C#, .NET.
-3. A word is folded: accents and vowel points are dropped, letters without a decomposition are
-   replaced (ł, ø, đ), Arabic letters of one sound are unified, digits become ASCII.
+3. A word is folded: accents, vowel points and nuktas are dropped, letters without a decomposition
+   are replaced (ł, ø, đ), Arabic letters of one sound are unified, digits become ASCII.
 4. A word of a language with a stemmer also has stems, each tagged with its language: `~de:gart`.
    The language of a text is told by its frequent words, and English is always among them. A query
    is too short to tell, so it has the stems of all languages of its script. The tags keep the stems
@@ -20,15 +20,16 @@ Sources: Unicode Standard Annex 15 (normalization forms); Snowball stemmers, sno
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from functools import cache, lru_cache
 
 import msgspec
 import snowballstemmer  # type: ignore[import-untyped]
 
-from domain.kernel.stop_words import FREQUENT, STOP_WORDS
+from domain.kernel.stop_words import AMBIGUOUS, FREQUENT, STOP_WORDS
 
-ANALYSIS = 2  # raised when the tokens of a text change
+ANALYSIS = 3  # raised when the tokens of a text or the conditions of a query change
 MAX_LENGTH = 40  # characters of a token
 MAX_WORDS = 4000  # of one text
 MOST_DETECTED = 2000  # characters that are read to tell the language
@@ -82,8 +83,12 @@ _PIECE = re.compile(
 _ASCII_PIECE = re.compile(r"\.?[a-z0-9]+[+#]*")
 _PAIR_SIGNS = re.compile(r"[\u0e2f\u0e46\u30fb]")  # punctuation within the paired ranges
 _FORMAT = re.compile("[\u00ad\u0640\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
-# Accents of Latin, Greek and Cyrillic; Hebrew points; Arabic vowels. Marks of other scripts spell.
-_ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
+# Accents of Latin, Greek and Cyrillic; Hebrew points; Arabic vowels; the nukta of Indic scripts,
+# which is often left out. Marks of other scripts spell.
+_ACCENTS = re.compile(
+    "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u093c\u09bc\u0a3c\u0abc\u0b3c\u0cbc]"
+)
 _LETTERS = str.maketrans(
     {
         "ł": "l",
@@ -113,7 +118,8 @@ class Word(msgspec.Struct, frozen=True):
     """One word of a text, or a character or pair of a script that is not split into words.
 
     `text` is folded. `exact` are its spellings, `stems` its tagged stems. Words with one
-    `phrase_key` are one word in a phrase of synonyms.
+    `phrase_key` are one word in a phrase of synonyms. An `ambiguous` one is a function word in one
+    language and a content word in another.
     """
 
     text: str
@@ -121,10 +127,13 @@ class Word(msgspec.Struct, frozen=True):
     stems: frozenset[str] = frozenset()
     phrase_key: str = ""
     paired: bool = False
+    ambiguous: bool = False
 
-    @property
-    def frequent(self) -> bool:
-        return self.text in FREQUENT
+    def is_frequent(self, languages: Container[str]) -> bool:
+        """Whether it is a function word, in a query of these languages."""
+        if not self.ambiguous:
+            return self.text in FREQUENT
+        return any(language in languages for language in _languages_with(self.text))
 
 
 def normalize(text: str) -> str:
@@ -179,15 +188,22 @@ _PIECE_OF_PAIRS = re.compile(f"[{_PAIRED}]")
 
 def languages_of(text: str) -> tuple[str, ...]:
     """The languages of a text in Latin letters, as its frequent words tell; English is in it."""
-    counts: dict[str, int] = {}
-    for piece, _ in pieces(text[:MOST_DETECTED]):
-        for language in _languages_with(piece):
-            counts[language] = counts.get(language, 0) + 1
-    if not counts:
-        return ("en",)
-    most = max(counts.values())
-    found = [language for language, count in counts.items() if count == most and language in LATIN]
-    return tuple(sorted({"en", *found}))
+    found = _most_likely(piece for piece, _ in pieces(text[:MOST_DETECTED]))
+    return tuple(sorted({"en", *(language for language in found if language in LATIN)}))
+
+
+def _languages_of_query(words: Sequence[Word]) -> frozenset[str]:
+    """The languages that the unambiguous function words of a query tell: none without any, and
+    English alone where it is one of several."""
+    found = _most_likely(word.text for word in words if not word.ambiguous)
+    return found & {"en"} or found
+
+
+def _most_likely(words: Iterable[str]) -> frozenset[str]:
+    """The languages with the most function words among these."""
+    counts = Counter(language for word in words for language in _languages_with(word))
+    most = max(counts.values(), default=0)
+    return frozenset(language for language, count in counts.items() if count == most)
 
 
 @lru_cache(maxsize=20_000)
@@ -258,7 +274,7 @@ def _word(piece: str, languages: tuple[str, ...]) -> Word:
     if not piece.isascii() and (spelled := piece.translate(_DIGRAPHS)) != piece:
         exact.add(fold(spelled))
     stems = _stems(piece, folded, languages)
-    return Word(folded, frozenset(exact), stems, _phrase_key(folded))
+    return Word(folded, frozenset(exact), stems, _phrase_key(folded), ambiguous=piece in AMBIGUOUS)
 
 
 def _stems(piece: str, folded: str, languages: tuple[str, ...]) -> frozenset[str]:
@@ -363,6 +379,7 @@ def parse_query(text: str, synonyms: Synonyms, limit: int) -> tuple[QueryWord, .
     others: then they are meant.
     """
     words = query_words(text)
+    languages = _languages_of_query(words)
     groups = {at: (count, token) for at, count, token in synonyms.found_in(words)}
     found: dict[frozenset[str], QueryWord] = {}
     at = 0
@@ -377,8 +394,8 @@ def parse_query(text: str, synonyms: Synonyms, limit: int) -> tuple[QueryWord, .
                 word.exact,
                 word.stems,
                 frozenset((token,) if token else ()),
-                word.frequent and not token,
-                not word.paired and len(word.text) >= LEAST_TOLERANT and word.text.isalpha(),
+                word.is_frequent(languages) and not token,
+                _is_tolerant(word),
             )
         found.setdefault(made.tokens, made)
         at += count
@@ -386,6 +403,15 @@ def parse_query(text: str, synonyms: Synonyms, limit: int) -> tuple[QueryWord, .
     if all(word.frequent for word in made_words):
         return tuple(msgspec.structs.replace(word, frequent=False) for word in made_words)
     return made_words
+
+
+def _is_tolerant(word: Word) -> bool:
+    """Letters with the marks that spell, as in Devanagari; no digits and signs."""
+    return (
+        not word.paired
+        and len(word.text) >= LEAST_TOLERANT
+        and all(unicodedata.category(letter)[0] in "LM" for letter in word.text)
+    )
 
 
 def differs_in_one_letter(one: str, other: str) -> bool:

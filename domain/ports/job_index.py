@@ -61,8 +61,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a job stands in an order: higher values first. It depends on nothing but the job and
     the query, so it is the same in every process and stays when other jobs come and go.
 
-    `unknown` are the words of the query that no job had when its first page was read; they stay
-    tolerant of one letter until the last page.
+    `unknown` are the words of `JobIndex.unknown` when the first page was read; they stay tolerant
+    of one letter until the last page.
     """
 
     key: Annotated[float, Limits(ge=-(2**62), le=2**62)]
@@ -151,8 +151,9 @@ class JobIndex(Protocol):
         last one."""
         ...
 
-    async def unknown(self, words: Sequence[QueryWord]) -> tuple[str, ...]:
-        """The texts of those words that may have a wrong letter, because no job has them."""
+    async def unknown(self, query: JobQuery) -> tuple[str, ...]:
+        """The texts of those words of the query that may have a wrong letter, because no job has
+        them in the state, and of the people, that the query is about."""
         ...
 
     async def complete(

@@ -28,7 +28,7 @@ class NoJobIndex:
     ) -> Sequence[int]:
         raise Unavailable
 
-    async def unknown(self, words: Sequence[QueryWord]) -> tuple[str, ...]:
+    async def unknown(self, query: JobQuery) -> tuple[str, ...]:
         raise Unavailable
 
     async def complete(

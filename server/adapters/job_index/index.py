@@ -327,8 +327,8 @@ class TantivyJobIndex:
     ) -> Sequence[int]:
         return await self._read(lambda at: Reading(at, query).bands(currency, edges))
 
-    async def unknown(self, words: Sequence[QueryWord]) -> tuple[str, ...]:
-        return await self._read(lambda at: tuple(unknown_words(at, words)))
+    async def unknown(self, query: JobQuery) -> tuple[str, ...]:
+        return await self._read(lambda at: tuple(unknown_words(at, query)))
 
     async def complete(
         self, words: Sequence[QueryWord], beginning: str, whole: str, limit: int

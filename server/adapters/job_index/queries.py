@@ -64,6 +64,13 @@ def word_query(word: QueryWord, *, tolerant: bool = False) -> Query:
     return Query.disjunction_max_query(options)
 
 
+def with_word(word: QueryWord) -> Query:
+    """A job that has the word anywhere, without a score."""
+    return filtering(
+        Query.boolean_query([(Occur.Should, one_of(field, word.tokens)) for field in FIELDS])
+    )
+
+
 def with_words(words: Sequence[QueryWord], unknown: Iterable[str]) -> list[tuple[Occur, Query]]:
     return [
         (
@@ -74,24 +81,30 @@ def with_words(words: Sequence[QueryWord], unknown: Iterable[str]) -> list[tuple
     ]
 
 
-def filters(query: JobQuery) -> list[Query]:
-    """The conditions besides words and places."""
-    found = [
-        term(field, value)
+def scope(query: JobQuery) -> list[Query]:
+    """Whose jobs, and in which state."""
+    return [
+        filtering(term(field, value))
         for field, value in (
             ("status", query.status),
             ("customer", query.customer_id),
             ("contractor", query.contractor_id),
-            ("category", query.category),
         )
         if value is not None
     ]
+
+
+def filters(query: JobQuery) -> list[Query]:
+    """The conditions besides words and places."""
+    found = scope(query)
+    if query.category is not None:
+        found.append(filtering(term("category", query.category)))
     if query.skills:
-        found.append(one_of("skill", query.skills))
+        found.append(filtering(one_of("skill", query.skills)))
     if query.budgets:
         ways = [_amounts(each) for each in query.budgets]
-        found.append(Query.boolean_query([(Occur.Should, way) for way in ways]))
-    return [filtering(each) for each in found]
+        found.append(filtering(Query.boolean_query([(Occur.Should, way) for way in ways])))
+    return found
 
 
 def _amounts(wanted: Amounts) -> Query:

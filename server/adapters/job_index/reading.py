@@ -48,7 +48,7 @@ class Reading:
         does not know, if not given."""
         self._searcher = searcher
         self._query = query
-        self.unknown = tuple(unknown_words(searcher, query.words) if unknown is None else unknown)
+        self.unknown = tuple(unknown_words(searcher, query) if unknown is None else unknown)
         self._filters = queries.filters(query)
         self._words = queries.with_words(query.words, self.unknown)
         self._places = self._places_inside()
@@ -284,11 +284,18 @@ class Reading:
         return [int(each["doc_count"]) for each in found["bands"]["buckets"]]
 
 
-def unknown_words(searcher: Searcher, words: Sequence[QueryWord]) -> list[str]:
+def unknown_words(searcher: Searcher, query: JobQuery) -> list[str]:
+    """The words that no job has in the state, and of the people, that the query is about."""
+    scope = queries.scope(query)
+
+    def is_known(word: QueryWord) -> bool:
+        conditions = queries.all_of([queries.with_word(word), *scope])
+        return bool(searcher.search(conditions, 1, count=False).hits)
+
     return [
         word.text
-        for word in words
-        if word.tolerant and not searcher.search(queries.word_query(word), 1, count=False).hits
+        for word in query.words
+        if word.tolerant and not word.frequent and not is_known(word)
     ]
 
 

@@ -314,7 +314,7 @@ async def test_a_search_matches_exactly_what_a_list_finds(market: Market, server
         page = await list_(List(limit=100, **fields), actor, uow, index)
         listed = {job.id for job in page.items}
         wanted = SearchCriteria.of(filters, uow.rates)
-        unknown = await index.unknown(wanted.words)
+        unknown = await index.unknown(wanted.query())
         assert {job.id for job in jobs if wanted.fits(job, unknown)} == listed, filters
         anchors = set(await _choose_anchors(wanted, unknown, index))
         assert all(anchors & set(anchors_of(job)) for job in jobs if job.id in listed), filters

@@ -90,6 +90,16 @@ def test_sentences_are_found_in_their_scripts(script: str) -> None:
         ("والسباك", "سباك"),
         ("ремонта", "Ремонт ёлки"),
         ("елка ремонт", "Ремонт ёлки"),
+        ("नलसाजी", "नलसाज़ी का काम"),
+        ("सड़क", "सडक की मरम्मत"),
+        ("বাডি", "বাড়ি রং করা"),
+        ("vuejs", "Vue.js and React.js"),
+        ("reactjs nextjs", "A React.js and Next JS page"),
+        ("full-stack", "Fullstack developer"),
+        ("frontend", "Front-end developer"),
+        ("back end", "Backend developers"),
+        ("vscode", "VS Code extension"),
+        ("diecasting", "Zinc die casting"),
     ],
 )
 def test_spellings_forms_and_synonyms_meet(typed: str, written: str) -> None:
@@ -128,6 +138,38 @@ def test_frequent_words_count_without_others() -> None:
         "paint",
         "wall",
     ]
+
+
+def required(typed: str) -> str:
+    return " ".join(w.text for w in parse_query(typed, SYNONYMS, 16) if not w.frequent)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    """door repair|van driver|man and van|cat sitting|elder care|go developer|c developer
+    final cut pro|fur coat|uber driver|hem trousers|men haircut|nas setup|plus size|hat maker
+    bin cleaning|war game|hay bales|it support|will writing|ar developer|tak renovering
+    dans dersi|ingenieur son""".replace("\n", "|").split("|"),
+)
+def test_a_content_word_that_is_a_function_word_elsewhere_is_required(typed: str) -> None:
+    """Guard: AMBIGUOUS in `stop_words`."""
+    typed = typed.strip()
+    assert required(typed) == typed.replace(" and", "")
+
+
+def test_an_ambiguous_word_is_frequent_beside_others_of_its_language() -> None:
+    """Guard: `_languages_of_query`; the spelling in AMBIGUOUS; phrases in `synonyms.txt`."""
+    assert required("schilder van de muur") == "schilder muur"
+    assert required("who will paint it") == "paint"
+    assert required("Maler für Küche") == "maler kuche" and required("the van") == "van"
+    assert required("die Wand") == "wand" and required("die casting") == "=die_casting"
+    assert required("door in the van") == "door van" and required("door van de") == "door van de"
+
+
+def test_words_with_marks_are_tolerant_and_those_with_digits_are_not() -> None:
+    """Guard: `_is_tolerant`."""
+    words = parse_query("प्लंबर மின்சார plumber c3po4 পাইপলাইন c++++", SYNONYMS, 16)
+    assert [word.tolerant for word in words] == [True, True, True, False, True, False]
 
 
 def test_a_phrase_with_a_synonym_is_one_condition() -> None:

@@ -177,7 +177,7 @@ async def test_a_process_without_its_index_is_not_ready(
         absent.count(query),
         absent.facets(query, 1),
         absent.budget_bands(query, "USD", ()),
-        absent.unknown(()),
+        absent.unknown(query),
         absent.complete((), "a", "a", 1),
     ):
         with pytest.raises(Unavailable):
