@@ -9,6 +9,7 @@ import codecs
 import io
 import json
 import os
+import re
 import resource
 import sys
 import warnings
@@ -25,6 +26,8 @@ LARGEST = 20 * 2**20  # bytes of a stored file
 HEAD = 4096
 MAX_PROFILE = 4 * 2**20  # bytes of a colour profile; those of printing presses have up to 3 MB
 MAX_ENTRIES = 20_000
+# In errors of encoders and decoders. Sources: WebPEncodingError in libwebp, avifResult in libavif.
+OUT_OF_MEMORY = re.compile(r"out of memory|encoding ?error:? [12]\b", re.IGNORECASE)
 
 AVIF, HEIF, WEBP = "image/avif", "image/heif", "image/webp"
 PICTURES = {
@@ -187,6 +190,8 @@ def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> dict[
     except MemoryError:
         raise
     except Exception as broken:  # decoders raise exceptions of any type
+        if OUT_OF_MEMORY.search(str(broken)):
+            raise MemoryError from broken
         raise Refused("damaged", kind) from broken
 
 

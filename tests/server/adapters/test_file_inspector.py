@@ -176,11 +176,14 @@ async def test_colours_are_those_that_browsers_show(market):
 async def test_50_megapixels_pass_with_flat_memory(market):
     """Guard: MAX_PIXELS, and RLIMIT_AS, in `file_inspector_process`; spools, in this process."""
     owner = await market.customer(connect=False)
-    large = _saved(Image.new("L", (8160, 6120), 128), "JPEG")
+    photo = Image.new("RGB", (8160, 6120), (90, 128, 30))
+    large = [_saved(photo, "JPEG"), _saved(photo, "AVIF", speed=10)]
+    del photo
     await upload(owner, picture())
     before = reset_peak_memory(os.getpid())
-    file = await upload(owner, large)
-    assert (file["width"], file["height"]) == (8160, 6120)
+    for data in large:
+        file = await upload(owner, data)
+        assert (file["type"], file["width"], file["height"]) == ("image/jpeg", 8160, 6120)
     assert peak_memory(os.getpid()) - before < 20 * MEGABYTE
 
 
@@ -231,6 +234,18 @@ async def test_a_decoder_that_fails(market, inspected):
         status, problem = await try_upload(owner, picture(), "a.png")
         assert (status, problem["code"]) == (415, "unsupported_type"), name
         assert not await stored_file_rows(market), name
+
+
+async def test_a_picture_that_takes_too_much_memory_is_not_called_damaged(market, inspected):
+    """Guard: OUT_OF_MEMORY in `file_inspector_process`: encoders of WebP raise errors of their
+    own."""
+    owner = await market.customer(connect=False)
+    inspected("resource.setrlimit(resource.RLIMIT_AS, (280 * 2**20,) * 2)")
+    clear = Image.new("RGBA", (4080, 3060), (9, 9, 9, 100))
+    status, problem = await try_upload(owner, _saved(clear, "AVIF", speed=10), "a.avif")
+    assert (status, problem["code"]) == (415, "unsupported_type")
+    assert "takes too much" in problem["title"], problem
+    await upload(owner, _saved(clear.resize((60, 40)), "AVIF", speed=10), "a.avif")
 
 
 async def test_a_decoder_that_prints_too_much(market, inspected):
