@@ -3,6 +3,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Attachments } from "../shared/attachments.js";
+import { dropDraft, keepDraft, readDraft } from "../shared/drafts.js";
 import { atPercent, openAmount, splitDispute } from "../shared/fees.js";
 import { FilePicker, storedIds, useUploads } from "../shared/file_picker.js";
 import { Field, Submit, useForm } from "../shared/form.js";
@@ -245,19 +246,19 @@ function Entry({ entry, dispute, other }) {
 /** Words alone, or evidence with files. @param {{dispute: Dispute, other: string}} props */
 function Write({ dispute, other }) {
   const uploads = useUploads();
-  const key = `draft.dispute.${dispute.id}`;
+  const name = `dispute.${dispute.id}`;
   const form = useForm(async ({ text }, element) => {
     const file_ids = await storedIds(uploads);
     const fields = { dispute_id: dispute.id, text };
     disputes.put(await write(() => (file_ids.length ? server.payment.dispute_evidence({ ...fields, file_ids }) : server.payment.dispute_say(fields))));
     uploads.value = [];
-    sessionStorage.removeItem(key);
+    dropDraft(name);
     element.reset();
     /** @type {HTMLTextAreaElement} */ (element.elements.namedItem("text")).value = "";
   });
   return html`<form class="stack write" onSubmit=${form.submit}>
     <${Field} form=${form} name="text" label="Your side" as="textarea" required maxlength="8000" hint=${`${capital(other)} and JobSphere read this.`}
-      defaultValue=${sessionStorage.getItem(key) ?? ""} onInput=${(/** @type {any} */ { target }) => sessionStorage.setItem(key, target.value)} />
+      defaultValue=${readDraft(name) ?? ""} onInput=${(/** @type {any} */ { target }) => keepDraft(name, target.value)} />
     <div class="row spread"><${FilePicker} uploads=${uploads} label="Add evidence" /><${Submit} form=${form}>Send</${Submit}></div>
   </form>`;
 }

@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
+import { dropDraft, keepDraft, readDraft } from "../shared/drafts.js";
 import { percent, scheduleOf, splitAll, splitParts } from "../shared/fees.js";
 import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
@@ -82,16 +83,10 @@ function useApplication(job_id, contractor_id) {
   return found.value ? applications.of(found.value).value : found.value;
 }
 
-/** What was written before, or what there is to begin with. @param {string} key @param {any} application @param {any} before @returns {Draft} */
-function begin(key, application, before) {
-  const kept = sessionStorage.getItem(key);
-  if (kept) {
-    try {
-      return JSON.parse(kept);
-    } catch {
-      sessionStorage.removeItem(key);
-    }
-  }
+/** What was written before, or what there is to begin with. @param {string} name of the draft @param {any} application @param {any} before @returns {Draft} */
+function begin(name, application, before) {
+  const kept = readDraft(name);
+  if (kept) return kept;
   const { currency } = application;
   const amount = before?.counter?.amount ?? before?.amount ?? application.proposed_amount;
   return {
@@ -104,12 +99,12 @@ function begin(key, application, before) {
 /** @param {{job: any, application: any, before: any, meta: any}} props */
 function Composer({ job, application, before, meta }) {
   const { contractor_id, contractor_name: name, currency } = application;
-  const key = `draft.offer.${job.id}.${contractor_id}.${before?.id ?? ""}`;
-  const draft = useSignal(useMemo(() => begin(key, application, before), []));
+  const draftName = `offer.${job.id}.${contractor_id}.${before?.id ?? ""}`;
+  const draft = useSignal(useMemo(() => begin(draftName, application, before), []));
   const failed = useSignal("");
   const change = (/** @type {Partial<Draft>} */ changes) => {
     draft.value = { ...draft.value, ...changes };
-    sessionStorage.setItem(key, JSON.stringify(draft.value));
+    keepDraft(draftName, draft.value);
   };
   const methods = useWays(meta);
   useEffect(() => {
@@ -135,7 +130,7 @@ function Composer({ job, application, before, meta }) {
     });
     if (!made) return;
     offers.put(made.offer);
-    if (follow(made.payment, made.offer.id, { save })) sessionStorage.removeItem(key);
+    if (follow(made.payment, made.offer.id, { save })) dropDraft(draftName);
     else failed.value = `The payment did not go through: ${failureOf(made.payment.failure)}. Nothing was sent. Choose another way to pay and try again.`;
   });
 
