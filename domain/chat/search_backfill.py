@@ -15,7 +15,7 @@ from domain.kernel.record import Record
 from domain.kernel.store import Store
 from domain.ports.ports import Ports
 
-VERSION = 2  # of what `message_terms` makes of a text
+VERSION = 3  # of what `message_terms` makes of a text
 BATCH, BATCHES = 200, 50  # messages that are changed together; such batches in one run
 END = "~"  # after all ids
 

@@ -6,28 +6,21 @@ neighbours; a query of two or more characters asks for the pairs. English words 
 forms of theirs. How a text becomes words is in `kernel/text_analysis.py`.
 """
 
-from functools import lru_cache
 from itertools import pairwise
 
-import snowballstemmer  # type: ignore[import-untyped]
-
 from domain.chat.conversation import MAX_TERMS
-from domain.kernel.text_analysis import fold, pieces
-
-STEMMED = 100  # words of a message: a stem takes 40 microseconds, and long texts have many words
-_STEMMER = snowballstemmer.stemmer("english")
+from domain.kernel.text_analysis import fold, pieces, stem
 
 
 def message_terms(text: str) -> tuple[str, ...]:
-    """The distinct terms of a message, in their order: stems of the first STEMMED words."""
+    """The distinct terms of a message, in their order."""
     found: dict[str, None] = {}
     for piece, paired in pieces(text):
         if paired:
             found |= dict.fromkeys(piece)
             found |= dict.fromkeys(map("".join, pairwise(piece)))
         else:
-            word = fold(piece)
-            found[_stem(word) if len(found) < STEMMED else word] = None
+            found[stem(fold(piece), "en")] = None
     return tuple(found)[:MAX_TERMS]
 
 
@@ -44,10 +37,5 @@ def query_terms(query: str) -> list[tuple[str, ...]]:
             found[piece,] = None
         else:
             word = fold(piece)
-            found[tuple(dict.fromkeys((_stem(word), word)))] = None
+            found[tuple(dict.fromkeys((stem(word, "en"), word)))] = None
     return sorted(found, key=lambda terms: len(terms[-1]), reverse=True)
-
-
-@lru_cache(maxsize=20_000)
-def _stem(word: str) -> str:
-    return str(_STEMMER.stemWord(word))

@@ -25,7 +25,7 @@ from collections.abc import Container, Iterable, Sequence
 from functools import cache, lru_cache
 
 import msgspec
-import snowballstemmer  # type: ignore[import-untyped]
+import Stemmer  # type: ignore[import-not-found]
 
 from domain.kernel.stop_words import AMBIGUOUS, FREQUENT, STOP_WORDS
 
@@ -285,9 +285,8 @@ def _stems(piece: str, folded: str, languages: tuple[str, ...]) -> frozenset[str
         languages = tuple(tag for low, high, tag in BLOCKS if low <= first <= high)
     found = set()
     for language in languages:
-        stemmer = _stemmer(language)
         for form in {piece, folded, *_without_article(folded, language)}:
-            found.add(f"~{language}:{fold(str(stemmer.stemWord(form)))}")
+            found.add(f"~{language}:{fold(stem(form, language))}")
     return frozenset(found)
 
 
@@ -295,9 +294,14 @@ def _without_article(folded: str, language: str) -> tuple[str, ...]:
     return (_ARTICLE.sub("", folded),) if language == "ar" else ()
 
 
+def stem(word: str, language: str) -> str:
+    """Words of one stem are forms of one word. Takes about a microsecond."""
+    return str(_stemmer(language).stemWord(word))
+
+
 @cache
-def _stemmer(language: str) -> "snowballstemmer.basestemmer.BaseStemmer":
-    return snowballstemmer.stemmer((LATIN | OTHERS)[language])
+def _stemmer(language: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer((LATIN | OTHERS)[language], 0)
 
 
 # -- synonyms --------------------------------------------------------------------------------
@@ -338,7 +342,7 @@ class Synonyms:
 @lru_cache(maxsize=50_000)
 def _phrase_key(folded: str) -> str:
     """Plurals of a member are members."""
-    return str(_stemmer("en").stemWord(folded)) if folded.isalpha() and folded.isascii() else folded
+    return stem(folded, "en") if folded.isalpha() and folded.isascii() else folded
 
 
 def tokens_of(text: str, languages: Iterable[str], synonyms: Synonyms) -> set[str]:

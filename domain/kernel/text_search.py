@@ -8,16 +8,14 @@ all words of the query.
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
 
-import snowballstemmer  # type: ignore[import-untyped]
+from domain.kernel.text_analysis import stem
 
 MAX_TERMS = 120  # indexed words of one record, the first ones
 MAX_QUERY_TERMS = 8
 MAX_LENGTH = 40
 
 _WORD = re.compile(r"[^\W_]+[+#]*")  # keeps C++ and C# apart from C
-_STEMMER = snowballstemmer.stemmer("english")
 _COMMON = """
 a about all also am an and any are as at be been but by can could did do does don for from had has
 have he her here him his how i if in into is it its just ll me more my no nor not of on or our out
@@ -40,16 +38,10 @@ def terms(texts: Iterable[str], limit: int = MAX_TERMS) -> tuple[str, ...]:
     for text in texts:
         for word in _WORD.findall(fold(text)):
             if word not in _STOP_WORDS:
-                found[_stem(word[:MAX_LENGTH])] = None
+                found[stem(word[:MAX_LENGTH], "en")] = None
                 if len(found) == limit:
                     return tuple(found)
     return tuple(found)
-
-
-@lru_cache(maxsize=20_000)
-def _stem(word: str) -> str:
-    """Cached: stemming is the most expensive step, and words repeat."""
-    return str(_STEMMER.stemWord(word))
 
 
 def query_terms(query: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ FINGERPRINT = hashlib.blake2b(
             ANALYSIS,
             SYNONYMS.version,
             unicodedata.unidata_version,
-            version("snowballstemmer"),
+            version("pystemmer"),
             version("tantivy"),
         )
     ).encode(),

@@ -278,6 +278,7 @@ SENTENCES = [
     ("Łódź liegt nicht in Österreich, naïve!", "lodz osterreich NAIVE", "ostern"),
     ("iPhone15を買う", "iphone15 買う", "phone"),
     (" ".join(f"word{number}" for number in range(500)), "word499 word61", "word500"),
+    (" ".join(f"word{number}" for number in range(150)) + " invoices", "invoice", "receipt"),
 ]
 
 
