@@ -61,13 +61,13 @@ class GeneratedJobs:
         return self
 
     async def documents(self, kind: Any, where: Any, sort: Any) -> AsyncIterator[dict[str, Any]]:
-        since = where.get("updated_at", {}).get("$gte")
-        numbers = range(self.count) if since is None else range(self.changed)
         if ids := where.get("_id"):
-            numbers = [int(id.removeprefix("job_"), 16) for id in ids]
-            since = LAST
+            first, numbers = False, [int(id.removeprefix("job_"), 16) for id in ids]
+        else:
+            first = where["updated_at"]["$gte"] == index_module.EARLIEST
+            numbers = range(self.count if first else self.changed)
         for number in numbers:
-            yield self._job(number, again=since is not None)
+            yield self._job(number, again=not first)
 
     def _job(self, number: int, *, again: bool) -> dict[str, Any]:
         dice = self._dice
@@ -84,6 +84,7 @@ class GeneratedJobs:
         category = f"Category {dice.randrange(CATEGORIES)}"
         return {
             "_id": f"job_{number:024x}",
+            "version": 2 if again else 1,
             "updated_at": changed,
             "created_at": changed,
             "title": " ".join(words[:TITLE]),

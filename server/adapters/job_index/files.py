@@ -10,15 +10,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 import structlog
 import tantivy
 
-from server.adapters.job_index.schema import FINGERPRINT, SCHEMA
+from server.adapters.job_index.schema import FINGERPRINT, SCHEMA, document
 
 log = structlog.get_logger()
 
@@ -46,7 +47,9 @@ class Files:
         self.searcher: tantivy.Searcher | None = None  # on the last commit
 
     def open(self) -> None:
-        """Take a folder and open its index, an empty one where there is none that can be used."""
+        """Take a folder and open its index at the last commit, an empty one where there is none
+        that can be used. An engine that is open is closed before."""
+        self.close_engine()
         if self._folder is None:
             try:
                 self._folder = self._take_folder(self._parent)
@@ -71,9 +74,9 @@ class Files:
 
     def rebuild(self) -> None:
         """Begin with an empty index."""
+        self.mark = None
         self._empty()
         self._open()
-        self.mark = None
 
     def _take_folder(self, parent: Path) -> Path:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -108,6 +111,22 @@ class Files:
         self.writer = self.index.writer(WRITER_BYTES, 1)
         self.searcher = self.index.searcher()
 
+    def replace(self, gone: Iterable[str], jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Replace the documents with the ids `gone` by those of `jobs`, from the next commit on.
+
+        No local variable names the writer: the traceback of an error would keep it alive, and with
+        it the engine's lock of the folder, so that the index could not be opened again.
+        """
+        for id in gone:
+            self.writer.delete_documents_by_term("id", id)
+        for job in jobs:
+            try:
+                entry = document(job)
+            except (KeyError, TypeError, AttributeError) as damaged:
+                log.error("damaged job not indexed", job=job["_id"], reason=repr(damaged))
+                continue
+            self.writer.add_document(entry)
+
     def commit(self) -> None:
         """Make what was written visible and durable."""
         self.writer.commit()
@@ -117,10 +136,10 @@ class Files:
     def save(self, mark: datetime | None) -> None:
         """Remember up to which change the committed index is complete."""
         assert self._folder
-        self.mark = mark
         draft = self._folder / f"{STATE}.new"
         draft.write_bytes(msgspec.json.encode(State(FINGERPRINT, mark)))
         os.replace(draft, self._folder / STATE)
+        self.mark = mark
 
     def close_engine(self) -> None:
         self.searcher = None

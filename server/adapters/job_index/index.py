@@ -14,6 +14,11 @@ into it, and all of them end in reading jobs by id:
 A commit costs milliseconds, however few jobs are in it. While searches come, changes are committed
 soon, so that searches need not wait; without searches they gather for longer.
 
+After a failed write the engine is opened again at its last commit, and after a failed read the
+index is emptied. Both begin a new epoch. A catch-up ends with the epoch in which it began, because
+what it wrote without a commit is lost and its mark is no longer true; the next one begins at the
+mark that was saved.
+
 Reading and writing the files happens in threads, one for all writes.
 """
 
@@ -23,9 +28,9 @@ import itertools
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,12 +39,12 @@ import structlog
 
 from domain.jobs.job import Job
 from domain.kernel.errors import Unavailable
+from domain.kernel.shield import run_to_completion
 from domain.kernel.store import UNREACHABLE, Store
 from domain.kernel.text_analysis import QueryWord
 from domain.ports.job_index import Completion, FoundFacets, Hit, JobQuery, Order, Position
 from server.adapters.job_index.files import Files
 from server.adapters.job_index.reading import Reading, complete, unknown_words
-from server.adapters.job_index.schema import document
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
@@ -52,6 +57,7 @@ FRESH_SECONDS = 0.5  # for which a search may miss what another process announce
 RETRY_SECONDS = 2.0
 CATCH_UP_SECONDS = 60.0
 OVERLAP = timedelta(seconds=60)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # damaged jobs without `updated_at` are not read
 BATCH = 500  # jobs
 COMMITTED_JOBS = 50_000  # of a long catch-up, which continues from there after a crash
 MOST_WAITING = 20_000  # announced ids; with more the changes are read from the mark on
@@ -65,6 +71,10 @@ class EngineFailed(Exception):
     """The engine stopped at something that it cannot read."""
 
 
+class EpochEnded(Exception):
+    """The engine was opened again during a catch-up."""
+
+
 def _guarded(work: Callable[..., T], *arguments: Any) -> T:
     """Turn a panic of the engine, which is no Exception, into one. Raises EngineFailed."""
     try:
@@ -75,6 +85,12 @@ def _guarded(work: Callable[..., T], *arguments: Any) -> T:
         raise EngineFailed(str(panic)) from panic
 
 
+def _version(job: Mapping[str, Any]) -> int:
+    """The version of a stored job; 0 of a damaged one."""
+    version = job.get("version")
+    return version if isinstance(version, int) else 0
+
+
 class TantivyJobIndex:
     """See `JobIndex`. `start` builds or completes it, `changed` feeds it."""
 
@@ -83,12 +99,13 @@ class TantivyJobIndex:
         self._files = Files(folder)
         self._writing = ThreadPoolExecutor(1, "job-index-writer")
         self._reading = ThreadPoolExecutor(READERS, "job-index-reader")
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Lock()  # for changing the files
+        self._epoch = 0  # how often the engine was opened again
         self._waiting: dict[str, None] = {}  # ids of changed jobs
         self._own: dict[str, None] = {}  # those among them that this process changed
         self._announced, self._applied = 0, 0  # changes of this process
         self._waiting_since = math.inf  # the oldest change not applied, on the monotonic clock
-        self._recent: OrderedDict[str, datetime] = OrderedDict()
+        self._recent: OrderedDict[str, int] = OrderedDict()  # versions of jobs in the index
         self._gap = asyncio.Event()
         self._ready = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -176,7 +193,8 @@ class TantivyJobIndex:
             try:
                 if ids:
                     found = self._store.single().documents(Job, {"_id": tuple(ids)}, BY_ID)
-                    await self._write([each async for each in found], gone=ids)
+                    jobs = [each async for each in found]
+                    await run_to_completion(self._write(jobs, gone=ids, commit=True))
             except BaseException:
                 self._own |= dict.fromkeys(own)
                 self._waiting |= dict.fromkeys(ids)
@@ -191,8 +209,8 @@ class TantivyJobIndex:
                 self._gap.clear()
                 await self.catch_up()
                 self._ready.set()
-            except UNREACHABLE as away:
-                log.warning("job index not caught up", reason=str(away))
+            except (*UNREACHABLE, EpochEnded) as ended:
+                log.warning("job index not caught up", reason=repr(ended))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except Exception:
@@ -206,84 +224,101 @@ class TantivyJobIndex:
                 pass
 
     async def catch_up(self) -> int:
-        """Read all jobs that changed since the mark. Returns how many were written."""
+        """Read all jobs that changed since the mark. Returns how many were written.
+
+        Raises EpochEnded.
+        """
+        async with self._turn:
+            if self._files.searcher is None:  # opening it again failed
+                await self._reopen(self._files.open)
+            epoch, mark = self._epoch, self._files.mark
         began, written, unsaved = time.monotonic(), 0, 0
         self.jobs_read = 0
-        mark = self._files.mark
-        where = {"updated_at": {"$gte": mark - OVERLAP}} if mark else {}
+        where = {"updated_at": {"$gte": mark - OVERLAP if mark else EARLIEST}}
         batch: list[dict[str, Any]] = []
         async for each in self._store.single().documents(Job, where, BY_CHANGE):
             self.jobs_read += 1
             mark = each["updated_at"]
-            if self._recent.get(each["_id"]) == mark:
-                continue
             batch.append(each)
             if len(batch) == BATCH:
-                written += len(batch)
-                unsaved += len(batch)
-                await self._write_in_turn(batch, commit=unsaved >= COMMITTED_JOBS)
+                count = await self._add(epoch, batch)
+                written, unsaved, batch = written + count, unsaved + count, []
                 if unsaved >= COMMITTED_JOBS:
+                    await self._save(epoch, mark, commit=True)
                     unsaved = 0
-                    await self._in_writer(self._files.save, mark)
-                batch = []
-        written += len(batch)
-        if written:
-            await self._write_in_turn(batch, commit=True)
-        if (mark is not None and mark != self._files.mark) or written:
-            await self._in_writer(self._files.save, mark)
+        count = await self._add(epoch, batch)
+        written, unsaved = written + count, unsaved + count
+        await self._save(epoch, mark, commit=unsaved > 0)
         if written > BATCH:
             seconds = round(time.monotonic() - began, 1)
             log.info("job index caught up", jobs=written, seconds=seconds)
         return written
 
-    async def _write_in_turn(self, found: list[dict[str, Any]], *, commit: bool) -> None:
+    @contextlib.asynccontextmanager
+    async def _in_epoch(self, epoch: int) -> AsyncIterator[None]:
+        """Take a turn in this epoch. Raises EpochEnded."""
         async with self._turn:
-            await self._write(found, gone=[each["_id"] for each in found], commit=commit)
+            if self._epoch != epoch:
+                raise EpochEnded
+            yield
+
+    async def _add(self, epoch: int, read: Sequence[dict[str, Any]]) -> int:
+        """Write jobs without a commit, except those that the index has in this version or, since
+        they were read, in a newer one. Returns how many were written. Raises EpochEnded."""
+        async with self._in_epoch(epoch):
+            newer = [each for each in read if _version(each) > self._recent.get(each["_id"], -1)]
+            if newer:
+                await self._write(newer, gone=[each["_id"] for each in newer], commit=False)
+            return len(newer)
+
+    async def _save(self, epoch: int, mark: datetime | None, *, commit: bool) -> None:
+        """Remember that the index is complete up to `mark`. Raises EpochEnded."""
+        async with self._in_epoch(epoch):
+            if commit:
+                await self._write((), gone=(), commit=True)
+            if mark != self._files.mark:
+                await self._in_writer(self._files.save, mark)
 
     async def _write(
-        self, found: Sequence[dict[str, Any]], gone: Sequence[str], *, commit: bool = True
+        self, found: Sequence[dict[str, Any]], gone: Sequence[str], *, commit: bool
     ) -> None:
-        """Replace the documents `gone` by those that were found."""
+        """Replace the documents `gone` by those that were found; the caller has the turn."""
 
         def write() -> None:
-            writer = self._files.writer
-            for id in gone:
-                writer.delete_documents_by_term("id", id)
-            for each in found:
-                try:
-                    writer.add_document(document(each))
-                except (KeyError, TypeError, AttributeError) as damaged:
-                    log.error("damaged job not indexed", job=each["_id"], reason=repr(damaged))
+            self._files.replace(gone, found)
             if commit:
                 self._files.commit()
 
         try:
             await self._in_writer(write)
         except Exception:
-            await self._in_writer(self._reopen)
+            await self._reopen(self._files.open)
             raise
         for each in found:
-            self._recent[each["_id"]] = each["updated_at"]
+            self._recent[each["_id"]] = _version(each)
             self._recent.move_to_end(each["_id"])
         while len(self._recent) > MOST_RECENT:
             self._recent.popitem(last=False)
 
-    def _reopen(self) -> None:
-        """After a failed write, which ends a writer: the last commit stays."""
-        self._files.close_engine()
-        self._files.open()
-        self._continue()
+    async def _rebuild(self, epoch: int) -> None:
+        """Begin with an empty index, unless this epoch has ended."""
+        async with self._turn:
+            if self._epoch == epoch:
+                await self._reopen(self._files.rebuild)
 
-    def _rebuild(self) -> None:
-        self._files.rebuild()
-        self._continue()
-
-    def _continue(self) -> None:
-        """Read what is missing, from the mark on; an index without one is not ready."""
-        self._recent.clear()
-        if self._files.mark is None:
-            self._ready.clear()
-        self._gap.set()
+    async def _reopen(self, work: Callable[[], None]) -> None:
+        """Open the engine with `work`, and begin an epoch; the caller has the turn. The index stays
+        ready if it has a mark, from which on the next catch-up reads what is missing."""
+        ready = self.ready
+        self._ready.clear()
+        try:
+            await self._in_writer(work)
+            if ready and self._files.mark is not None:
+                self._ready.set()
+        finally:
+            self._epoch += 1
+            self._recent.clear()
+            self._gap.set()
 
     async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
@@ -293,21 +328,19 @@ class TantivyJobIndex:
 
     async def _read(self, work: Callable[[Any], T]) -> T:
         """Run `work` with a snapshot that has all that this process committed before."""
-        if not self._ready.is_set():
+        wanted, fresh = self._announced, time.monotonic() - FRESH_SECONDS
+        while self.ready and (self._applied < wanted or self._waiting_since < fresh):
+            await self._apply()
+        epoch, searcher = self._epoch, self._files.searcher
+        if not self.ready or searcher is None:
             raise Unavailable
         self._due.set()
-        wanted, fresh = self._announced, time.monotonic() - FRESH_SECONDS
-        while self._applied < wanted or self._waiting_since < fresh:
-            await self._apply()
-        searcher = self._files.searcher
-        if searcher is None:
-            raise Unavailable
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._reading, partial(_guarded, work, searcher))
         except EngineFailed as failed:
             log.exception("the job index cannot be read and is built again")
-            await self._in_writer(self._rebuild)
+            await run_to_completion(self._rebuild(epoch))
             raise Unavailable from failed
 
     async def find(
