@@ -13,8 +13,8 @@ export const conversations = signal(new Map());
 export const ordered = computed(() =>
   [...conversations.value.values()].sort((one, other) => (activeAt(one) < activeAt(other) ? 1 : -1)));
 
-/** @param {Conversation} conversation */
-const activeAt = (conversation) => conversation.last_message?.at ?? conversation.created_at;
+/** When something was last said in it. @param {Conversation} conversation */
+export const activeAt = (conversation) => conversation.last_message?.at ?? conversation.created_at;
 
 /** How many messages of a conversation the person has not read and can still read. @param {Conversation} conversation */
 export const unread = (conversation) => conversation.unread;

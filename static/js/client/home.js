@@ -6,18 +6,21 @@ import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { Problem } from "../shared/listing.js";
 import { display } from "../shared/money.js";
-import { Avatar, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
+import { Ago, Avatar, Badge, Empty, Skeleton, View } from "../shared/pieces.js";
 import { me, server } from "../shared/server.js";
 import { Loading } from "../shared/shell.js";
 import { left } from "../shared/times.js";
 import { onReturn, useList } from "../shared/use.js";
 import { statusOf } from "../shared/words.js";
-import { other } from "./conversations.js";
+import { activeAt, ordered, other, unread } from "./conversations.js";
+import { listed, readList } from "./talks.js";
 import { wantedOf } from "./wallet_waiting.js";
-import { applications, conversations, jobs, mainCurrency, offers, unread, wallets } from "./world.js";
+import { applications, jobs, mainCurrency, offers, wallets } from "./world.js";
 
 const PAGE = 20;
 const APPLICATIONS = 5;
+const UNREAD = 3; // conversations with a line each
+const RECENT = 5; // conversations
 const PAUSE_MS = 400; // after a push, as one step makes several
 const STANDING = new Set(["awaiting_payment", "pending", "accepting", "accepted", "countered"]);
 const NEWS = new Set(["/bidding", "/job-request", "/payment", "/wallet"]);
@@ -49,8 +52,32 @@ const TO_DO = {
   failed_withdrawals: ["circle-alert", "A withdrawal came back", () => "/wallet"],
 };
 
+/**
+ * What was said and not read: a line for each of the newest conversations, and one for the others.
+ * Only the server counts those that are on no page of the list yet.
+ *
+ * @param {HomeAnswer} home
+ * @returns {Need[]}
+ */
+function unreadOf({ unread_conversations }) {
+  const waiting = ordered.value.filter((each) => unread(each) > 0);
+  const all = listed.value.cursor ? Math.max(unread_conversations, waiting.length) : waiting.length;
+  /** @type {Need[]} */
+  const lines = waiting.slice(0, UNREAD).map((each) => ({
+    id: each.id, icon: "messages-square", title: `Read ${unread(each)} ${unread(each) === 1 ? "message" : "messages"}`,
+    detail: `${other(each).name} · ${each.job_title}`, href: `/chat/${each.id}`,
+  }));
+  const more = all - lines.length;
+  if (more > 0) {
+    const title = `Read ${more} more ${more === 1 ? "conversation" : "conversations"}`;
+    lines.push({ id: "chat", icon: "messages-square", title, detail: "In the chat", href: "/chat" });
+  }
+  return lines;
+}
+
 /** @param {HomeAnswer} home @returns {Need[]} */
-function needsOf({ waiting }) {
+function needsOf(home) {
+  const { waiting } = home;
   const found = waiting.flatMap(({ kind, subjects }) => subjects.flatMap((subject, at) => {
     const [icon, title, href] = TO_DO[kind] ?? [];
     if (!icon || !title || !href) return [];
@@ -66,7 +93,7 @@ function needsOf({ waiting }) {
   } else if (user?.role === "contractor" && user.payouts_enabled === false && !waiting.some(({ kind }) => kind === "money_to_set_up")) {
     found.push({ id: "payouts", icon: "landmark", title: "Set up payouts", detail: "You can be paid as soon as Stripe knows you", href: "/wallet", due: null });
   }
-  return found.sort(soonest);
+  return [...unreadOf(home), ...found].sort(soonest);
 }
 
 /** How much waits that is not shown. @param {HomeAnswer} home */
@@ -79,7 +106,8 @@ function useHome() {
   const problem = useSignal(/** @type {any} */ (null));
   const read = async () => {
     try {
-      home.value = await server.account.home({});
+      const [found] = await Promise.all([server.account.home({}), listed.peek().ready || readList()]);
+      home.value = found;
       problem.value = null;
     } catch (refused) {
       problem.value = refused;
@@ -150,7 +178,7 @@ function Content({ home, own, known, role }) {
       ${own.ids.value.length > 0 && html`<${Jobs} ids=${own.ids.value} role=${role} />`}
       ${standing.length > 0 && html`<${Offers} all=${standing} />`}
     </div>
-    <aside class="stack"><${Unread} />${role === "contractor" && html`<${Money} />`}</aside>
+    <aside class="stack"><${Recent} />${role === "contractor" && html`<${Money} />`}</aside>
   </div>`;
 }
 
@@ -219,13 +247,16 @@ function Offers({ all }) {
       <${Badge} of=${statusOf("offer", offer.status)} /></a></li>`)}</ul></section>`;
 }
 
-function Unread() {
-  const waiting = [...conversations.value.values()].filter((each) => unread(each) > 0);
-  return html`<section class="card" aria-labelledby="unread"><header><h2 id="unread">Messages</h2><a class="small" href="/chat">Open the chat</a></header>
-    ${waiting.length ? html`<ul class="stack">${waiting.slice(0, 5).map((each) => html`<li key=${each.id}>
-      <a class="row" href=${`/chat/${each.id}`}><span class="grow truncate">${other(each).name}</span>
-      <span class="count">${unread(each)}</span></a></li>`)}</ul>` : html`<p class="soft small">Nothing unread.</p>`}
-  </section>`;
+/** The latest conversations, read or not. */
+function Recent() {
+  const latest = ordered.value.slice(0, RECENT);
+  return html`<section aria-labelledby="recent"><h2 id="recent" class="home-title">Conversations</h2>
+    ${latest.length ? html`<ul class="rows card flush">${latest.map((each) => html`<li key=${each.id}><a class="line" href=${`/chat/${each.id}`}>
+      <${Avatar} id=${other(each).id} name=${other(each).name} size="small" />
+      <span class="grow truncate"><span class="strong">${other(each).name}</span><br /><span class="soft small">${each.job_title}</span></span>
+      <span class="soft small"><${Ago} at=${activeAt(each)} /></span></a></li>`)}</ul>
+      ${ordered.value.length > RECENT && html`<p class="small home-more"><a href="/chat">Show all</a></p>`}`
+      : html`<p class="card soft">None yet.</p>`}</section>`;
 }
 
 function Money() {

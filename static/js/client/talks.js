@@ -128,12 +128,19 @@ function putAll(items) {
   for (const item of items) talks.get(item.id)?.compare(item);
 }
 
-/** The first page of the list, again after each connection. */
-export async function readList() {
+/** @type {Promise<void> | null} */
+let reading = null;
+
+/** Read the first page of the list; those who ask while it is read get the same answer. */
+export function readList() {
+  reading ??= readFirst().finally(() => (reading = null));
+  return reading;
+}
+
+async function readFirst() {
   const { items, next_cursor } = await server.chat.list({ limit: LIST });
   putAll(items);
   if (!listed.peek().ready) listed.value = { ready: true, cursor: next_cursor };
-  return items;
 }
 
 /** The next page of the list. */

@@ -92,6 +92,7 @@ export function startFeed() {
       if (apply) apply(push.data, push);
       else if (namespace === "/bidding") offers.put(/** @type {any} */ (push.data));
     });
+    server.on("reload", refresh);
   }
   following = true;
   server.connect({ patience: Infinity }).then(refresh, () => {}); // `end` tells why

@@ -53,7 +53,8 @@ async def test_new_messages_are_read_from_the_first_one(tabs: Tabs, market: Mark
         fields = {"conversation_id": opened["id"], "text": f"Line {number}"}
         await customer.call("/chat", "send", fields)
     tab = await tabs.open()
-    await tab.sign_in(contractor, f"/chat/{opened['id']}")
+    await tab.sign_in(contractor)
+    await tab.follow(f"Read {WAITING} messages")
     await expect(tab.page.get_by_text("Line 0", exact=True)).to_be_in_viewport()
     await expect(tab.page.get_by_text("New messages", exact=True)).to_be_in_viewport()
     await tab.press(f"{WAITING} new messages")
