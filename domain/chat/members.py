@@ -28,8 +28,8 @@ NO_MEMBERS = Members(())
 class ConversationMembers:
     """The members of conversations, cached in this process.
 
-    They never change; a block is announced to all processes, which `forget` the conversations. The
-    oldest entries are evicted first.
+    They never change; a block and the deletion of an account are announced to all processes, which
+    `forget` the conversations. The oldest entries are evicted first.
     """
 
     def __init__(self, store: Store) -> None:

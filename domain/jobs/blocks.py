@@ -5,11 +5,13 @@ the rule that follows from it. It also withdraws the contractor's applications t
 jobs, which is why it is in this package.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
 from domain.chat.conversation import Conversation, SeenConversation
 from domain.chat.member_view import seen_by
+from domain.chat.reach import may_reach
 from domain.jobs.applications import Application, ApplicationStatus, move_application
 from domain.jobs.job import Job
 from domain.kernel.actor import PARTIES, Actor
@@ -90,10 +92,15 @@ class AnnounceReach(Task, frozen=True, tag="announce_reach"):
     async def run(self, ports: Ports) -> None:
         between = {"customer_id": self.customer_id, "contractor_id": self.contractor_id}
         found = await ports.store.single().all(Conversation, between)
-        reachable = not any(each.blocked_by for each in found)
-        users = self.customer_id, self.contractor_id
-        ids = tuple(each.id for each in found)
-        ports.live.announce_reach(ReachChange(users, ids, reachable))
-        if not reachable:  # what the two have seen of each other is not kept up to date
-            for user, other in (users, users[::-1]):
-                ports.live.push(PRESENCE, UserPresence(user), room=user_room(other))
+        announce_reach(ports, (self.customer_id, self.contractor_id), found)
+
+
+def announce_reach(ports: Ports, users: tuple[str, str], between: Sequence[Conversation]) -> None:
+    """Tell all processes whether two users may reach each other now, who have these
+    conversations."""
+    reachable = all(map(may_reach, between))
+    ids = tuple(each.id for each in between)
+    ports.live.announce_reach(ReachChange(users, ids, reachable))
+    if not reachable:  # what the two have seen of each other is not kept up to date
+        for user, other in (users, users[::-1]):
+            ports.live.push(PRESENCE, UserPresence(user), room=user_room(other))

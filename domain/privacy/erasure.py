@@ -18,9 +18,11 @@ from domain.chat.conversation import Conversation
 from domain.files.file import File
 from domain.fulfillment.work import Cancel, cancel
 from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
+from domain.jobs.blocks import announce_reach
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.saved_searches import SavedSearch, users_notified
 from domain.kernel.actor import Actor, Role
+from domain.kernel.batches import batches
 from domain.kernel.errors import DomainError
 from domain.kernel.independent import transact_each
 from domain.kernel.outbox import OutboxRow
@@ -41,7 +43,8 @@ NAMES = "names"  # names by the ids of users
 TEXT_FIELDS = frozenset({NAMES, "title", "text", "subject_line", "detail"})
 ROUTE = ("namespace", "name")  # of a push, beside its data
 OLDEST = (("_id", 1),)
-CHUNK = 500  # jobs in one query
+LATEST = (("active_at", -1), ("_id", -1))
+CHUNK = 500  # jobs in one query, or conversations in memory
 MISSING = "resource_missing"  # Stripe's error code
 
 Scrub = Callable[[Any], Any]
@@ -65,6 +68,7 @@ class EraseCopies(Task, frozen=True, tag="close_account"):
         else:
             await _withdraw_applications(ports, user)
         await _erase_names(uow, user)
+        await _announce_end(ports, user)
         await _remove_own(uow, user.id)
         scrub = partial(scrubbed, user_id=user.id, name=self.name, email=self.email)
         for other in sorted(await _acquaintances(uow, user)):
@@ -127,6 +131,20 @@ async def _erase_names(uow: UnitOfWork, user: User) -> None:
     place = f"deleted_members.{user.id}"
     deleted: dict[str, Any] = {place: user.deleted_at}
     await uow.change_all(Conversation, {"members": user.id, place: None}, **deleted)
+
+
+async def _announce_end(ports: Ports, user: User) -> None:
+    """Tell all processes, which cache the members of conversations, that others can no longer reach
+    the user. The second run tells it of what a process had read before the change and used after
+    it."""
+    uow = ports.store.single()
+    found = uow.documents(Conversation, {"members": user.id}, LATEST)
+    async for some in batches(uow.readable(Conversation, found), CHUNK):
+        pairs: dict[tuple[str, str], list[Conversation]] = {}
+        for each in some:
+            pairs.setdefault((each.customer_id, each.contractor_id), []).append(each)
+        for pair, between in pairs.items():
+            announce_reach(ports, pair, between)
 
 
 async def _remove_own(uow: UnitOfWork, user_id: str) -> None:

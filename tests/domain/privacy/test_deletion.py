@@ -112,6 +112,12 @@ async def test_deletion_requires_the_password(market):
 # -- completed -----------------------------------------------------------------------------------
 
 
+async def presence_of_other(chat, party):
+    asked = {"conversation_ids": [chat["id"]]}
+    items = (await party.call("/chat", "presence", asked))["items"]
+    return [each["online"] for each in items]
+
+
 async def assert_unreachable(party, chat):
     """Nothing can be sent to the other member of the conversation any more."""
     seen = await party.call("/chat", "get", {"conversation_id": chat["id"]})
@@ -120,12 +126,15 @@ async def assert_unreachable(party, chat):
         answer = await party.ack("/chat", command, {"conversation_id": chat["id"], **fields})
         assert answer["error"]["message"] == "The other account has been deleted."
         assert answer["error"]["code"] == "not_found"
+    await party.push("/chat", "presence", lambda data: data["online"] is None)
+    assert await presence_of_other(chat, party) == []
 
 
 @needs("freed keys")
 async def test_deletion_removes_all_personal_data(market, server, completed_work):
     """Guard: the fields in `anonymize`, the copies in `EraseCopies` and `deleted_members`, of which
-    `check_reach` makes use; the journal is not changed."""
+    `check_reach` makes use, also in a process that knows the members: `_announce_end`; the journal
+    is not changed."""
     work = completed_work
     await work.withdraw(70_000)
     chat = await work.customer.call(
@@ -136,6 +145,9 @@ async def test_deletion_removes_all_personal_data(market, server, completed_work
             "user_id": work.contractor.id,
         },
     )
+    typing = {"conversation_id": chat["id"], "typing": True}
+    await work.contractor.call("/chat", "typing", typing)
+    assert await presence_of_other(chat, work.contractor) == [True]
     rows = len(await market.rows(Transaction))
     for party in (work.customer, work.contractor):
         assert await delete(party) == (200, {"id": party.id})
