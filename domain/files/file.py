@@ -26,6 +26,7 @@ from domain.kernel.errors import (
     UnsupportedType,
 )
 from domain.kernel.fields import about
+from domain.kernel.independent import first_readable
 from domain.kernel.mongo_client import WaitLimit
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.rooms import role_room
@@ -335,9 +336,8 @@ async def sweep(ports: Ports) -> int:
 
     Returns their number.
     """
-    swept, some = 0, CHUNK
-    while some == CHUNK:
-        some = await _sweep_some(ports)
+    swept = 0
+    while some := await _sweep_some(ports):
         swept += some
     return swept
 
@@ -351,12 +351,14 @@ async def _sweep_some(ports: Ports) -> int:
         ]
     }
     expired = {"expires_at": {"$lt": uow.now, **ANY_TIME}}
-    for unwanted in (old, expired):
-        found = await uow.all(File, unwanted, limit=CHUNK)
+    store = ports.store
+    for unwanted, sort in ((old, (("created_at", 1),)), (expired, (("expires_at", 1),))):
+        found = await first_readable(store, File, unwanted, sort, CHUNK)
         # This state comes first: a dropped file can be neither attached nor read.
         ids = tuple(file.id for file in found)
         await uow.change_all(File, {**unwanted, "_id": ids}, state=State.DROPPED)
-    dropped = await uow.all(File, {"state": State.DROPPED}, limit=CHUNK)
+    by_age = (("attached_to", 1), ("created_at", 1))
+    dropped = await first_readable(store, File, {"state": State.DROPPED}, by_age, CHUNK)
     await _remove(ports, dropped)
     return len(dropped)
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from domain.kernel.bounds import Bounded
+from domain.kernel.independent import first_readable
 from domain.kernel.mongo_client import end_sessions
 from domain.kernel.process_figures import ProcessFigures
 from domain.kernel.record import Index, Record
@@ -75,10 +76,12 @@ async def end_heartbeat(store: Store, figures: ProcessFigures = UNTOLD) -> None:
 
 
 async def end_dead_sessions(store: Store) -> None:
-    """Abort the transactions of processes whose heartbeat has expired. Raises DatabaseError."""
+    """Abort the transactions of processes whose heartbeat has expired; damaged records are
+    reported and left out. Raises DatabaseError."""
     uow = store.single()
     over = {"ended_at": None, "alive_until": {"$lte": uow.now}}
-    dead = await uow.all(ProcessHeartbeat, over, (("alive_until", 1),), MAX_PROCESSES)
+    by_end = (("alive_until", 1),)
+    dead = await first_readable(store, ProcessHeartbeat, over, by_end, MAX_PROCESSES)
     sessions = [bytes.fromhex(id) for process in dead for id in process.sessions]
     if sessions:
         await end_sessions(store.client, sessions)
@@ -89,7 +92,7 @@ async def end_dead_sessions(store: Store) -> None:
 
 async def known_processes(uow: UnitOfWork) -> list[ProcessHeartbeat]:
     """The processes that run or have ended lately, the running ones first."""
-    found = await uow.all(
-        ProcessHeartbeat, {}, (("ended_at", 1), ("alive_until", 1)), MAX_PROCESSES
-    )
+    by_end = (("ended_at", 1), ("alive_until", 1))
+    rows = uow.documents(ProcessHeartbeat, {}, by_end, MAX_PROCESSES)
+    found = [each async for each in uow.readable(ProcessHeartbeat, rows)]
     return sorted(found, key=lambda each: (each.ended_at is not None, each.created_at))

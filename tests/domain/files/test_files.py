@@ -300,13 +300,19 @@ async def test_old_unattached_files_are_removed(market, server):
 
 
 async def test_more_unattached_files_than_one_chunk_are_removed(market, server, monkeypatch):
-    """Guard: the loop in `file.sweep`, which runs until a round finds fewer than CHUNK files."""
+    """Guard: the loop in `file.sweep`, which runs until a round removes nothing; and
+    `first_readable` in it: a damaged file stays, and does not stop the others."""
     monkeypatch.setattr(files, "CHUNK", 2)
     owner = await market.customer()
     for number in range(5):
         await upload(owner, TEXT, f"{number}.txt")
     await shift_age(market, files.ATTACHED_WITHIN)
+    uow = market.store.single()
+    long_ago = uow.now - 2 * files.ATTACHED_WITHIN
+    damaged = {"_id": "fil_0", "state": "kept", "attached_to": None, "created_at": long_ago}
+    await uow.put(File, [damaged])
     assert await sweep(server.ports) == 5
+    assert await uow.remove(File, {"_id": "fil_0"}) == 1
     assert await nothing_is_stored(market)
 
 

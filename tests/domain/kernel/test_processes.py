@@ -36,7 +36,8 @@ async def hang(store, row, end):
 
 async def test_another_process_ends_the_transactions_of_a_killed_one(cluster):
     """Guard: `end_sessions` in `process_registry.end_dead_sessions`, and `sessions` in
-    `Store._transact`. A live process keeps what it has open: `over` in `end_dead_sessions`."""
+    `Store._transact`. A live process keeps what it has open: `over` in `end_dead_sessions`. A
+    damaged heartbeat stops nothing: `first_readable` in it, `readable` in `known_processes`."""
     dead, ports = cluster.store("dead"), cluster.relay("other", start=False)._ports
     other = ports.store
     now = other.clock.now()
@@ -46,6 +47,8 @@ async def test_another_process_ends_the_transactions_of_a_killed_one(cluster):
     hanging = await hang(dead, row, end)
     await process_registry.send_heartbeat(dead)
     await process_registry.send_heartbeat(other)
+    damaged = {"_id": "damaged", "ended_at": None, "alive_until": now - timedelta(days=1)}
+    await other.single().put(ProcessHeartbeat, [damaged])
 
     async def change(uow):
         return await uow.change(Lease, row.id, holder=other.worker)
