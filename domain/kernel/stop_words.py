@@ -97,3 +97,6 @@ ale ar bin byt c ca care cat ce ci co dans door eu fi fur go hat hay hem hoe it 
 pro sem som son tak uber van war will
 """
 AMBIGUOUS = frozenset(_AMBIGUOUS.split())
+# Function words that are abbreviations of a trade or technique when they are in capitals.
+_ABBREVIATIONS = "ar av ca ce ci co dos eu it nas os pa pe sem"
+ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())

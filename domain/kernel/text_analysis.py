@@ -27,7 +27,7 @@ from functools import cache, lru_cache
 import msgspec
 import Stemmer  # type: ignore[import-not-found]
 
-from domain.kernel.stop_words import AMBIGUOUS, FREQUENT, STOP_WORDS
+from domain.kernel.stop_words import ABBREVIATIONS, AMBIGUOUS, FREQUENT, STOP_WORDS
 
 ANALYSIS = 3  # raised when the tokens of a text or the conditions of a query change
 MAX_LENGTH = 40  # characters of a token
@@ -112,6 +112,7 @@ _LETTERS = str.maketrans(
 _DIGRAPHS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _ARTICLE = re.compile("^[وف]?(?:[بك]?ال|لل)(?=..)")
 _BLANK = re.compile(r"\s+")
+_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -197,6 +198,13 @@ def _languages_of_query(words: Sequence[Word]) -> frozenset[str]:
     English alone where it is one of several."""
     found = _most_likely(word.text for word in words if not word.ambiguous)
     return found & {"en"} or found
+
+
+def _abbreviations(text: str) -> frozenset[str]:
+    """Those that are in capitals, in a query that has other letters too: `need IT support`."""
+    if text.isupper():
+        return frozenset()
+    return ABBREVIATIONS & {word.lower() for word in _CAPITALS.findall(text)}
 
 
 def _most_likely(words: Iterable[str]) -> frozenset[str]:
@@ -383,7 +391,7 @@ def parse_query(text: str, synonyms: Synonyms, limit: int) -> tuple[QueryWord, .
     others: then they are meant.
     """
     words = query_words(text)
-    languages = _languages_of_query(words)
+    languages, abbreviations = _languages_of_query(words), _abbreviations(text)
     groups = {at: (count, token) for at, count, token in synonyms.found_in(words)}
     found: dict[frozenset[str], QueryWord] = {}
     at = 0
@@ -398,7 +406,7 @@ def parse_query(text: str, synonyms: Synonyms, limit: int) -> tuple[QueryWord, .
                 word.exact,
                 word.stems,
                 frozenset((token,) if token else ()),
-                word.is_frequent(languages) and not token,
+                word.is_frequent(languages) and not token and word.text not in abbreviations,
                 _is_tolerant(word),
             )
         found.setdefault(made.tokens, made)

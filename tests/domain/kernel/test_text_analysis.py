@@ -166,6 +166,14 @@ def test_an_ambiguous_word_is_frequent_beside_others_of_its_language() -> None:
     assert required("door in the van") == "door van" and required("door van de") == "door van de"
 
 
+def test_an_abbreviation_in_capitals_is_required() -> None:
+    """Guard: `_abbreviations`."""
+    assert required("need an IT consultant") == "it consultant"
+    assert required("AV technician for the hall") == "av technician hall"
+    assert required("AV TECHNICIAN") == required("av technician") == "technician"
+    assert required("IT") == "it" and required("plumber OR painter") == "plumber painter"
+
+
 def test_words_with_marks_are_tolerant_and_those_with_digits_are_not() -> None:
     """Guard: `_is_tolerant`."""
     words = parse_query("प्लंबर மின்சார plumber c3po4 পাইপলাইন c++++", SYNONYMS, 16)
