@@ -27,6 +27,8 @@ const ROUTES = {
   "/admin/settings/security": view(settings, "Security"),
   "/admin/settings/devices": view(settings, "Devices"),
   "/admin/settings/notices": view(settings, "Notices"),
+  "/admin/settings/data": view(settings, "Data"),
+  "/admin/settings/export/:id": view(settings, "Export"),
   "/admin/:list": view(() => import("./list.js"), "List"),
 };
 
@@ -55,7 +57,10 @@ server.on("end", (reason) => {
   me.value = null;
   guard();
 });
-server.account.on("notification", ({ title, own }) => own || say(`${title}.`, { tone: "bad" }));
+server.account.on("notification", ({ kind, title, path, own }) => {
+  const link = path.startsWith("/settings") ? `/admin${path}` : undefined;
+  if (!own) say(`${title}.`, { tone: kind === "export_ready" ? "good" : "bad", link });
+});
 startRouter(ROUTES, guard);
 if (guard()) {
   render(html`<${Views} Frame=${Frame} />`, /** @type {HTMLElement} */ (document.getElementById("page")));

@@ -74,12 +74,16 @@ function returned() {
 /** A person has signed in, here or in another tab. */
 export function enter() {
   me.value = server.user;
-  const back = new URLSearchParams(location.search).get("next") ?? "/";
+  const { path, view: wanted } = place.value;
+  const back = new URLSearchParams(location.search).get("next") ?? (wanted?.open ? "/" : path);
   const next = /^\/(?!\/)/.test(back) ? back : "/"; // no other origin
   if (next.startsWith("/docs")) return location.assign(next); // a page of its own
-  if (me.value?.role === "admin") return location.assign(next.startsWith("/admin") ? next : "/admin");
+  if (me.value?.role === "admin") {
+    if (next.startsWith("/admin")) return location.assign(next);
+    return location.assign(next.startsWith("/settings") ? `/admin${next}` : "/admin"); // mails have these addresses for all
+  }
   startFeed();
-  if (place.value.view?.open) go(next, { replace: true });
+  if (wanted?.open) go(next, { replace: true });
 }
 
 /** Only those who are signed in see the views that are not open. */
@@ -105,5 +109,6 @@ export function start(page) {
   startRouter(ROUTES, guard);
   sayLeft();
   if (server.user) enter();
+  if (me.value?.role === "admin") return; // on their way to their own page
   render(html`<${Views} Frame=${Frame} />`, page);
 }

@@ -295,9 +295,9 @@ export function Data() {
   return html`<${Frame} tab="/data">
     <${Card} title="Export"><p>Everything that we store about you, as one ZIP file. It is kept for seven days.</p>
       <form class="stack" onSubmit=${send.submit}><${CurrentPassword} form=${send} /><div class="row end"><${Submit} form=${send}>Export my data</${Submit}></div></form></${Card}>
-    <${Card} title="Delete your account"><p>This is possible when nothing is owed in either direction.</p>
+    ${me.value?.role !== "admin" && html`<${Card} title="Delete your account"><p>This is possible when nothing is owed in either direction.</p>
       <form class="stack" onSubmit=${remove.submit}><${Field} form=${remove} name="password" label="Current password" type="password"
-        autocomplete="current-password" required maxlength="1024" /><div class="row end"><${Submit} form=${remove} class="danger">Delete…</${Submit}></div></form></${Card}>
+        autocomplete="current-password" required maxlength="1024" /><div class="row end"><${Submit} form=${remove} class="danger">Delete…</${Submit}></div></form></${Card}>`}
   </${Frame}>`;
 }
 

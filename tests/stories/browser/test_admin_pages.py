@@ -4,12 +4,14 @@ import csv
 
 from playwright.async_api import expect
 
+from domain.files.file import File
 from domain.kernel import process_registry
 from domain.kernel.rooms import LIVE_MONITOR
 from domain.monitor import writer
 from domain.monitor.bucket import SeriesBucket, Step
 from domain.monitor.series import SERIES, SeriesMinute, SeriesUpdate
 from tests.stories.browser.tabs import PHONE, in_the_browser
+from tests.support.parties import PASSWORD
 
 pytestmark = in_the_browser
 
@@ -79,6 +81,35 @@ async def test_an_admin_finds_and_bans_a_user(tabs, market):
     await tab.heads("Sign in")
     await tab.sees_notice("This account has been banned")
     assert [error for error in tabs.errors if "401" not in error] == []
+
+
+async def test_an_admin_has_all_settings(tabs, market):
+    """Guard: the routes of admin/main.js below /admin/settings, and `enter` of client/app.js: mails
+    have the addresses that others use."""
+    tab = await tabs.open()
+    await tab.sign_in(await market.admin(connect=False), "/settings/security")
+    await tab.sees("Passkeys", role="heading")
+    bar = tab.page.get_by_role("navigation", name="Settings")
+    for name, title in {
+        "Profile": "Profile",
+        "Devices": "Where you are signed in",
+        "Notices and privacy": "Privacy",
+        "Your data": "Export",
+    }.items():
+        await bar.get_by_role("link", name=name).click()
+        await tab.sees(title, role="heading")
+    await expect(tab.page.get_by_text("Delete your account")).to_have_count(0)
+    await tab.fill(Current_password=PASSWORD)
+    await tab.press("Export my data")
+    await tab.sees_notice("Your data export is ready")
+    [file] = await market.rows(File)
+    await tab.page.goto(f"{tab.origin}/settings/export/{file.id}")
+    await tab.sees("Your data export", role="heading")
+    async with tab.page.expect_download() as saving:
+        await tab.press("Download")
+    assert (await saving.value).suggested_filename == file.name
+    assert tab.page.url == f"{tab.origin}/admin/settings/export/{file.id}"
+    assert tabs.errors == []
 
 
 async def test_an_admin_and_a_contractor_read_their_accounts(tabs, market, completed_work):
