@@ -1,13 +1,14 @@
 // Signing in and opening an account.
 
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Field, Submit, useForm } from "../shared/form.js";
 import { html } from "../shared/html.js";
 import { Icon } from "../shared/icon.js";
 import { sign, supported } from "../shared/passkeys.js";
 import { go, place } from "../shared/router.js";
 import { Refusal, server } from "../shared/server.js";
+import { focusView } from "../shared/shell.js";
 import { Toasts } from "../shared/toasts.js";
 import { enter } from "./app.js";
 
@@ -21,12 +22,14 @@ export const registered = signal(null);
 
 /** @param {{title: string, children: any}} props */
 export function Door({ title, children }) {
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     document.title = `${title} · JobSphere`;
+    focusView(main.current);
   }, [title]);
   return html`<div class="door">
     <header><a class="brand" href="/"><img src=${LOGO} alt="" />JobSphere</a></header>
-    <main class="card" id="main" tabindex="-1"><h1 tabindex="-1">${title}</h1>${children}</main>
+    <main class="card" id="main" tabindex="-1" ref=${main}><h1 tabindex="-1">${title}</h1>${children}</main>
     <${Toasts} /></div>`;
 }
 

@@ -14,7 +14,7 @@ const VIEWS = {
 
 const [, job] = /^\/jobs\/(job_\w+)$/.exec(location.pathname) ?? [];
 
-if ((location.pathname === "/" || job) && !location.hash && localStorage.getItem(KEY) === null) {
+if ((location.pathname === "/" || job) && !location.hash.startsWith("#/") && localStorage.getItem(KEY) === null) {
   const shown = /** @type {DocumentFragment} */ (landing.content.cloneNode(true));
   if (job) shown.getElementById("main")?.replaceChildren();
   page.append(shown);

@@ -125,10 +125,10 @@ function useShortcut(run) {
 
 const SHORTCUT = /Mac|iP(?:hone|ad)/.test(navigator.platform) ? "⌘K" : "Ctrl K";
 const LOGO = new URL("../../favicon.svg", import.meta.url).href;
-let first = true;
+let first = true; // in this document
 
-/** The heading of a view that opened, so that a screen reader says where one is. */
-function focusView(/** @type {HTMLElement | null} */ main) {
+/** The field where a view that opened begins, or its heading, so that a screen reader says where one is. */
+export function focusView(/** @type {HTMLElement | null} */ main) {
   if (first) {
     first = false; // the browser reads a page that it has loaded
     return;
@@ -137,8 +137,8 @@ function focusView(/** @type {HTMLElement | null} */ main) {
   requestAnimationFrame(() => {
     const now = document.activeElement;
     if (now !== before && main?.contains(now)) return; // one is in a field of it already
-    const heading = main?.querySelector("h1");
-    (heading instanceof HTMLElement ? heading : main)?.focus({ preventScroll: true });
+    const start = main?.querySelector("[autofocus]") ?? main?.querySelector("h1");
+    (start instanceof HTMLElement ? start : main)?.focus({ preventScroll: true });
   });
 }
 

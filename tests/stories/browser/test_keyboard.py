@@ -64,6 +64,39 @@ class Keys:
         await expect(dialog).to_have_count(0)
 
 
+async def test_the_focus_follows_the_views(tabs, market):
+    """Guard: `focusView` of shell.js in `Door` of entry.js, and in the first view after signing in;
+    the link of index.html, whose address still opens the landing page."""
+    keys, party = Keys(await tabs.open()), await market.customer(connect=False)
+    page = keys.page
+
+    async def has_focus(title: str) -> None:
+        await expect(page.get_by_role("heading", name=title, level=1)).to_be_focused()
+
+    await page.goto(keys.tab.origin)
+    await keys.push("link", "Skip to the content")
+    await expect(page.locator("main")).to_be_focused()
+    await page.reload()
+    await keys.push("link", "Sign in")
+    await expect(page.get_by_label("E-mail")).to_be_focused()
+    for title in ("Create an account", "Sign in", "Forgot your password?"):
+        await keys.push("link", title)
+        if title == "Sign in":
+            await expect(page.get_by_label("E-mail")).to_be_focused()
+        else:
+            await has_focus(title)
+    await keys.push("link", "Sign in")
+    await keys.write("E-mail", party.email)
+    await keys.write("Password", PASSWORD)
+    await page.keyboard.press("Enter")
+    await keys.tab.live()
+    await page.wait_for_function("document.activeElement.matches('main, main h1')")
+    await party.http("POST", "/api/account/sessions_end_others")
+    await keys.tab.heads("Sign in")
+    await expect(page.get_by_label("E-mail")).to_be_focused()
+    assert [error for error in tabs.errors if "401" not in error] == []
+
+
 async def test_a_job_by_the_keyboard(tabs, market):
     """Guard: `focusView` in shell.js, `showModal` in dialog.js and the way back from it; all
     that one can do is a button, a link or a field, in an order that makes sense. `Answer` and
