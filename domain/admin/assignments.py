@@ -18,7 +18,7 @@ from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import AlertRecord
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, OptionalReason, PageSize, Style
 from domain.operations.operation import operation
 from domain.reconciliation.book_difference import BookDifference
 from domain.reconciliation.foreign_lines import ForeignLine
@@ -71,6 +71,7 @@ class Assign(Command, frozen=True):
         ),
     ]
     to: Annotated[Id | None, about("The id of the administrator; null to unassign it.")]
+    reason: OptionalReason = None
 
 
 class List(Command, frozen=True):

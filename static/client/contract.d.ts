@@ -427,6 +427,8 @@ export interface AdminAssignFields {
   subject: string;
   /** The id of the administrator; null to unassign it. */
   to: string | null;
+  /** Why, for the audit trail. */
+  reason?: string | null;
 }
 
 /** All that is assigned, or what is assigned to one, or who looks after some things. */

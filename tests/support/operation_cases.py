@@ -152,7 +152,7 @@ CASES = {
     "admin.activity": Case("subject kind cursor limit", ALL),
     "admin.alerts": Case("open kind subject cursor limit", ALL),
     "admin.alert_close": Case("alert_id reason", ALL),
-    "admin.assign": Case("subject to", ALL),
+    "admin.assign": Case("subject to reason", ALL),
     "admin.assignments": Case("assignee_id subjects cursor limit", ALL),
     "admin.processes": Case("", ALL),
     "admin.audit": Case("actor_id operation subject since until cursor limit", ALL),

@@ -8,14 +8,14 @@ import { display, minor } from "../shared/money.js";
 import { Ago, Avatar, Badge } from "../shared/pieces.js";
 import { server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
+import { SIDES, SPAN, withTimes } from "./filters.js";
 import { Account, Id, Value } from "./links.js";
 import { release } from "./money_actions.js";
 import { endWithdrawal } from "./settle_actions.js";
 import { statesOf } from "./user.js";
-import { SIDES, words } from "./work.js";
+import { words } from "./work.js";
 
 /** @typedef {import("./lists.js").List} List */
-/** @typedef {import("./lists.js").Filter} Filter */
 
 const DAY_MS = 86_400_000;
 const HOLDS_DAYS = 30; // longer than any card holds money
@@ -34,14 +34,6 @@ const why = ({ failure }) => failure && html`<span class="small">${words(failure
 const heldUp = ({ refusal }) => refusal && html`<span class="small"><${Value} of=${refusal} /></span>`;
 
 const currency = { name: "currency", label: "Currency" };
-/** @type {Filter[]} */
-const SPAN = [{ name: "since", label: "From day", type: "date", more: true }, { name: "until", label: "Before day", type: "date", more: true }];
-
-/** Days of filters as times: their beginnings here. @param {Record<string, any>} fields */
-export function withTimes(fields) {
-  const found = Object.entries(fields).map(([name, value]) => [name, /^\d{4}-\d\d-\d\d$/.test(value) ? new Date(`${value}T00:00`).toISOString() : value]);
-  return Object.fromEntries(found);
-}
 
 /** Payments; the least amount is written in whole units. @param {Record<string, any>} fields */
 async function payments({ min_amount, ...fields }) {

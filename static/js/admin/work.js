@@ -12,9 +12,6 @@ import { withStepUp } from "../shared/steps.js";
 import { refuse, say } from "../shared/toasts.js";
 import { onReturn } from "../shared/use.js";
 
-/** The filters of lists whose rows have two sides. @type {import("./lists.js").Filter[]} */
-export const SIDES = [{ name: "customer_id", label: "Customer id" }, { name: "contractor_id", label: "Contractor id" }];
-
 /**
  * What one reads when a view opens, and again by `load`, when pushes were missed, or when one of
  * `inputs` changes.
@@ -130,15 +127,16 @@ async function assign(id, what) {
   const admins = items.filter(({ banned_at, deleted_at }) => !banned_at && !deleted_at);
   const now = assignments.peek()[id]?.assignee_id ?? "";
   const Question = (/** @type {{close: (answer?: any) => void}} */ { close }) => {
-    const form = useForm(async ({ to = null }) => {
-      keep([await write(() => server.admin.assign({ subject: id, to }))]);
+    const form = useForm(async ({ to = null, reason }) => {
+      keep([await write(() => server.admin.assign({ subject: id, to, ...(reason && { reason }) }))]);
       close(true);
     });
     return html`<form onSubmit=${form.submit}><${DialogHeader} title="Who looks after it?" close=${close} />
       <div class="body"><p>All administrators see who looks after ${what}. It changes nothing else.</p>
         <${Field} form=${form} name="to" label="Administrator" as="select" defaultValue=${now || me.value?.id}>
           <option value="" selected=${false}>Nobody</option>
-          ${admins.map((each) => html`<option key=${each.id} value=${each.id} selected=${each.id === (now || me.value?.id)}>${each.id === me.value?.id ? `${each.name} (you)` : each.name}</option>`)}</${Field}></div>
+          ${admins.map((each) => html`<option key=${each.id} value=${each.id} selected=${each.id === (now || me.value?.id)}>${each.id === me.value?.id ? `${each.name} (you)` : each.name}</option>`)}</${Field}>
+        <${Field} form=${form} name="reason" label="Why, for the audit trail (optional)" as="textarea" minlength="3" maxlength="1000" /></div>
       <footer><button type="button" class="button" onClick=${() => close(undefined)}>Cancel</button><${Submit} form=${form}>Assign</${Submit}></footer></form>`;
   };
   if (await open(Question)) say("All administrators see it.", { tone: "good" });

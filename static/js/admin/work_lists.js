@@ -8,9 +8,10 @@ import { Ago, Badge } from "../shared/pieces.js";
 import { me, server } from "../shared/server.js";
 import { statusOf } from "../shared/words.js";
 import { ChainState, Detail } from "./chain.js";
+import { SIDES, SPAN, withTimes } from "./filters.js";
 import { Compared, Id, Value } from "./links.js";
 import { assignLine, correct, hold, payOut, writeOff } from "./settle_actions.js";
-import { Assignee, SIDES, words } from "./work.js";
+import { Assignee, words } from "./work.js";
 import { approve, decideReport, decline, discard, explain, reconcile, replay, retry } from "./work_actions.js";
 
 /** @typedef {import("./lists.js").List} List */
@@ -147,8 +148,8 @@ export const WORK_LISTS = {
   },
   audit: {
     title: "Audit trail",
-    read: (fields) => server.admin.audit(fields),
-    filters: [{ name: "actor_id", label: "By (user id)" }, { name: "operation", label: "Operation" }, { name: "subject", label: "About (id)" }],
+    read: (fields) => server.admin.audit(withTimes(fields)),
+    filters: [{ name: "actor_id", label: "By (user id)" }, { name: "operation", label: "Operation" }, { name: "subject", label: "About (id)" }, ...SPAN],
     head: ChainState,
     columns: [["No.", ({ seq }) => seq ?? html`<span class="soft">waits</span>`], ["Operation", ({ operation }) => html`<code class="small">${operation}</code>`], ["By", (row) => (row.actor_id ? html`<${Id} id=${row.actor_id} />` : row.operation.startsWith("platform.") ? "the platform itself" : "nobody signed in")],
       ["About", ({ subjects }) => html`${subjects.slice(0, 5).map((/** @type {string} */ each) => html`<${Id} id=${each} key=${each} /> `)}${subjects.length > 5 && html`<span class="small soft">and ${subjects.length - 5} more</span>`}`],

@@ -1,5 +1,6 @@
 """Alerts: each administrator gets them and no other user; they commit with their cause."""
 
+import msgspec
 import pytest
 
 from domain.kernel.outbox import OutboxRow
@@ -93,7 +94,10 @@ async def test_an_alert_is_listed_assigned_and_closed_once(market, server):
     assert open_["message"] == "It was taken back, 1."
     for fields in ({"open": True}, {"kind": "refund_failed"}):
         assert (await admin.call("/admin", "alerts", fields))["items"] == [open_]
-    taken = await admin.call("/admin", "assign", {"subject": open_["id"], "to": other.id})
+    given = {"subject": open_["id"], "to": other.id, "reason": "Bob knows this bank"}
+    taken = await admin.call("/admin", "assign", given)
+    [row] = await market.trail(operation="admin.assign")
+    assert msgspec.json.decode(row.detail)["fields"] == given
     assert (taken["assignee_id"], taken["assignee_name"], taken["by"]) == (
         other.id,
         "Bob",

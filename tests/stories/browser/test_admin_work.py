@@ -8,7 +8,7 @@ from domain.kernel.outbox import Lane, OutboxRow
 from domain.notifications.alerts import alert
 from domain.reconciliation.book_difference import BookDifference
 from tests.domain.chat.test_conversations import meet
-from tests.stories.browser.tabs import in_the_browser
+from tests.stories.browser.tabs import Tab, in_the_browser
 
 pytestmark = in_the_browser
 
@@ -41,7 +41,7 @@ async def test_an_admin_works_through_the_queues(tabs, market, server):
     await tab.go("Alerts")
     line = tab.page.locator(".alert", has_text="It came back.")
     await line.get_by_role("button", name="Assign…").click()
-    await tab.answer("Who looks after it?", "Assign")
+    await tab.answer("Who looks after it?", "Assign", Why="I know this bank")
     await expect(line).to_contain_text("You look after it")
     await second.sees("Ada Admin")
     await line.get_by_role("button", name="Close…").click()
@@ -62,18 +62,30 @@ async def test_an_admin_works_through_the_queues(tabs, market, server):
     await tab.press("Explain…")
     await tab.answer("Explain this difference?", "Explain", What_explains="A charge of a test")
     await tab.sees("A charge of a test")
+    await _read_the_trail(tab)
+    deleted = await talk.customer.push("/chat", "message", lambda found: found["deleted_at"])
+    assert deleted["id"] == said["id"]
+    reasons = "".join(row.detail for row in await market.trail(actor_id=admin.id))
+    assert all(
+        reason in reasons
+        for reason in ("Refunded by hand", "Sent by hand", "of a test", "this bank")
+    )
+    assert tabs.errors == []
+
+
+async def _read_the_trail(tab: Tab) -> None:
+    """It is checked, filtered by days, and its rows lead to what they name."""
     await tab.go("Audit trail")
     await tab.press("Check now…")
     await tab.answer("Check the whole trail?", "Check")
     await tab.sees("Unbroken at the last check")
+    await tab.unfold("More filters")
+    await tab.page.get_by_label("Before day").fill("2020-01-01")
+    await tab.sees("Nothing here")
+    await tab.page.get_by_label("Before day").fill("")
     row = tab.page.locator(".detail", has_text="Refunded by hand").first
     await row.locator("summary").click()
     await expect(row.get_by_role("link", name="Alert").first).to_have_attribute(
         "href", "/admin/alerts?show=all"
     )
     await tab.screenshot("audit")
-    deleted = await talk.customer.push("/chat", "message", lambda found: found["deleted_at"])
-    assert deleted["id"] == said["id"]
-    reasons = "".join(row.detail for row in await market.trail(actor_id=admin.id))
-    assert all(reason in reasons for reason in ("Refunded by hand", "Sent by hand", "of a test"))
-    assert tabs.errors == []

@@ -441,6 +441,8 @@ class AdminAssignFields(TypedDict):
     subject: str
     # The id of the administrator; null to unassign it.
     to: str | None
+    # Why, for the audit trail.
+    reason: NotRequired[str | None]
 
 
 class AdminAssignmentsFields(TypedDict):
