@@ -34,7 +34,7 @@ export function StripeEvent({ id }) {
           ["Received", html`<${Ago} at=${event.created_at} />`], ["Processed", event.processed_at && html`<${Ago} at=${event.processed_at} />`], ["Attempts", event.attempts],
           ["Id at Stripe", html`<code class="small break">${event.id}</code>`],
         ]} /></section>
-      <${Part} title="What Stripe sent">${event.payload ? html`<pre class="card payload" tabindex="0" aria-label="What Stripe sent">${JSON.stringify(event.payload, null, 2)}</pre>`
+      <${Part} title="What Stripe sent">${event.payload ? html`<pre class="card payload" tabindex="0" aria-label="What Stripe sent"><${Value} of=${JSON.stringify(event.payload, null, 2)} /></pre>`
         : html`<p class="card">It is kept for 30 days, without personal fields, and is not there any more. Processing it again needs nothing of it.</p>`}</${Part}>
       ${others.length > 0 && html`<${Part} title="Other events about the same"><ul class="rows card flush">${others.map((other) => html`<li key=${other.id}><a class="line" href=${`/admin/webhook-events/${other.id}`}>
         <span class="grow">${other.type}</span><${Badge} of=${statusOf("event", other.status)} /><${Ago} at=${other.created_at} /></a></li>`)}</ul></${Part}>`}
