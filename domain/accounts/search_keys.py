@@ -7,15 +7,20 @@ fewer than SHORTEST characters, which are found as whole words only.
 """
 
 import re
+import unicodedata
 from typing import Any
-
-from domain.kernel.text_search import fold
 
 SHORTEST, LONGEST = 3, 12  # characters of a beginning; longer words are found by their first ones
 MAX_KEYS = 60  # of a name, and of an address
 MAX_WORDS = 5  # of a query
 
 _WORD = re.compile(r"[^\W_]+")
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, each run of white space as one space."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
 def search_keys(name: str, email: str) -> tuple[str, ...]:

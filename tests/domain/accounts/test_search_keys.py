@@ -1,9 +1,13 @@
 """What users are found by, and that every change of a name or an address changes it."""
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.accounts.search_backfill import fill_search_keys
-from domain.accounts.search_keys import MAX_KEYS, conditions, search_keys
+from domain.accounts.search_keys import MAX_KEYS, conditions, fold, search_keys
 from domain.accounts.user import User
 from tests.conftest import Server
 from tests.support.market import Market
@@ -34,6 +38,22 @@ def test_keys_are_bounded() -> None:
     keys = search_keys("Anna", ".".join(f"w{n}" for n in range(99)) + "@people.test")
     assert len(keys) == 2 + MAX_KEYS and keys[:2] == ("ann", "anna")
     assert conditions("@ . -") is None
+
+
+@given(st.text(max_size=300))
+def test_folding_is_idempotent_and_plain(text: str) -> None:
+    """Fails when `fold` keeps accents or white space that a second folding would take away."""
+    folded = fold(text)
+    assert fold(folded) == folded
+    assert not any(unicodedata.combining(letter) for letter in folded)
+    assert folded == " ".join(folded.split())
+
+
+@given(st.text(max_size=300))
+def test_composed_and_decomposed_text_is_equal(text: str) -> None:
+    """Fails without NFKD."""
+    assert fold(unicodedata.normalize("NFC", text)) == fold(text)
+    assert fold(unicodedata.normalize("NFD", text)) == fold(text)
 
 
 async def test_users_are_found_by_what_they_are_called_now(server: Server, market: Market) -> None:

@@ -1,13 +1,9 @@
-"""Job search: normalized words, filters, and the cost of queries."""
+"""Job search: filters, and the cost of queries."""
 
-import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from domain.kernel import text_search
 from tests.support.market import Market
 from tests.support.one_server import one_server, own_server
 from tests.support.parties import Party, Refused
@@ -17,81 +13,6 @@ pytestmark = one_server
 BERLIN = {"lon": 13.405, "lat": 52.52, "label": "Berlin"}
 POTSDAM = {"lon": 13.0645, "lat": 52.3906, "label": "Potsdam"}
 MUNICH = {"lon": 11.582, "lat": 48.1351, "label": "Munich"}
-
-texts = st.text(max_size=300)
-
-
-@pytest.mark.parametrize(
-    ("written", "typed"),
-    [
-        ("Leaking pipes", "leak pipe"),
-        ("Café façade", "CAFE FACADE"),
-        ("Straße", "strasse"),
-        ("C++ developer", "developers c++"),
-        ("ﬁtting the ①st kitchen", "fit 1st kitchens"),
-    ],
-)
-def test_different_spellings_match(written: str, typed: str) -> None:
-    """Fails without the NFKD folding, the case folding or the stemmer."""
-    assert set(text_search.query_terms(typed)) == set(text_search.terms([written]))
-
-
-def test_c_cpp_and_csharp_are_different_words() -> None:
-    """Fails when `_WORD` matches letters only: C, C++ and C# would be equal."""
-    assert text_search.terms(["C, C++ and C#; node.js"]) == ("c", "c++", "c#", "node", "js")
-
-
-def test_common_words_and_repeats_are_left_out() -> None:
-    """Fails without the stop words, or when a term is stored twice."""
-    assert text_search.terms(["The painting of the walls", "paint a wall"]) == ("paint", "wall")
-
-
-def test_a_query_begins_with_its_longest_term() -> None:
-    """Fails without the sorting in `asked`: the database would look at the common word first."""
-    assert text_search.query_terms("fix oak wardrobe") == ("wardrob", "fix", "oak")
-
-
-@given(texts)
-def test_folding_is_idempotent_and_plain(text: str) -> None:
-    """Fails when `fold` keeps accents or white space that a second folding would take away."""
-    folded = text_search.fold(text)
-    assert text_search.fold(folded) == folded
-    assert not any(unicodedata.combining(letter) for letter in folded)
-    assert folded == " ".join(folded.split())
-
-
-@given(texts)
-def test_composed_and_decomposed_text_is_equal(text: str) -> None:
-    """Fails without NFKD."""
-    assert text_search.fold(unicodedata.normalize("NFC", text)) == text_search.fold(text)
-    assert text_search.fold(unicodedata.normalize("NFD", text)) == text_search.fold(text)
-
-
-@given(st.lists(texts, max_size=5), st.integers(1, 20))
-def test_terms_are_few_short_and_distinct(written: list[str], limit: int) -> None:
-    """Fails without the cap on count or length: index entries would grow with the text."""
-    found = text_search.terms(written, limit)
-    assert len(found) <= limit
-    assert len(set(found)) == len(found)
-    assert all(0 < len(term) <= text_search.MAX_LENGTH for term in found)
-
-
-@given(st.lists(st.text(max_size=40), max_size=5))
-def test_a_text_is_found_by_its_own_words(written: list[str]) -> None:
-    """Fails when texts and queries are normalised differently."""
-    query = " ".join(written)[:200]
-    found = text_search.terms(written)
-    if len(found) <= text_search.MAX_QUERY_TERMS and query == " ".join(written):
-        assert set(text_search.query_terms(query)) == set(found)
-
-
-@given(texts)
-def test_a_query_has_a_few_terms_at_most(query: str) -> None:
-    """Fails without the limit of `asked`."""
-    assert len(text_search.query_terms(query)) <= text_search.MAX_QUERY_TERMS
-
-
-# -- the filters -----------------------------------------------------------------------------
 
 
 async def titles(party: Party, **fields: Any) -> list[str]:

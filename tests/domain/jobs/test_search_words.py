@@ -2,8 +2,8 @@
 
 import pytest
 
+from domain.accounts.search_keys import fold
 from domain.jobs.saved_searches import SavedSearch, renew_anchors
-from domain.kernel import text_search
 from tests.conftest import Server
 from tests.support.market import Market
 from tests.support.one_server import one_server, own_server
@@ -172,7 +172,7 @@ async def test_names_are_shown_as_written_and_compared_by_one_rule(
         await contractor.call("/job", "search_save", saved)
     uow = server.store.single()
     for name in ("ガス工事", "パス"):
-        old = {"anchors": (f"skill:{text_search.fold(name)}",), "analysis": 1}
+        old = {"anchors": (f"skill:{fold(name)}",), "analysis": 1}
         await uow.set_private(SavedSearch, {"name": name}, **old)
     assert await renew_anchors(server.ports) == 2
     for skill in ("バス", "カス工事", "ガス工事", "Łódź"):

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from domain.jobs.job_words import words_of_query
-from domain.kernel import text_search
 from domain.ports.job_index import JobQuery, Order
 from server.adapters.job_index.files import Files
 from server.adapters.job_index.reading import Reading
 from server.adapters.job_index.schema import document
+from tests.server.adapters import word_search
 
 FOLDER = Path(__file__).parents[2] / "domain" / "jobs" / "relevance"
 LANGUAGES = ("de", "en", "es", "fr", "zh")
@@ -85,7 +85,7 @@ def test_what_is_meant_is_found_first(tmp_path: Path, record_property: Any) -> N
 
     words = {
         each["_id"]: set(
-            text_search.terms(
+            word_search.terms(
                 (each["title"], each["category"], *each["skills"], each["description"])
             )
         )
@@ -93,7 +93,7 @@ def test_what_is_meant_is_found_first(tmp_path: Path, record_property: Any) -> N
     }
 
     def all_words_newest_first(typed: str) -> list[str]:
-        wanted = set(text_search.query_terms(typed))
+        wanted = set(word_search.query_terms(typed))
         return [id for id in reversed(words) if wanted <= words[id]]
 
     before = share_found_first(all_words_newest_first)

@@ -1,14 +1,9 @@
-"""Search terms: one normal form for stored text and for queries.
-
-Decision: an indexed array of stemmed words instead of a text index. It works on every MongoDB, and
-results page by `_id` as all lists do. It has no ranking: results are the newest records that have
-all words of the query.
-"""
+"""A simple search to compare with: records that have all words of a query, the newest first."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
+from domain.accounts.search_keys import fold
 from domain.kernel.text_analysis import stem
 
 MAX_TERMS = 120  # indexed words of one record, the first ones
@@ -26,14 +21,8 @@ with would you your
 _STOP_WORDS = frozenset(_COMMON.split())
 
 
-def fold(text: str) -> str:
-    """Lower case without accents, each run of white space as one space."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
-
-
 def terms(texts: Iterable[str], limit: int = MAX_TERMS) -> tuple[str, ...]:
-    """The distinct stems of `texts` in their order, without stop words."""
+    """The distinct English stems of `texts` in their order, without stop words."""
     found: dict[str, None] = {}
     for text in texts:
         for word in _WORD.findall(fold(text)):
