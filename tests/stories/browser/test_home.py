@@ -34,6 +34,8 @@ async def test_what_is_unread_needs_the_person(tabs: Tabs, market: Market) -> No
     await tab.sign_in(customer)
     done = tab.page.get_by_text("You are up to date.")
     await expect(done).to_be_visible()
+    await tab.run("shared/server.js", "({ server }) => server.connect()")
+    await tab.run("client/talks.js", "({ readList }) => readList()")  # no list is on its way
 
     needs = tab.page.locator(".need")
     for talk in talks:
