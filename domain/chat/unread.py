@@ -44,14 +44,19 @@ async def unread_messages(uow: UnitOfWork, user_id: str) -> tuple[int, int]:
 
 
 async def _count(uow: UnitOfWork, user_id: str, positions: Iterable[Position]) -> dict[str, int]:
-    """One query, for which the index of the numbers bounds each conversation."""
+    """One query, for which the index of the numbers bounds each conversation. A message that came
+    after its head was read is not counted: clients count it when it is pushed."""
     counted: dict[str, Any] = {
         "author_id": {"$ne": user_id},
         "by": {"$ne": user_id},
         "deleted_at": None,
     }
     branches = [
-        {"conversation_id": id, "seq": {"$gt": max(mark, head - MOST_COUNTED)}, **counted}
+        {
+            "conversation_id": id,
+            "seq": {"$gt": max(mark, head - MOST_COUNTED), "$lte": head},
+            **counted,
+        }
         for id, head, mark in positions
         if head > mark
     ]

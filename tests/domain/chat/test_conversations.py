@@ -4,10 +4,12 @@ import asyncio
 from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from domain.chat.conversation import PREVIEW, Conversation, Message, open_between
 from domain.chat.history import SYNC_ITEMS
+from domain.chat.unread import unread_in
 from domain.kernel.store import UnitOfWork
 from tests.support.market import Market
 from tests.support.one_server import one_server
@@ -159,6 +161,9 @@ async def test_unread_counts_what_can_still_be_read(market: Market) -> None:
     customer, contractor = talk.customer, talk.contractor
     sent = [await talk.say(customer, text) for text in ("One", "Two", "Three")]
     assert await unread(customer, contractor) == [0, 3]
+    uow = market.store.single()
+    earlier = msgspec.structs.replace(await uow.get(Conversation, talk.id), head=2)
+    assert await unread_in(uow, contractor.id, [earlier]) == {talk.id: 2}  # "Three" is to come
     receipt = await contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
     assert receipt == {"conversation_id": talk.id, "user_id": contractor.id, "seq": 1}
     assert await unread(contractor) == [2]
