@@ -10,7 +10,7 @@ from typing import Any
 
 from domain.chat.conversation import SYSTEM, Message
 from domain.chat.search_terms import message_terms
-from domain.kernel.paging import in_batches
+from domain.kernel.batches import batches
 from domain.kernel.record import Record
 from domain.kernel.store import Store
 from domain.ports.ports import Ports
@@ -42,7 +42,7 @@ async def fill_message_terms(ports: Ports) -> int:
     query = {"_id": {"$gt": position.after}}
     found = uow.documents(Message, query, (("_id", 1),), BATCH * BATCHES)
     changed, last = 0, END
-    async for batch in in_batches(uow.readable(Message, found), BATCH):
+    async for batch in batches(uow.readable(Message, found), BATCH):
         changed += await uow.set_stored(Message, [*_changes(ports.store, batch)])
         last = batch[-1].id
         await uow.change(TermsPosition, id, after=last)

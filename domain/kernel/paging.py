@@ -8,7 +8,7 @@ does not take all others with it. Alone it is an error, as are more than MAX_DAM
 a key is missing, and a list without them would look complete.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -64,18 +64,6 @@ async def without_damaged(
     finally:
         if damaged:
             report(damaged)
-
-
-async def in_batches(items: AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
-    """Up to `size` items at a time."""
-    batch: list[T] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def lowest_complete(pages: Sequence[tuple[Sequence[str], bool]]) -> str:

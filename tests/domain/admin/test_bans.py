@@ -40,8 +40,8 @@ async def ban_now(uow, user_id):
 @own_server
 async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
     """Guard: `ended_sessions_reply` as the reply of `bans.ban`, and `Banned` in `sign_in.login`;
-    and `EndSessions`, when the process ends between the two. BAN of redis_sessions.py: who holds
-    the newest refresh token or the one before is told of the ban, as long as it is in force."""
+    and `EndSessions`, when the process ends between the two. BAN of redis_sessions.py: a refresh
+    with the newest token or the one before it says so, as long as the ban is in force."""
     one, two = await processes.web(), await processes.web()
     market = processes.market
     admin, user = await market.admin(url=one.url), await market.customer(url=one.url)
